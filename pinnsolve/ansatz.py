@@ -1,0 +1,98 @@
+"""The ansatz: an expression the network is put into, so that conditions hold exactly (Lagaris, Likas, Fotiadis 1998).
+
+For u = g + d N, with g meeting the conditions and d vanishing where they stand, every network N meets them. The substitution is
+symbolic: derivatives of u become expressions in derivatives of N, and a condition that holds exactly is recognised because
+its residual vanishes whatever N does.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Mapping, Sequence
+
+import numpy as np
+from sympy import Dummy, Expr, Function, Symbol, lambdify, sympify
+from sympy.core.function import AppliedUndef
+
+from pinnsolve.complexes import Parts, split
+from pinnsolve.domains.sampling import draw
+from pinnsolve.errors import ProblemError
+from pinnsolve.slots import check_symbols, nearest
+from pinnsolve.terms import Term, evaluations
+
+EXACT = 1e-10
+"""A residual below this, relative to the size of the values put in, vanishes to rounding."""
+
+
+def check_ansatz(
+    ansatz: Mapping[AppliedUndef, Expr],
+    declared: Sequence[AppliedUndef],
+    parts: Mapping[str, Parts],
+    coordinates: tuple[Symbol, ...],
+) -> dict[AppliedUndef, Expr]:
+    """Return the ansatz for the real fields.
+
+    Raises:
+        ProblemError: A key that is not a field, a symbol that is not a coordinate, or an expression without the field.
+    """
+    fields = {f.func.__name__: f for f in declared}
+    read: dict[AppliedUndef, Expr] = {}
+    for key, value in ansatz.items():
+        name = key.func.__name__ if isinstance(key, AppliedUndef) else str(key)
+        if fields.get(name) != key:
+            raise ProblemError(
+                "ansatz",
+                f"the key {key} is not a field",
+                f"use one of {', '.join(map(str, declared))}" + nearest(name, fields),
+            )
+        expression = sympify(value)
+        check_symbols(f"ansatz of {name}", expression, coordinates)
+        if expression.atoms(AppliedUndef) != {key}:
+            raise ProblemError(
+                f"ansatz of {name}",
+                f"it contains {', '.join(sorted(map(str, expression.atoms(AppliedUndef)))) or 'no field'}",
+                f"write it in the coordinates and {key} alone, which stands for the network",
+            )
+        real, imaginary = split(expression, parts)
+        if name in parts:
+            read |= {parts[name].real: real, parts[name].imaginary: imaginary}
+        else:
+            read[key] = real
+    return read
+
+
+def substitute(expression: Expr, ansatz: Mapping[AppliedUndef, Expr]) -> Expr:
+    """Put the ansatz in place of its fields; the fields that remain are the network's own outputs."""
+    raw = {field: Function(f"network[{field.func.__name__}]") for field in ansatz}
+    for field, value in ansatz.items():
+        inner = value.replace(field.func, raw[field])
+        expression = expression.replace(
+            field.func,
+            lambda *arguments, inner=inner, field=field: inner.subs(
+                dict(zip(field.args, arguments, strict=True)), simultaneous=True
+            ),
+        )
+    expression = expression.doit(integrals=False)
+    for field, function in raw.items():
+        expression = expression.replace(function, field.func)
+    return expression
+
+
+def holds_exactly(
+    term: Term, ansatz: Mapping[AppliedUndef, Expr], bounds: Mapping[Symbol, tuple[float, float]]
+) -> bool:
+    """Return whether a condition's residual vanishes for every network, at random places and values."""
+    residual = substitute(term.residual, ansatz)
+    readings = evaluations(residual)
+    opened = residual.xreplace({place: Dummy() for place in readings})
+    symbols = sorted(opened.free_symbols, key=str)
+    generator = np.random.default_rng(0)
+    count = 64
+    values = {s: generator.uniform(*bounds[s], count) if s in bounds else generator.normal(size=count) for s in symbols}
+    if term.region is not None:
+        drawn = draw(term.region, count, seed=0)
+        on_region = dict(zip(term.region.coordinates, drawn.coordinates.T, strict=True))
+        if drawn.normals is not None:
+            on_region |= dict(zip(term.region.normal, drawn.normals.T, strict=True))
+        values |= {s: v for s, v in on_region.items() if s in values}
+    result = lambdify(symbols, opened, "numpy")(*(values[s] for s in symbols))
+    return bool(np.max(np.abs(result)) < EXACT)

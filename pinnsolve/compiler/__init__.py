@@ -1,0 +1,1 @@
+"""From a declaration in SymPy to residuals in torch, as a list of passes."""

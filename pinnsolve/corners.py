@@ -1,0 +1,117 @@
+"""Corners: where two conditions meet and must agree.
+
+A condition that gives the value of a field on a plane, u(x, 0) = f(x), and another on a plane across it, u(0, t) = g(t), both
+speak of the corner; f(0) and g(0) must agree, or no continuous field satisfies them.
+"""
+
+from __future__ import annotations
+
+import itertools
+from collections.abc import Iterator, Mapping, Sequence
+from dataclasses import dataclass
+
+import numpy as np
+from sympy import Expr, Symbol
+from sympy.core.function import AppliedUndef
+
+from pinnsolve.domains.regions import ROUNDING, Boundary
+from pinnsolve.errors import ProblemError
+from pinnsolve.terms import Term, evaluations
+
+Bounds = Mapping[Symbol, tuple[float, float]]
+
+AGREEMENT = 1e-9
+"""Values at a corner contradict when they differ by more than this, relative to the size of the data."""
+
+
+@dataclass(frozen=True)
+class GivenValue:
+    """The value of a field on a plane: which term says so, where, and the ranges over which it does."""
+
+    term: str
+    field: str
+    coordinate: Symbol
+    at: float
+    value: Expr
+    ranges: Mapping[Symbol, tuple[float, float]]
+
+
+def given_values(terms: Sequence[Term], fields: Sequence[AppliedUndef], bounds: Bounds) -> Iterator[GivenValue]:
+    """Yield every condition that gives the value of one field on a plane by coordinates alone."""
+    slots = {f.func.__name__: f.args for f in fields}
+    for term in terms:
+        readings = evaluations(term.residual)
+        if term.kind != "condition" or len(readings) != 1:
+            continue
+        (place, reading), *_ = readings.items()
+        slope = term.residual.diff(place) if isinstance(place, AppliedUndef) else None
+        if slope is None or any(reading.orders) or not slope.is_number or slope == 0:
+            continue
+        value = -(term.residual - slope * place).expand() / slope
+        if not value.free_symbols <= set(bounds):
+            continue
+        inside = dict(term.region.bounds) if term.region is not None else {}
+        if isinstance(term.region, Boundary):
+            for face in term.region.faces:
+                ranges = {c: face.bounds.get(c, bounds[c]) for c in slots[reading.field] if c != face.coordinate}
+                yield GivenValue(term.name, reading.field, face.coordinate, face.value, value, ranges)
+            continue
+        pinned = [(c, float(a)) for c, a in zip(slots[reading.field], reading.location, strict=True) if a.is_number]
+        if len(pinned) == 1:
+            (coordinate, at), *_ = pinned
+            ranges = {c: inside.get(c, bounds[c]) for c in slots[reading.field] if c != coordinate}
+            yield GivenValue(term.name, reading.field, coordinate, at, value, ranges)
+
+
+def check_corners(terms: Sequence[Term], fields: Sequence[AppliedUndef], bounds: Bounds) -> None:
+    """Raise when two conditions give a field different values where their planes meet.
+
+    Raises:
+        ProblemError: Names both conditions, the corner and the two values.
+    """
+    for first, second in itertools.combinations(given_values(terms, fields, bounds), 2):
+        if first.field != second.field or first.coordinate == second.coordinate:
+            continue
+        if not (_reaches(first, second) and _reaches(second, first)):
+            continue
+        for corner in _corner_points(first, second):
+            one, other = (_number(v.value, corner) for v in (first, second))
+            if one is None or other is None:
+                continue
+            scale = max(_size(first), _size(second), abs(one), abs(other))
+            if abs(one - other) > AGREEMENT * scale:
+                raise ProblemError(
+                    f"{first.term}, {second.term}",
+                    f"at the corner {', '.join(f'{c} = {v:g}' for c, v in corner.items())} the first says "
+                    f"{first.field} = {one:.6g}, the second {other:.6g}",
+                    "make them agree there, or leave the corner out of one: "
+                    f"ps.on(ps.Interval({second.coordinate}, low, high), Eq(...)) with a range that stops short of it",
+                )
+
+
+def _reaches(value: GivenValue, other: GivenValue) -> bool:
+    low, high = value.ranges[other.coordinate]
+    slack = ROUNDING * (high - low)
+    return low - slack <= other.at <= high + slack
+
+
+def _corner_points(first: GivenValue, second: GivenValue) -> Iterator[dict[Symbol, float]]:
+    corner = {first.coordinate: first.at, second.coordinate: second.at}
+    shared = {c: ends for c, ends in first.ranges.items() if c in second.ranges}
+    for fraction in (0.0, 0.31, 0.5, 0.77, 1.0) if shared else (0.0,):
+        yield corner | {c: low + fraction * (high - low) for c, (low, high) in shared.items()}
+
+
+def _number(value: Expr, place: Mapping[Symbol, float]) -> float | None:
+    number = value.subs(place).evalf()
+    return float(number) if number.is_real and np.isfinite(float(number)) else None
+
+
+def _size(value: GivenValue) -> float:
+    """The largest magnitude of a condition's data at a few places of its plane."""
+    sizes = [0.0]
+    for fraction in (0.0, 0.23, 0.5, 0.81, 1.0):
+        place = {c: low + fraction * (high - low) for c, (low, high) in value.ranges.items()}
+        number = _number(value.value, place | {value.coordinate: value.at})
+        sizes.append(abs(number) if number is not None else 0.0)
+    return max(sizes)

@@ -1,0 +1,90 @@
+"""Jumps in coefficients: where they are, and why they must not be differentiated.
+
+The derivative of a discontinuous coefficient contains a Dirac delta that no point of a residual ever sees, and SymPy drops it
+in silence: d/dx Piecewise((1, x < 0), (2, True)) is 0. In conservation form, (k u_x)_x = f, the flux k u_x is continuous;
+declaring it as a field of its own keeps every term finite.
+"""
+
+from __future__ import annotations
+
+import itertools
+import math
+from collections.abc import Iterator
+
+from sympy import Abs, DiracDelta, Expr, Heaviside, Max, Min, Piecewise, Symbol, ceiling, floor, sign
+from sympy.core.function import AppliedUndef
+from sympy.core.relational import Relational
+
+from pinnsolve.errors import ProblemError
+
+_ADVICE = "make the flux a field of its own: q = k*u.diff(x) as one equation, q.diff(x) = f as another"
+_OFFSET = 1e-7
+"""How far to either side of a break the branches are compared, relative to the break's size."""
+
+
+def refuse_derivative_of_jump(expression: Expr, coordinate: Symbol) -> None:
+    """Raise when an expression about to be differentiated jumps along the coordinate.
+
+    Raises:
+        ProblemError: The expression contains a factor that jumps; advises to make the flux a field.
+    """
+    for jump in jumps(expression, coordinate):
+        raise ProblemError(
+            f"the derivative of {expression} with respect to {coordinate}",
+            f"{jump} jumps along {coordinate}, and its derivative is a delta that no point sees",
+            _ADVICE,
+        )
+
+
+def jumps(expression: Expr, coordinate: Symbol) -> Iterator[Expr]:
+    """Yield the parts of an expression that are discontinuous along a coordinate (found at the breaks of each condition)."""
+    for part in expression.atoms(Heaviside, sign, floor, ceiling):
+        if coordinate in part.free_symbols and not part.has(AppliedUndef):
+            yield part
+    for part in expression.atoms(Piecewise):
+        if coordinate in part.free_symbols and not part.has(AppliedUndef) and _piecewise_jumps(part, coordinate):
+            yield part
+
+
+def has_delta(expression: Expr) -> bool:
+    """Return whether a Dirac delta is left in the expression, the trace of a differentiated jump."""
+    return bool(expression.has(DiracDelta))
+
+
+def breaks(part: Expr, coordinate: Symbol) -> list[Expr]:
+    """Return the values of a coordinate at which the conditions of a Piecewise change, where they can be solved for."""
+    from sympy import solve
+
+    found: list[Expr] = []
+    for relation in part.atoms(Relational):
+        if coordinate in relation.free_symbols:
+            try:
+                found += [s for s in solve(relation.lhs - relation.rhs, coordinate) if s.is_real is not False]
+            except NotImplementedError:
+                continue
+    return found
+
+
+def _piecewise_jumps(part: Piecewise, coordinate: Symbol) -> bool:
+    others = sorted(part.free_symbols - {coordinate}, key=str)
+    # Irrational sample values, so that no sample meets a break of another coordinate by accident.
+    samples = [
+        dict(zip(others, values, strict=True)) for values in itertools.product((0.1371, 0.6183), repeat=len(others))
+    ]
+    for sample in samples[:8]:
+        for place in breaks(part, coordinate):
+            centre = place.subs(sample)
+            if not centre.is_number or not centre.is_real:
+                continue
+            step = _OFFSET * max(1.0, abs(float(centre)))
+            below, above = (part.subs(sample).subs(coordinate, float(centre) + s) for s in (-step, step))
+            if below.is_number and above.is_number:
+                low, high = float(below), float(above)
+                if math.isfinite(low) and abs(high - low) > 1e-4 * max(abs(low), abs(high)):
+                    return True
+    return False
+
+
+def smooth_alternatives() -> tuple[type, ...]:
+    """Return the functions with kinks but no jumps, whose first derivative may be taken and second may not."""
+    return (Abs, Max, Min)

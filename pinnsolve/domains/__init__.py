@@ -1,0 +1,1 @@
+"""Where a problem lives: regions and the points drawn in them."""

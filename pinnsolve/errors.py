@@ -1,0 +1,34 @@
+"""The errors a user can cause, each with the exit code of the command line.
+
+Every message has the same three parts: which term, what was found there, what to write instead.
+"""
+
+from __future__ import annotations
+
+
+class ProblemError(ValueError):
+    """A declaration that cannot mean what was written.
+
+    Args:
+        term: Where it is: the name of the equation, condition or argument.
+        found: What was found there, with its values.
+        remedy: What to write instead.
+    """
+
+    exit_code = 3
+
+    def __init__(self, term: str, found: str, remedy: str) -> None:
+        super().__init__(f"{term} · {found} · {remedy}")
+        self.term = term
+        self.found = found
+        self.remedy = remedy
+
+
+class UnsupportedError(ProblemError):
+    """Mathematics that is valid but not implemented: names the function or operator and the nearest thing that works."""
+
+
+class DataError(ProblemError):
+    """Observations or tables that cannot be used: names the row and the column."""
+
+    exit_code = 4

@@ -1,0 +1,174 @@
+"""Rules for the activations of networks that are not elementary functions.
+
+The smooth ones are fused like those of `elementary`. Piecewise ones have the derivatives that torch gives them: those of the piece, one
+of the two at a kink.
+"""
+
+from __future__ import annotations
+
+import math
+
+import torch
+import torch.nn.functional as F
+from torch import Tensor
+
+from pinnsolve.jets.elementary import SIGMOID, composed
+from pinnsolve.jets.jet import Jet, MissingRuleError, rule
+from pinnsolve.jets.plan import JetPlan
+from pinnsolve.jets.series import Riccati, Series, integrate, multiply, multiply_coefficient
+
+SELU_SCALE = 1.0507009873554804934193349852946
+SELU_ALPHA = 1.6732632423543772848170429916717
+"""Klambauer, Unterthiner, Mayr, Hochreiter, Self-normalizing neural networks, 2017, equation (14)."""
+
+
+@rule(F.silu)
+def _(z: Jet, inplace: bool = False) -> Jet:
+    """y = z s with s the sigmoid; y' = s + z s (1 - s) = s + y - y s."""
+    _refuse(inplace)
+
+    def solve(z: Series, y: Series, w: Series, plan: JetPlan) -> None:
+        s = [torch.empty_like(coefficient) for coefficient in y]
+        SIGMOID.solve(z, s, w, plan)
+        multiply(y, z, s, plan)
+        multiply(w, y, s, plan)
+        for k in range(plan.size):
+            torch.sub(y[k], w[k], out=w[k]).add_(s[k])
+
+    return composed(z, F.silu, solve)
+
+
+@rule(F.gelu)
+def _(z: Jet, approximate: str = "none") -> Jet:
+    """y = z Φ with Φ the normal distribution; Φ' = φ and φ' = v = -z φ, so y' = Φ + z φ = Φ - v."""
+    if approximate == "tanh":
+        return 0.5 * z * (1.0 + torch.tanh(math.sqrt(2.0 / math.pi) * (z + 0.044715 * z**3)))
+
+    def solve(z: Series, y: Series, w: Series, plan: JetPlan) -> None:
+        density, v = ([torch.empty_like(coefficient) for coefficient in y] for _ in range(2))
+        torch.special.ndtr(z[0], out=w[0])
+        torch.mul(z[0], z[0], out=density[0]).mul_(-0.5).exp_().mul_(1.0 / math.sqrt(2.0 * math.pi))
+        multiply_coefficient(v[0], z, density, 0, plan, sign=-1.0)
+        for k in range(1, plan.size):
+            integrate(density[k], z, v, k, plan)
+            integrate(w[k], z, density, k, plan)
+            multiply_coefficient(v[k], z, density, k, plan, sign=-1.0)
+        multiply(y, z, w, plan)
+        for k in range(plan.size):
+            w[k].sub_(v[k])
+
+    return composed(z, F.gelu, solve)
+
+
+@rule(F.softplus)
+def _(z: Jet, beta: float = 1.0, threshold: float = 20.0) -> Jet:
+    """y = log(1 + exp(β z)) / β, y' = s = sigmoid(β z), s' = β (s - s²); y = z where β z exceeds the threshold, as in torch."""
+
+    def logistic(z: Tensor, *, out: Tensor) -> Tensor:
+        return torch.sigmoid(z * beta, out=out).masked_fill_(z * beta > threshold, 1.0)
+
+    slope = Riccati(logistic, 0.0, beta, -beta)
+
+    def solve(z: Series, y: Series, w: Series, plan: JetPlan) -> None:
+        slope.solve(z, w, [torch.empty_like(coefficient) for coefficient in y], plan)
+        y[0].copy_(F.softplus(z[0], beta, threshold))
+        for k in range(1, plan.size):
+            integrate(y[k], z, w, k, plan)
+
+    return composed(z, lambda value: F.softplus(value, beta, threshold), solve)
+
+
+@rule(F.mish)
+def _(z: Jet, inplace: bool = False) -> Jet:
+    _refuse(inplace)
+    return z * torch.tanh(F.softplus(z))
+
+
+@rule(F.logsigmoid)
+def _(z: Jet) -> Jet:
+    return -F.softplus(-z)
+
+
+@rule(F.tanhshrink)
+def _(z: Jet) -> Jet:
+    return z - torch.tanh(z)
+
+
+@rule(F.softsign)
+def _(z: Jet) -> Jet:
+    return z / (1.0 + abs(z))
+
+
+@rule(F.softmax, torch.softmax)
+def _(z: Jet, dim: int, **_: object) -> Jet:
+    # A shift changes nothing but the range of the exponentials, so it may count as constant.
+    weights = torch.exp(z - z.value.detach().amax(dim, keepdim=True))
+    return weights / weights.sum(dim, keepdim=True)
+
+
+@rule(torch.abs, torch.absolute)
+def _(z: Jet) -> Jet:
+    return Jet(z.coefficients * torch.sign(z.value), z.plan)
+
+
+@rule(torch.clamp, torch.clip)
+def _(z: Jet, min: float | Tensor | None = None, max: float | Tensor | None = None) -> Jet:
+    inside = torch.ones_like(z.value, dtype=torch.bool)
+    inside = inside if min is None else inside & (z.value >= min)
+    inside = inside if max is None else inside & (z.value <= max)
+    return Jet(torch.cat([z.value.clamp(min, max).unsqueeze(0), z.coefficients[1:] * inside]), z.plan)
+
+
+@rule(F.relu, torch.relu)
+def _(z: Jet, inplace: bool = False) -> Jet:
+    _refuse(inplace)
+    return Jet(z.coefficients * (z.value > 0), z.plan)
+
+
+@rule(F.leaky_relu)
+def _(z: Jet, negative_slope: float = 0.01, inplace: bool = False) -> Jet:
+    _refuse(inplace)
+    return Jet(torch.where(z.value > 0, z.coefficients, negative_slope * z.coefficients), z.plan)
+
+
+@rule(F.prelu, torch.prelu)
+def _(z: Jet, weight: Tensor) -> Jet:
+    slopes = weight.reshape(-1, *[1] * (z.ndim - 2))
+    return Jet(torch.where(z.value > 0, z.coefficients, slopes * z.coefficients), z.plan)
+
+
+@rule(F.hardtanh)
+def _(z: Jet, min_val: float = -1.0, max_val: float = 1.0, inplace: bool = False) -> Jet:
+    _refuse(inplace)
+    return torch.clamp(z, min_val, max_val)
+
+
+@rule(F.relu6)
+def _(z: Jet, inplace: bool = False) -> Jet:
+    _refuse(inplace)
+    return torch.clamp(z, 0.0, 6.0)
+
+
+@rule(F.elu)
+def _(z: Jet, alpha: float = 1.0, inplace: bool = False) -> Jet:
+    # The exponential sees only the negative part, so that neither it nor its gradient overflows for large z.
+    _refuse(inplace)
+    return torch.relu(z) + alpha * torch.expm1(torch.clamp(z, max=0.0))
+
+
+@rule(F.celu, torch.celu)
+def _(z: Jet, alpha: float = 1.0, inplace: bool = False) -> Jet:
+    _refuse(inplace)
+    return torch.relu(z) + alpha * torch.expm1(torch.clamp(z, max=0.0) / alpha)
+
+
+@rule(F.selu, torch.selu)
+def _(z: Jet, inplace: bool = False) -> Jet:
+    _refuse(inplace)
+    return SELU_SCALE * F.elu(z, SELU_ALPHA)
+
+
+def _refuse(inplace: bool) -> None:
+    """Refuse what overwrites its argument: other names of the jet would not follow."""
+    if inplace:
+        raise MissingRuleError("an in-place activation")

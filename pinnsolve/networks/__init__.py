@@ -1,0 +1,1 @@
+"""Approximations: maps from coordinates to fields."""

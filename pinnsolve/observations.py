@@ -1,0 +1,183 @@
+"""Observations: measured values at points, from arrays or from a table.
+
+Nothing here is executed: tables are read as text, `.npz` files without pickled objects, and every number is checked when it is
+read, so that a fault is named by its row and column instead of appearing later as a loss of NaN.
+"""
+
+from __future__ import annotations
+
+import csv
+import sys
+from collections.abc import Mapping
+from dataclasses import dataclass
+from pathlib import Path
+from types import MappingProxyType
+from typing import Any
+from zipfile import BadZipFile
+
+import numpy as np
+from numpy.typing import NDArray
+from sympy import Expr, Symbol
+
+from pinnsolve.errors import DataError
+
+
+@dataclass(frozen=True)
+class Observations:
+    """Values of expressions of the fields, measured at points.
+
+    Args:
+        at: One array (points,) or number for each coordinate.
+        values: One array (points,) for each expression of the fields, `{u: us}` or `{v.diff(x) - u.diff(y): vorticity}`.
+        noise: Standard deviation of the values, a number or an array (points,); the smaller, the greater the weight.
+
+    Raises:
+        DataError: Arrays of different lengths, entries that are not finite, noise that is not positive.
+    """
+
+    at: Mapping[Symbol, NDArray[np.float64]]
+    values: Mapping[Expr, NDArray[Any]]
+    noise: float | NDArray[np.float64] | None = None
+    source: str = "observations"
+
+    def __post_init__(self) -> None:
+        if not isinstance(self.at, Mapping) or not isinstance(self.values, Mapping) or not self.values:
+            raise DataError(self.source, "no values", "write Observations(at={x: xs, t: ts}, values={u: us})")
+        for key in self.at:
+            if not isinstance(key, Symbol):
+                raise DataError(self.source, f"the key {key!r} of `at`", "use the coordinate's symbol as the key")
+        for key in self.values:
+            if not isinstance(key, Expr):
+                raise DataError(
+                    self.source, f"the key {key!r} of `values`", "use a SymPy expression of the fields as the key"
+                )
+        count = max((np.size(array) for array in (*self.at.values(), *self.values.values())), default=0)
+        at = {key: self._column(f"at[{key}]", array, count, real=True) for key, array in self.at.items()}
+        values = {key: self._column(f"values[{key}]", array, count, real=False) for key, array in self.values.items()}
+        object.__setattr__(self, "at", MappingProxyType(at))
+        object.__setattr__(self, "values", MappingProxyType(values))
+        if self.noise is not None:
+            noise = self._column("noise", self.noise, count, real=True)
+            if not (noise > 0).all():
+                row = int(np.argmin(noise > 0))
+                raise DataError(
+                    self.source, f"noise {noise[row]:g} in row {row + 1}", "give positive standard deviations"
+                )
+            object.__setattr__(self, "noise", noise)
+
+    @property
+    def count(self) -> int:
+        """The number of points."""
+        return next(len(array) for array in self.values.values())
+
+    @staticmethod
+    def read(
+        path: str | Path,
+        *,
+        at: Mapping[Symbol, str | float],
+        values: Mapping[Expr, str],
+        noise: str | float | None = None,
+    ) -> Observations:
+        """Read a table `.csv` (with a header line) or `.npz`, its columns named.
+
+        Args:
+            path: Relative paths start at the folder of the file that calls this.
+            at: A column's name, or a number, for each coordinate.
+            values: A column's name for each expression.
+            noise: A column's name, or a number.
+
+        Raises:
+            DataError: The file is missing or unreadable, a column does not exist, or an entry is not a finite number.
+        """
+        caller = sys._getframe(1).f_globals.get("__file__")
+        file = Path(path) if caller is None else Path(caller).resolve().parent / path
+        table = _read_table(file)
+        columns = {"at": at, "values": values}
+        picked = {
+            group: {key: _pick(table, name, file) for key, name in chosen.items()} for group, chosen in columns.items()
+        }
+        spread = None if noise is None else _pick(table, noise, file)
+        return Observations(at=picked["at"], values=picked["values"], noise=spread, source=file.name)
+
+    def _column(self, name: str, array: Any, count: int, *, real: bool) -> NDArray[Any]:
+        try:
+            column = np.asarray(array)
+            column = column.astype(complex if np.iscomplexobj(column) and not real else float)
+        except (TypeError, ValueError) as error:
+            raise DataError(self.source, f"{name} is not numbers: {error}", "give an array of numbers") from None
+        if column.ndim > 1 and 1 not in (column.shape[0], column.size // column.shape[0]):
+            raise DataError(
+                self.source, f"{name} has the shape {column.shape}", "give one number a point: flatten the arrays"
+            )
+        column = column.ravel()
+        if column.size == 0 or column.size not in (1, count):
+            raise DataError(
+                self.source, f"{name} has {column.size} entries, others {count}", "give arrays of one length"
+            )
+        finite = np.isfinite(column)
+        if not finite.all():
+            row = int(np.argmin(finite))
+            raise DataError(
+                self.source,
+                f"{name} is {column[row]} in row {row + 1} ({(~finite).sum()} such rows)",
+                "remove these rows before reading",
+            )
+        return np.array(np.broadcast_to(column, (count,)))
+
+
+def _pick(table: Mapping[str, NDArray[Any]], name: str | float, file: Path) -> Any:
+    if not isinstance(name, str):
+        return name
+    if name not in table:
+        raise DataError(file.name, f"no column {name!r}", f"choose among {', '.join(map(repr, table))}")
+    return table[name]
+
+
+def _read_table(file: Path) -> Mapping[str, NDArray[Any]]:
+    if not file.is_file():
+        raise DataError(file.name, f"there is no file {file}", "give a path relative to the problem file")
+    if file.suffix == ".npz":
+        try:
+            with np.load(file, allow_pickle=False) as archive:
+                return {name: archive[name] for name in archive.files}
+        except (ValueError, OSError, EOFError, BadZipFile, KeyError) as error:
+            raise DataError(file.name, f"not a readable .npz file ({error})", "write it with numpy.savez") from None
+    if file.suffix in {".csv", ".txt", ".tsv", ".dat"}:
+        return _read_text(file)
+    raise DataError(file.name, f"tables of the kind {file.suffix!r} are not read", "use .csv or .npz")
+
+
+def _read_text(file: Path) -> Mapping[str, NDArray[Any]]:
+    try:
+        lines = file.read_text(encoding="utf-8-sig").splitlines()
+    except (OSError, UnicodeDecodeError) as error:
+        raise DataError(file.name, f"not readable as text ({error})", "save it as UTF-8 text") from None
+    lines = [line for line in lines if line.strip() and not line.lstrip().startswith("#")]
+    if len(lines) < 2:
+        raise DataError(file.name, "no rows below the header", "write a header line and one row a point")
+    delimiter = next((d for d in (",", ";", "\t") if d in lines[0]), None)
+    rows = [line.split() for line in lines] if delimiter is None else list(csv.reader(lines, delimiter=delimiter))
+    header = [name.strip() for name in rows[0]]
+    if all(_is_number(name) for name in header):
+        raise DataError(file.name, f"the first line holds numbers, not names: {lines[0][:60]}", "add a header line")
+    columns: list[list[float]] = [[] for _ in header]
+    for number, row in enumerate(rows[1:], start=1):
+        if len(row) != len(header):
+            raise DataError(
+                file.name, f"row {number} has {len(row)} entries, the header {len(header)}", "complete the row"
+            )
+        for name, entry, column in zip(header, row, columns, strict=True):
+            if not _is_number(entry):
+                raise DataError(
+                    file.name, f"column {name!r}, row {number} holds {entry.strip()!r}", "write a number there"
+                )
+            column.append(float(entry))
+    return {name: np.array(column) for name, column in zip(header, columns, strict=True)}
+
+
+def _is_number(entry: str) -> bool:
+    try:
+        float(entry)
+    except ValueError:
+        return False
+    return True

@@ -1,0 +1,367 @@
+"""Problem: the mathematics as declared, checked when it is written.
+
+A problem is a region, equations and conditions in SymPy, and optionally observations, unknowns and an ansatz. Building one reads
+every statement into terms (residuals that vanish somewhere) and refuses, with the term, what was found and what to write
+instead, everything that cannot mean what was written.
+"""
+
+from __future__ import annotations
+
+import math
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass, field
+from types import MappingProxyType
+from typing import Any
+
+import numpy as np
+from sympy import Expr, MatrixBase, Symbol, sympify
+from sympy.core.function import AppliedUndef
+
+from pinnsolve.ansatz import check_ansatz, holds_exactly
+from pinnsolve.coefficients import check_coefficients
+from pinnsolve.complexes import Parts, find_complex_fields, split
+from pinnsolve.corners import check_corners
+from pinnsolve.counting import check_counts
+from pinnsolve.domains.regions import Boundary, Box, Region
+from pinnsolve.errors import DataError, ProblemError, UnsupportedError
+from pinnsolve.gauges import find_gauges
+from pinnsolve.observations import Observations
+from pinnsolve.slots import check_places, check_symbols, find_fields
+from pinnsolve.terms import Statement, Term, evaluations, read_statements, resolve, with_ends_of_integrals
+
+
+@dataclass(frozen=True, kw_only=True)
+class Problem:
+    """A differential equation with its region, conditions, data and unknowns.
+
+    Args:
+        domain: The region; its coordinates are the only ones.
+        equations: What holds inside: a mapping from names to equations, a list, or one equation.
+        conditions: What holds on planes, faces, at points or between two ends.
+        data: Observations by name.
+        unknowns: Parameters to be found, with their initial values; an unknown declared `positive=True` stays positive.
+        ansatz: For a field, an expression of coordinates and the field itself that the network is put into.
+
+    Raises:
+        ProblemError: A declaration that cannot mean what was written (exit code 3).
+        DataError: Observations that cannot be used (exit code 4).
+        UnsupportedError: Valid mathematics that is not implemented.
+    """
+
+    domain: Region
+    equations: Any
+    conditions: Any = None
+    data: Mapping[str, Observations] = field(default_factory=dict)
+    unknowns: Mapping[Symbol, float] = field(default_factory=dict)
+    ansatz: Mapping[AppliedUndef, Expr] = field(default_factory=dict)
+
+    declared_fields: tuple[AppliedUndef, ...] = field(init=False)
+    fields: tuple[AppliedUndef, ...] = field(init=False)
+    complex_fields: Mapping[str, Parts] = field(init=False)
+    terms: tuple[Term, ...] = field(init=False)
+    gauges: Mapping[str, tuple[Symbol, ...]] = field(init=False)
+    exact: frozenset[str] = field(init=False)
+
+    def __post_init__(self) -> None:
+        if not hasattr(self.domain, "bounds") or isinstance(self.domain, Boundary):
+            raise ProblemError(
+                "domain", f"{self.domain!r} is not a region", "write domain=ps.Box({x: (-1, 1), t: (0, 1)})"
+            )
+        object.__setattr__(self, "unknowns", _read_unknowns(self.unknowns, self.coordinates))
+        equations = _resolved(read_statements(self.equations, "equation"))
+        conditions = _resolved(read_statements(self.conditions, "condition"))
+        data = _read_data(self.data)
+        if not equations:
+            raise ProblemError("equations", "none", "state at least one equation")
+        _refuse_repeated_names([*equations, *conditions, *data])
+        self._read_fields(equations, conditions, data)
+        self._check_statements([*equations, *conditions, *data])
+        object.__setattr__(self, "ansatz", self._read_ansatz())
+        terms = [t for s in equations for t in self._terms(s, "equation")]
+        terms += [t for s in conditions for t in self._terms(s, "condition")]
+        terms += [t for s in data for t in self._data_terms(s)]
+        object.__setattr__(self, "terms", tuple(terms))
+        self._check_terms()
+        gauges = {} if self.ansatz else find_gauges(self.terms, self.fields)
+        object.__setattr__(self, "gauges", MappingProxyType(dict(gauges)))
+        exact = frozenset(
+            t.name
+            for t in self.terms
+            if self.ansatz and t.kind == "condition" and holds_exactly(t, self.ansatz, self.bounds)
+        )
+        object.__setattr__(self, "exact", exact)
+
+    @property
+    def coordinates(self) -> tuple[Symbol, ...]:
+        """The coordinates, in the domain's order."""
+        return self.domain.coordinates
+
+    @property
+    def bounds(self) -> Mapping[Symbol, tuple[float, float]]:
+        """The range of each coordinate."""
+        return self.domain.bounds
+
+    @property
+    def normal(self) -> MatrixBase:
+        """The outward normal of the domain as a SymPy column."""
+        return self.domain.normal
+
+    def term(self, name: str) -> Term:
+        """Return a term by its name.
+
+        Raises:
+            ProblemError: No term has this name.
+        """
+        for term in self.terms:
+            if term.name == name:
+                return term
+        raise ProblemError(name, "no such term", f"choose among {', '.join(t.name for t in self.terms)}")
+
+    def split(self, expression: Expr) -> tuple[Expr, Expr]:
+        """Return the real and the imaginary part of an expression of the declared fields, in the real fields."""
+        return split(expression, self.complex_fields)
+
+    def check_expression(self, name: str, expression: Expr) -> None:
+        """Raise when an expression contains a field, symbol or place that this problem does not have."""
+        slots = {f.func.__name__: f for f in (*self.declared_fields, *self.fields)}
+        for applied in expression.atoms(AppliedUndef):
+            if applied.func.__name__ not in slots:
+                raise ProblemError(name, f"the field {applied} is not declared", f"the fields are {', '.join(slots)}")
+        check_symbols(name, with_ends_of_integrals(expression), [*self.coordinates, *self.unknowns, *self.normal])
+        check_places(name, expression, slots, self.bounds)
+
+    def _read_fields(self, equations: list[Statement], conditions: list[Statement], data: list[Statement]) -> None:
+        named = [[(s.name, s.expression) for s in group] for group in (equations, conditions, data)]
+        found = find_fields(named[0], named[1] + named[2], self.coordinates)
+        if not found:
+            first = equations[0]
+            raise ProblemError(first.name, f"no field in {first.written}", 'declare one with u = ps.fields("u", x, t)')
+        written = [s.expression for s in (*equations, *conditions, *data)]
+        parts = find_complex_fields(written, found)
+        real: list[AppliedUndef] = []
+        for f in found:
+            both = parts.get(f.func.__name__)
+            real += [f] if both is None else [both.real, both.imaginary]
+        object.__setattr__(self, "declared_fields", tuple(found))
+        object.__setattr__(self, "complex_fields", MappingProxyType(parts))
+        object.__setattr__(self, "fields", tuple(real))
+
+    def _check_statements(self, statements: list[Statement]) -> None:
+        slots = {f.func.__name__: f for f in self.declared_fields}
+        for statement in statements:
+            normals = list(self.normal) if isinstance(statement.region, Boundary) else []
+            allowed = [*self.coordinates, *self.unknowns, *normals]
+            check_symbols(statement.name, with_ends_of_integrals(statement.expression), allowed)
+            check_places(statement.name, statement.expression, slots, self.bounds)
+            if statement.region is not None:
+                _check_region(statement, self.bounds)
+
+    def _terms(self, statement: Statement, kind: str) -> list[Term]:
+        real, imaginary = self.split(statement.expression)
+        parts = [("", real), (".im", imaginary)] if imaginary != 0 else [("", real)]
+        if imaginary != 0 and real != 0:
+            parts[0] = (".re", real)
+        made = []
+        for suffix, residual in parts:
+            if residual == 0:
+                continue
+            free = _free(residual, statement, self.coordinates)
+            if not evaluations(with_ends_of_integrals(residual)):
+                raise ProblemError(statement.name, f"no field in {statement.written}", "name a field on one side")
+            made.append(
+                Term(
+                    statement.name + suffix, statement.group, kind, residual, statement.written, free, statement.region
+                )
+            )
+        return made
+
+    def _data_terms(self, statement: Statement) -> list[Term]:
+        observations = self.data[statement.group]
+        key = statement.written
+        measured = observations.values[key]
+        value, weight = Symbol(f"value[{statement.name}]"), Symbol(f"weight[{statement.name}]")
+        columns = {c: observations.at[c] for c in self.coordinates if c in observations.at}
+        self._check_places_of_data(statement, columns)
+        spread = _relative_noise(self.data, statement.group)
+        parts = [p for p in zip(self.split(key), (measured.real, np.imag(measured)), ("re", "im"), strict=True)]
+        if parts[1][0] == 0 and np.any(parts[1][1] != 0):
+            raise DataError(statement.name, f"complex values for {key}, which is real", "give real values")
+        made = []
+        for expression, numbers, suffix in parts:
+            if expression == 0:
+                continue
+            name = statement.name if parts[1][0] == 0 else f"{statement.name}.{suffix}"
+            residual, extra = expression - value, {value: np.asarray(numbers, dtype=float)}
+            if spread is not None:
+                residual, extra = weight * residual, extra | {weight: spread}
+            free = tuple(c for c in self.coordinates if c in columns)
+            made.append(Term(name, statement.group, "data", residual, key, free, None, columns | extra))
+        return made
+
+    def _check_places_of_data(self, statement: Statement, columns: Mapping[Symbol, Any]) -> None:
+        needed = {c for c in self.coordinates if c in _free(statement.expression, statement, self.coordinates)}
+        for coordinate in needed - set(columns):
+            raise DataError(
+                statement.name, f"no values of the coordinate {coordinate}", f"give at={{{coordinate}: ...}}"
+            )
+        for extra in set(self.data[statement.group].at) - set(self.coordinates):
+            raise DataError(
+                statement.name, f"{extra} in `at` is not a coordinate", f"use {', '.join(map(str, self.coordinates))}"
+            )
+        if set(columns) == set(self.coordinates):
+            points = np.stack([columns[c] for c in self.coordinates], axis=1)
+            inside = self.domain.contains(points)
+            if not inside.all():
+                row = int(np.argmin(inside))
+                place = ", ".join(f"{c} = {columns[c][row]:g}" for c in self.coordinates)
+                raise DataError(
+                    statement.name,
+                    f"row {row + 1} lies outside the domain ({place}; {(~inside).sum()} such rows)",
+                    "remove these rows or enlarge the domain",
+                )
+
+    def _read_ansatz(self) -> Mapping[AppliedUndef, Expr]:
+        if not isinstance(self.ansatz, Mapping):
+            raise ProblemError("ansatz", f"{self.ansatz!r} is not a mapping", "write ansatz={u: t*u + sin(x)}")
+        return check_ansatz(self.ansatz, self.declared_fields, self.complex_fields, self.coordinates)
+
+    def _check_terms(self) -> None:
+        equations = [t for t in self.terms if t.kind == "equation"]
+        for term in equations:
+            readings = evaluations(with_ends_of_integrals(term.residual)).values()
+            if all(any(a.is_number for a in r.location) for r in readings) and term.region is None:
+                raise ProblemError(
+                    term.name, f"{term.statement} holds only where a coordinate is pinned", "move it to conditions"
+                )
+        for term in self.terms:
+            if term.kind == "condition":
+                _check_condition(term, self.coordinates)
+        whole = [t for t in equations if t.region is None]
+        sought = bool(self.unknowns) or any(t.kind == "data" for t in self.terms)
+        if len(whole) > len(self.fields):
+            names = ", ".join(t.name for t in whole)
+            raise ProblemError(
+                names,
+                f"{len(whole)} equations for {len(self.fields)} fields ({_names(self.fields)})",
+                "remove an equation, or declare the field it is for",
+            )
+        if len(equations) < len(self.fields) and not sought:
+            raise ProblemError(
+                "equations",
+                f"{len(equations)} for {len(self.fields)} fields ({_names(self.fields)})",
+                "add an equation for each field, or observations that determine it",
+            )
+        check_coefficients(equations)
+        free_unknowns = bool(self.unknowns) or len(equations) != len(self.fields)
+        check_counts(self.terms, self.fields, self.bounds, free_unknowns=free_unknowns)
+        check_corners(self.terms, self.fields, self.bounds)
+
+
+def _check_condition(term: Term, coordinates: Sequence[Symbol]) -> None:
+    readings = evaluations(with_ends_of_integrals(term.residual)).values()
+    plain = all(argument.is_Symbol for reading in readings for argument in reading.location)
+    if term.region is None and plain and set(term.free) == set(coordinates):
+        raise ProblemError(
+            term.name,
+            f"{term.statement} would hold everywhere in the domain",
+            f"pin a coordinate, such as {coordinates[-1]} = 0, or say where with ps.on(region, ...)",
+        )
+
+
+def _check_region(statement: Statement, bounds: Mapping[Symbol, tuple[float, float]]) -> None:
+    for coordinate, (low, high) in statement.region.bounds.items():
+        if coordinate not in bounds:
+            raise ProblemError(
+                statement.name,
+                f"its region has the coordinate {coordinate}",
+                "use a region of the domain's coordinates",
+            )
+        slack = 1e-9 * (bounds[coordinate][1] - bounds[coordinate][0])
+        if low < bounds[coordinate][0] - slack or high > bounds[coordinate][1] + slack:
+            raise ProblemError(
+                statement.name,
+                f"its region has {coordinate} from {low:g} to {high:g}, the domain from "
+                f"{bounds[coordinate][0]:g} to {bounds[coordinate][1]:g}",
+                "keep the region inside the domain",
+            )
+
+
+def _free(expression: Expr, statement: Statement, coordinates: Sequence[Symbol]) -> tuple[Symbol, ...]:
+    symbols = with_ends_of_integrals(expression).free_symbols
+    if statement.region is not None and isinstance(statement.region, Boundary | Box):
+        symbols = symbols | (set(statement.region.coordinates) if isinstance(statement.region, Boundary) else set())
+    return tuple(c for c in coordinates if c in symbols)
+
+
+def _resolved(statements: list[Statement]) -> list[Statement]:
+    return [Statement(s.name, s.group, resolve(s.expression, s.name), s.written, s.region) for s in statements]
+
+
+def _refuse_repeated_names(statements: Sequence[Statement]) -> None:
+    seen: dict[str, str] = {}
+    for statement in statements:
+        if statement.name in seen:
+            raise ProblemError(
+                statement.name, "two terms have this name", "give every equation, condition and data its own"
+            )
+        seen[statement.name] = statement.group
+
+
+def _read_data(data: Mapping[str, Observations]) -> list[Statement]:
+    if not isinstance(data, Mapping):
+        raise ProblemError("data", f"{type(data).__name__}", 'write data={"sensors": ps.Observations(...)}')
+    read = []
+    for name, observations in data.items():
+        if not isinstance(observations, Observations):
+            raise ProblemError(
+                str(name), f"{type(observations).__name__}", "give a ps.Observations(at=..., values=...)"
+            )
+        for index, key in enumerate(observations.values):
+            label = name if len(observations.values) == 1 else f"{name}[{index}]"
+            read.append(Statement(label, name, resolve(key, label), key, None))
+    return read
+
+
+def _relative_noise(data: Mapping[str, Observations], name: str) -> np.ndarray | None:
+    """Return weights proportional to 1/noise, at most 1 over all data, or None where they are all 1.
+
+    Only ratios of noise enter: the misfit keeps the scale of the equations' residuals, so that a small absolute noise does not
+    drown the equations that filter it.
+    """
+    stated = [np.min(o.noise) for o in data.values() if o.noise is not None]
+    noise = data[name].noise
+    if noise is None or np.all(noise == min(stated)):
+        return None
+    return np.asarray(min(stated) / noise, dtype=float)
+
+
+def _read_unknowns(unknowns: Mapping[Symbol, float], coordinates: Sequence[Symbol]) -> Mapping[Symbol, float]:
+    if not isinstance(unknowns, Mapping):
+        raise ProblemError(
+            "unknowns", f"{unknowns!r} is not a mapping", "write unknowns={nu: 0.01} with initial values"
+        )
+    read = {}
+    for symbol, initial in unknowns.items():
+        if not isinstance(symbol, Symbol):
+            raise ProblemError("unknowns", f"{symbol!r} is not a symbol", "use the parameter's symbol as the key")
+        if symbol in coordinates:
+            raise ProblemError(
+                f"unknowns, {symbol}", "it is also a coordinate of the domain", "make it one or the other"
+            )
+        number = sympify(initial) if not isinstance(initial, str) else None
+        if number is None or not number.is_number or not math.isfinite(float(number)):
+            raise ProblemError(f"unknowns, {symbol}", f"the initial value {initial!r}", "give a finite number")
+        value = float(number)
+        if (symbol.is_positive and value <= 0) or (symbol.is_negative and value >= 0):
+            sign = "positive" if symbol.is_positive else "negative"
+            raise ProblemError(
+                f"unknowns, {symbol}", f"it is {sign}, its initial value {value:g}", f"start from a {sign} value"
+            )
+        if symbol.is_real is False or symbol.is_integer:
+            raise UnsupportedError(f"unknowns, {symbol}", "only real unknowns can be trained", "declare a real symbol")
+        read[symbol] = value
+    return MappingProxyType(read)
+
+
+def _names(fields: Sequence[AppliedUndef]) -> str:
+    return ", ".join(f.func.__name__ for f in fields)

@@ -1,0 +1,1 @@
+"""The referee: a classical solution of the same declaration, with its own error."""

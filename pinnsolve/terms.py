@@ -1,0 +1,256 @@
+"""Terms: what the solution must satisfy, one residual each, and what a residual asks of the fields.
+
+An `Evaluation` is a field, or one of its derivatives, at a place: u(x, 0) has orders (0, 0) at (x, 0), and
+`u.diff(x).subs(x, 1)` has orders (1, 0) at (1, t). Reading is exact: an argument is never dropped, so that the two sides of
+u(-1, t) = u(1, t) are two evaluations.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Iterator, Mapping
+from dataclasses import dataclass, field
+from typing import Any
+
+import numpy as np
+from numpy.typing import NDArray
+from sympy import Derivative, Eq, Expr, Integral, MatrixBase, Subs, Symbol, sympify
+from sympy.core.function import AppliedUndef
+from sympy.core.relational import Relational
+from sympy.logic.boolalg import Boolean, BooleanAtom
+
+from pinnsolve.discontinuities import has_delta, refuse_derivative_of_jump
+from pinnsolve.domains.regions import Region
+from pinnsolve.errors import ProblemError, UnsupportedError
+
+
+@dataclass(frozen=True)
+class Evaluation:
+    """A derivative of a field at a place.
+
+    Args:
+        field: The field's name.
+        orders: Order of differentiation for each argument.
+        location: Where each argument is held: the coordinate itself, a number, or an expression.
+    """
+
+    field: str
+    orders: tuple[int, ...]
+    location: tuple[Expr, ...]
+
+
+@dataclass(frozen=True)
+class Term:
+    """One residual and where it vanishes.
+
+    Args:
+        name: Unique in the problem; members of a matrix or list are `name[0]`, `name[1]`.
+        group: The name without the index.
+        kind: "equation", "condition" or "data".
+        residual: A real expression meaning "= 0".
+        statement: What the user wrote, for printing.
+        free: The coordinates that range, in the domain's order.
+        region: Where it holds if not wherever its free coordinates range.
+        columns: For data, an array (points,) for each coordinate and for the symbols of measured value and weight.
+    """
+
+    name: str
+    group: str
+    kind: str
+    residual: Expr
+    statement: Any
+    free: tuple[Symbol, ...]
+    region: Region | None = None
+    columns: Mapping[Symbol, NDArray[np.float64]] = field(default_factory=dict)
+
+
+@dataclass(frozen=True)
+class On:
+    """Statements that hold on a region: made by `on`."""
+
+    region: Region
+    statements: tuple[Any, ...]
+
+
+@dataclass(frozen=True)
+class Statement:
+    """One scalar statement as read: its name, its group, "= 0" as an expression, the text, and the region if told."""
+
+    name: str
+    group: str
+    expression: Expr
+    written: Any
+    region: Region | None
+
+
+def on(region: Region, *statements: Any) -> On:
+    """Say where statements hold when the place is not a coordinate plane: `on(box.boundary, Eq(u, 0))`.
+
+    Raises:
+        ProblemError: The first argument is not a region, or nothing is stated.
+    """
+    if not hasattr(region, "contains") or not hasattr(region, "points"):
+        raise ProblemError(
+            "on(...)", f"{region!r} is not a region", "write on(region, Eq(u, 0)): the region comes first"
+        )
+    if not statements:
+        raise ProblemError(f"on({region}, ...)", "no statement", "write on(region, Eq(u, 0))")
+    return On(region, statements)
+
+
+def read_statements(declared: Any, word: str) -> list[Statement]:
+    """Read equations or conditions: a mapping, a list, or a single one.
+
+    Args:
+        declared: What the user gave.
+        word: "equation" or "condition", the name of unnamed ones.
+
+    Raises:
+        ProblemError: An entry that is not an equation, or that SymPy folded to True, False or a number.
+    """
+    if declared is None:
+        return []
+    if isinstance(declared, Mapping):
+        groups = dict(declared)
+    else:
+        several = isinstance(declared, list | tuple | MatrixBase)
+        groups = {word: list(declared) if several else [declared]}
+    read: list[Statement] = []
+    for group, value in groups.items():
+        if not isinstance(group, str) or not group.strip():
+            raise ProblemError(f"{word}s", f"the name {group!r}", 'name every term by a string: {"initial": Eq(...)}')
+        entries = list(_scalars(value, group, None))
+        if not entries:
+            raise ProblemError(group, "an empty list", "state at least one equation or remove the name")
+        indexed = len(entries) > 1 or isinstance(value, list | tuple | MatrixBase)
+        for index, (entry, region) in enumerate(entries):
+            name = f"{group}[{index}]" if indexed else group
+            read.append(Statement(name, group, _as_expression(entry, name), entry, region))
+    return read
+
+
+def resolve(expression: Expr, name: str) -> Expr:
+    """Carry out the derivatives left unevaluated, refusing those of a jump; integrals stay."""
+    for derivative in expression.atoms(Derivative):
+        if not isinstance(derivative.expr, AppliedUndef):
+            for variable in derivative.variables:
+                refuse_derivative_of_jump(derivative.expr, variable)
+    resolved = expression.doit(integrals=False, deep=True) if expression.has(Derivative) else expression
+    if has_delta(resolved):
+        raise ProblemError(
+            name,
+            "it contains a Dirac delta, the derivative of a jump, which no point sees",
+            "make the flux a field of its own: q = k*u.diff(x) as one equation, q.diff(x) = f as another",
+        )
+    return resolved
+
+
+def evaluations(expression: Expr) -> dict[Expr, Evaluation]:
+    """Return every maximal sub-expression that is a field or a derivative of one, with its reading.
+
+    Raises:
+        UnsupportedError: A derivative that cannot be read, such as one of an integral.
+    """
+    found: dict[Expr, Evaluation] = {}
+    _collect(expression, found)
+    return found
+
+
+def with_ends_of_integrals(expression: Expr) -> Expr:
+    """Replace each integral by its integrand at both limits: enough to see which places and symbols it reaches.
+
+    Raises:
+        UnsupportedError: An integral without limits.
+    """
+    while integrals := expression.atoms(Integral):
+        for integral in integrals:
+            ends = integral.function
+            for limits in integral.limits:
+                if len(limits) != 3:
+                    raise UnsupportedError(str(integral), "an integral without limits", "write Integral(f, (s, 0, 1))")
+                variable, low, high = limits
+                ends = ends.subs(variable, low) + ends.subs(variable, high)
+            expression = expression.xreplace({integral: ends})
+    return expression
+
+
+def _scalars(value: Any, group: str, region: Region | None) -> Iterator[tuple[Any, Region | None]]:
+    if isinstance(value, On):
+        for statement in value.statements:
+            yield from _scalars(statement, group, value.region)
+    elif isinstance(value, list | tuple | MatrixBase):
+        for entry in value:
+            yield from _scalars(entry, group, region)
+    elif isinstance(value, Eq) and (isinstance(value.lhs, MatrixBase) or isinstance(value.rhs, MatrixBase)):
+        left, right = value.lhs, value.rhs
+        if not (isinstance(left, MatrixBase) and isinstance(right, MatrixBase) and left.shape == right.shape):
+            raise ProblemError(group, f"sides of different shapes in {value}", "give both sides the same shape")
+        for a, b in zip(left, right, strict=True):
+            yield Eq(a, b), region
+    else:
+        yield value, region
+
+
+def _as_expression(entry: Any, name: str) -> Expr:
+    if isinstance(entry, bool | BooleanAtom):
+        raise ProblemError(
+            name,
+            f"the statement folded to {entry}: both sides are "
+            + ("identical" if entry else "different constants, or matrices of different shapes"),
+            "check the two sides; Eq(u(x, 0), 0) needs a field on one of them",
+        )
+    if isinstance(entry, Eq):
+        entry = entry.lhs - entry.rhs
+    elif isinstance(entry, Relational | Boolean):
+        raise UnsupportedError(name, f"{entry} is not an equation", "write an Eq(...), or an expression meaning '= 0'")
+    expression = sympify(entry) if not isinstance(entry, str) else None
+    if not isinstance(expression, Expr):
+        raise ProblemError(
+            name, f"{entry!r} is a {type(entry).__name__}", "write Eq(left, right) with SymPy expressions"
+        )
+    if expression.is_number:
+        raise ProblemError(
+            name, f"the statement folded to the number {expression}", "check the two sides; a field must remain"
+        )
+    return expression
+
+
+def _collect(expression: Expr, found: dict[Expr, Evaluation]) -> None:
+    if expression in found:
+        return
+    if isinstance(expression, AppliedUndef | Derivative | Subs):
+        found[expression] = _read(expression)
+        return
+    for argument in expression.args:
+        _collect(argument, found)
+
+
+def _read(expression: Expr) -> Evaluation:
+    if isinstance(expression, AppliedUndef):
+        for argument in expression.args:
+            if argument.has(AppliedUndef):
+                raise UnsupportedError(
+                    str(expression),
+                    "a field inside the argument of a field",
+                    "evaluate fields at coordinates or numbers",
+                )
+        return Evaluation(expression.func.__name__, (0,) * len(expression.args), tuple(expression.args))
+    if isinstance(expression, Derivative) and isinstance(expression.expr, AppliedUndef):
+        arguments = expression.expr.args
+        orders = [0] * len(arguments)
+        for variable, count in expression.variable_count:
+            if variable in arguments and count.is_Integer:
+                orders[arguments.index(variable)] += int(count)
+            else:
+                raise UnsupportedError(
+                    str(expression),
+                    f"a derivative with respect to {variable}, {count} times",
+                    "differentiate by coordinates",
+                )
+        return Evaluation(expression.expr.func.__name__, tuple(orders), tuple(arguments))
+    if isinstance(expression, Subs) and isinstance(expression.expr, Derivative | AppliedUndef):
+        inner = _read(expression.expr)
+        place = dict(zip(expression.variables, expression.point, strict=True))
+        return Evaluation(inner.field, inner.orders, tuple(entry.xreplace(place) for entry in inner.location))
+    raise UnsupportedError(
+        str(expression), "a derivative of something that is not a field", "carry it out first with .doit()"
+    )

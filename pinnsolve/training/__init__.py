@@ -1,0 +1,1 @@
+"""A residual minimiser: objectives, phases, line searches and the loop that runs them."""

@@ -1,0 +1,84 @@
+"""The schedule: how many points, which phases in which order, which weights. Frozen, and checked when it is written."""
+
+from __future__ import annotations
+
+import math
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass, replace
+
+from pinnsolve.errors import ProblemError
+from pinnsolve.training.optimizers import Adam
+from pinnsolve.training.phase import Phase
+from pinnsolve.training.quasi_newton import LBFGS
+
+SAMPLINGS = ("sobol", "uniform", "latin", "grid")
+"""Ways to spread points over a region."""
+
+
+@dataclass(frozen=True)
+class Training:
+    """The numerics of a run; whatever is left out is chosen from the problem.
+
+    Attributes:
+        points: Number of points per term.
+        phases: What to do, in order.
+        weights: Factor on the mean square of a term; 1 where none is given.
+        sampling: One of `SAMPLINGS`.
+        resample: Steps between two draws of the points, for all phases that do not say so themselves; 0 keeps them.
+
+    Raises:
+        ProblemError: A count that is not positive, an unknown way of sampling, a phase that is none.
+    """
+
+    points: Mapping[str, int] | None = None
+    phases: Sequence[Phase] | None = None
+    weights: Mapping[str, float] | None = None
+    sampling: str = "sobol"
+    resample: int = 0
+
+    def __post_init__(self) -> None:
+        for name, count in (self.points or {}).items():
+            if isinstance(count, bool) or not isinstance(count, int) or count < 1:
+                raise ProblemError(f'points["{name}"]', f"{count!r}", "write a whole number of points of at least 1")
+        for name, weight in (self.weights or {}).items():
+            if not isinstance(weight, (int, float)) or not 0 < weight < math.inf:
+                raise ProblemError(f'weights["{name}"]', f"{weight!r}", "write a positive number; 1 is neutral")
+        if self.sampling not in SAMPLINGS:
+            raise ProblemError("sampling", f"{self.sampling!r}", f"write one of {list(SAMPLINGS)}")
+        if self.resample < 0:
+            raise ProblemError("resample", f"{self.resample!r}", "write a number of steps, or 0 to keep the points")
+        if self.phases is not None:
+            object.__setattr__(self, "phases", tuple(self._checked(phase) for phase in _sequence(self.phases)))
+
+    def _checked(self, phase: Phase) -> Phase:
+        remedy = "write phases such as Adam(steps=2_000) and LBFGS(steps=5_000)"
+        if isinstance(phase, type) or not isinstance(phase, Phase):
+            raise ProblemError("phases", f"{phase!r} is not a phase", remedy)
+        if self.resample and not phase.resample and isinstance(phase, (Adam, LBFGS)):
+            return replace(phase, resample=self.resample)
+        return phase
+
+
+def two_phase(adam: int = 2_000, lbfgs: int = 5_000, *, lr: float = 2e-3, resample: int = 0) -> tuple[Phase, ...]:
+    """Choose Adam to find the basin, then L-BFGS in float64 to go to its bottom.
+
+    Args:
+        adam: Steps of Adam; 0 leaves it out.
+        lbfgs: Steps of L-BFGS; 0 leaves it out.
+        lr: Largest learning rate of Adam.
+        resample: Steps between two draws of the points; 0 keeps them.
+
+    Returns:
+        The phases in order.
+    """
+    first = (Adam(adam, lr, resample=resample),) if adam else ()
+    second = (LBFGS(lbfgs, resample=resample),) if lbfgs else ()
+    return (*first, *second)
+
+
+def _sequence(phases: Sequence[Phase]) -> Sequence[Phase]:
+    if isinstance(phases, Phase) or not isinstance(phases, Sequence) or isinstance(phases, str) or not phases:
+        raise ProblemError(
+            "phases", f"{phases!r}", "write a list of phases such as [Adam(steps=2_000), LBFGS(steps=5_000)]"
+        )
+    return phases
