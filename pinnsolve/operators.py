@@ -13,7 +13,7 @@ from typing import Any
 from sympy import Expr, Matrix, MatrixBase, Symbol, diff
 from sympy.core.function import AppliedUndef, UndefinedFunction
 
-from pinnsolve.discontinuities import refuse_derivative_of_jump
+from pinnsolve.declaration.discontinuities import refuse_derivative_of_jump
 from pinnsolve.errors import ProblemError
 
 

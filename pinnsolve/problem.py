@@ -17,17 +17,17 @@ import numpy as np
 from sympy import Expr, MatrixBase, Symbol, sympify
 from sympy.core.function import AppliedUndef
 
-from pinnsolve.ansatz import check_ansatz, holds_exactly
-from pinnsolve.coefficients import check_coefficients
-from pinnsolve.complexes import Parts, find_complex_fields, split
-from pinnsolve.corners import check_corners
-from pinnsolve.counting import check_counts
+from pinnsolve.declaration.ansatz import check_ansatz, holds_exactly
+from pinnsolve.declaration.coefficients import check_coefficients
+from pinnsolve.declaration.complexes import Parts, find_complex_fields, split
+from pinnsolve.declaration.corners import check_corners
+from pinnsolve.declaration.counting import check_counts
+from pinnsolve.declaration.gauges import find_gauges
+from pinnsolve.declaration.observations import Observations
+from pinnsolve.declaration.slots import check_places, check_symbols, find_fields
+from pinnsolve.declaration.terms import Statement, Term, evaluations, read_statements, resolve, with_ends_of_integrals
 from pinnsolve.domains.regions import Boundary, Box, Region
 from pinnsolve.errors import DataError, ProblemError, UnsupportedError
-from pinnsolve.gauges import find_gauges
-from pinnsolve.observations import Observations
-from pinnsolve.slots import check_places, check_symbols, find_fields
-from pinnsolve.terms import Statement, Term, evaluations, read_statements, resolve, with_ends_of_integrals
 
 
 @dataclass(frozen=True, kw_only=True)

@@ -77,10 +77,13 @@ def _(start: Any, end: Any, weight: Any) -> Jet:
 def _(condition: Tensor, a: Any, b: Any) -> Jet:
     """The derivatives of the side chosen: the condition counts as constant."""
     reference = a if isinstance(a, Jet) else b
-    a, b = (torch.as_tensor(x, dtype=reference.dtype, device=reference.device) if isinstance(x, Number) else x for x in (a, b))
+    a, b = (
+        torch.as_tensor(x, dtype=reference.dtype, device=reference.device) if isinstance(x, Number) else x
+        for x in (a, b)
+    )
     a, b = align(a, b)
     channels = max(len(a.coefficients), len(b.coefficients))
-    return Jet(torch.where(condition, _padded(a, channels), _padded(b, channels)), a.plan)
+    return Jet(torch.where(condition, padded(a, channels), padded(b, channels)), a.plan)
 
 
 @rule(torch.maximum)
@@ -114,6 +117,14 @@ def align(a: Jet | Tensor, b: Jet | Tensor) -> tuple[Jet, Jet]:
     return first, second
 
 
+def padded(z: Jet, channels: int) -> Tensor:
+    """Coefficients with vanishing ones written out, up to a number of channels."""
+    missing = channels - len(z.coefficients)
+    if not missing:
+        return z.coefficients
+    return torch.cat([z.coefficients, z.coefficients.new_zeros((missing, *z.shape))])
+
+
 def _sum(a: Any, b: Any) -> Jet:
     """Terms of different degree: what the longer series has beyond the shorter is copied."""
     if isinstance(a, Number):
@@ -127,11 +138,3 @@ def _sum(a: Any, b: Any) -> Jet:
         return Jet(common, a.plan)
     rest = y[len(x) :].to(common.dtype)
     return Jet(torch.cat([common, rest.expand(-1, *common.shape[1:])]), a.plan)
-
-
-def _padded(z: Jet, channels: int) -> Tensor:
-    """Coefficients with the vanishing ones written out, up to a number of channels."""
-    missing = channels - len(z.coefficients)
-    if not missing:
-        return z.coefficients
-    return torch.cat([z.coefficients, z.coefficients.new_zeros((missing, *z.shape))])

@@ -236,9 +236,7 @@ def _primitive(value: Tensor, *forms: tuple[Jet, Jet]) -> Jet:
     sides = [(w.coefficients.unbind(0), z.coefficients.unbind(0)) for w, z in forms]
     channels = [value]
     for triples in plan.primitives[1 : plan.size if any(len(zs) > 1 for _, zs in sides) else 1]:
-        terms = [
-            ws[j] * zs[i] * weight for ws, zs in sides for i, j, weight in triples if i < len(zs) and j < len(ws)
-        ]
+        terms = [ws[j] * zs[i] * weight for ws, zs in sides for i, j, weight in triples if i < len(zs) and j < len(ws)]
         channels.append(sum(terms, start=torch.zeros_like(value)))
     return Jet(torch.stack(channels), plan)
 

@@ -7,13 +7,12 @@ from __future__ import annotations
 
 import math
 from collections.abc import Sequence
-from functools import partial
 from typing import Any
 
 import torch
 from torch import Tensor
 
-from pinnsolve.jets.arithmetic import align, padded
+from pinnsolve.jets.arithmetic import padded
 from pinnsolve.jets.jet import Jet, rule
 
 
@@ -29,7 +28,7 @@ def _(z: Jet, key: Any) -> Jet:
 @rule(torch.reshape, torch.Tensor.view)
 def _(z: Jet, *shape: Any) -> Jet:
     # A view of a jet may be a copy: nothing can be written through it.
-    return Jet(z.coefficients.reshape(len(z.coefficients), *_resolved(_sizes(shape), z.numel())), z.plan)
+    return Jet(z.coefficients.reshape(len(z.coefficients), *_sizes(shape)), z.plan)
 
 
 @rule(torch.flatten)
@@ -148,12 +147,12 @@ def _(z: Jet, shifts: int | Sequence[int], dims: int | Sequence[int]) -> Jet:
 
 @rule(torch.sum)
 def _(z: Jet, dim: int | Sequence[int] | None = None, keepdim: bool = False) -> Jet:
-    return Jet(z.coefficients.sum(_axes(dim, z), keepdim), z.plan)
+    return Jet(z.coefficients.sum(_axes(dim, z), keepdim), z.plan) if z.ndim else z
 
 
 @rule(torch.mean)
 def _(z: Jet, dim: int | Sequence[int] | None = None, keepdim: bool = False) -> Jet:
-    return Jet(z.coefficients.mean(_axes(dim, z), keepdim), z.plan)
+    return Jet(z.coefficients.mean(_axes(dim, z), keepdim), z.plan) if z.ndim else z
 
 
 @rule(torch.cumsum)
@@ -182,11 +181,49 @@ def _(z: Jet, *args: Any, **kwargs: Any) -> Jet:
     return Jet(z.coefficients.to(*args, **kwargs), z.plan)
 
 
-for _cast in (torch.Tensor.float, torch.Tensor.double):
-    rule(_cast)(lambda z, cast=_cast: Jet(cast(z.coefficients), z.plan))
+@rule(torch.Tensor.float)
+def _(z: Jet) -> Jet:
+    return Jet(z.coefficients.float(), z.plan)
+
+
+@rule(torch.Tensor.double)
+def _(z: Jet) -> Jet:
+    return Jet(z.coefficients.double(), z.plan)
 
 
 @rule(torch.detach)
 def _(z: Jet) -> Tensor:
     """A constant, for derivatives with respect to coordinates as for those with respect to parameters."""
     return z.value.detach()
+
+
+def _sizes(arguments: tuple[Any, ...]) -> tuple[int, ...]:
+    """Both ways to write sizes: z.reshape(2, 3) and z.reshape((2, 3))."""
+    return arguments if len(arguments) != 1 or isinstance(arguments[0], int) else tuple(arguments[0])
+
+
+def _shift(dim: int, z: Jet) -> int:
+    """The dimension of the coefficients that a dimension of the value is."""
+    if not -z.ndim <= dim < z.ndim:
+        raise IndexError(f"dimension {dim} of a jet with {z.ndim} dimensions")
+    return dim % z.ndim + 1
+
+
+def _axes(dim: int | Sequence[int] | None, z: Jet) -> list[int]:
+    if dim is None:
+        return list(range(1, z.ndim + 1))
+    return [_shift(axis, z) for axis in ([dim] if isinstance(dim, int) else dim)]
+
+
+def _jets(tensors: Sequence[Jet | Tensor]) -> list[Jet]:
+    reference = next(tensor for tensor in tensors if isinstance(tensor, Jet))
+    return [tensor if isinstance(tensor, Jet) else reference.lift(tensor) for tensor in tensors]
+
+
+def _padded(jets: list[Jet]) -> list[Tensor]:
+    channels = max(len(jet.coefficients) for jet in jets)
+    return [padded(jet, channels) for jet in jets]
+
+
+def _each(z: Jet, parts: Sequence[Tensor]) -> tuple[Jet, ...]:
+    return tuple(Jet(part, z.plan) for part in parts)

@@ -93,25 +93,24 @@ class QuasiNewtonStepper:
         current = self._current
         if not current.finite:
             return Step(math.nan, current.terms, count, 0.0)
-        if current.gradient_norm <= self._phase.tolerance_gradient:
+        if current.loss == 0 or current.gradient_norm <= self._phase.tolerance_gradient:
             return Step(current.loss, current.terms, count, 0.0, Status.CONVERGED)
         start = objective.vector
         while True:
-            direction, slope = self._direction(current)
+            direction, slope, length = self._direction(current)
             steepest = self._inverse.empty
             result = self._search(objective, start, current.loss, direction, slope, expired)
             count += result.evaluations
-            if result.ok or steepest or expired():
+            if result.evaluation is not None or steepest or expired():
                 break
             self._inverse.reset()
         if result.evaluation is None:
-            status = None if expired() else self._explain(objective, start, current.loss, direction, slope)
-            count += status is not None
+            status = None if expired() else _explain(objective, start, current.loss, direction, slope)
             objective.vector = start
             return Step(current.loss, current.terms, count, 0.0, status)
         end = torch.add(start, direction, alpha=result.step)
         objective.vector = end
-        self._learn(end - start, current.gradient, result.evaluation.gradient, result.step)
+        self._learn(end - start, current.gradient, result.evaluation.gradient, length * result.step)
         self._current = result.evaluation
         return Step(result.evaluation.loss, result.evaluation.terms, count, result.step)
 
@@ -135,15 +134,19 @@ class QuasiNewtonStepper:
         self._inverse.load(state)
         self._current = Evaluation.load(state)
 
-    def _direction(self, current: Evaluation) -> tuple[Tensor, float]:
-        """Return a descent direction and the slope along it: -H g, or -g where rounding has spoilt H."""
+    def _direction(self, current: Evaluation) -> tuple[Tensor, float, float]:
+        """Return a descent direction d = -l H g, the slope along it, and l: 1 as soon as H knows the scale.
+
+        Without one, and where rounding has spoilt H, it is the gradient, moving the parameters by at most 1 in all.
+        """
         if not self._inverse.empty:
             direction = -self._inverse.apply(current.gradient)
             slope = float(direction.dot(current.gradient))
             if -math.inf < slope < 0:
-                return direction, slope
+                return direction, slope, 1.0
             self._inverse.reset()
-        return -current.gradient, -(current.gradient_norm**2)
+        length = self._scale * min(1.0, 1.0 / float(current.gradient.abs().sum()))
+        return current.gradient * -length, -length * current.gradient_norm * current.gradient_norm, length
 
     def _search(
         self, objective: Objective, start: Tensor, loss: float, direction: Tensor, slope: float, expired: Expired
@@ -152,14 +155,10 @@ class QuasiNewtonStepper:
             evaluation = objective.evaluate(torch.add(start, direction, alpha=step))
             return evaluation, float(direction.dot(evaluation.gradient))
 
-        first = 1.0
-        if self._inverse.empty:  # no scale is known yet: move the parameters by a length of at most one in all
-            first = self._scale * min(1.0, 1.0 / float(direction.abs().sum()))
         return strong_wolfe(
             evaluate,
             loss,
             slope,
-            step=first,
             c1=self._phase.c1,
             c2=self._phase.c2,
             rounding=_FLAT * torch.finfo(start.dtype).eps,
@@ -174,15 +173,16 @@ class QuasiNewtonStepper:
         if curvature > torch.finfo(change.dtype).eps * math.sqrt(length * turn):
             self._inverse.update(displacement, change, gradient=before, step=step)
 
-    def _explain(self, objective: Objective, start: Tensor, loss: float, direction: Tensor, slope: float) -> Status:
-        """Say why not even the gradient leads downhill, by one more look at the loss a measurable distance ahead.
 
-        The distance is where the slope promises a change of sqrt(epsilon) relative to the loss: far above its rounding,
-        yet so close that a smooth loss is still straight.
-        """
-        epsilon = torch.finfo(start.dtype).eps
-        if -slope <= _FLAT * epsilon * loss:
-            return Status.CONVERGED
-        distance = math.sqrt(epsilon) * loss / -slope
-        rise = objective.evaluate(torch.add(start, direction, alpha=distance)).loss - loss
-        return Status.NO_DESCENT if rise > -0.1 * distance * slope else Status.STALLED
+def _explain(objective: Objective, start: Tensor, loss: float, direction: Tensor, slope: float) -> Status:
+    """Say why not even the gradient leads downhill, by one more look at the loss a measurable distance ahead.
+
+    The distance is where the slope promises a change of sqrt(epsilon) relative to the loss: far above its rounding,
+    yet so close that a smooth loss is still straight.
+    """
+    epsilon = torch.finfo(start.dtype).eps
+    if -slope <= _FLAT * epsilon * loss:
+        return Status.CONVERGED
+    distance = math.sqrt(epsilon) * loss / -slope
+    rise = objective.evaluate(torch.add(start, direction, alpha=distance)).loss - loss
+    return Status.NO_DESCENT if rise > -0.1 * distance * slope else Status.STALLED

@@ -18,7 +18,7 @@ from sympy.core.function import AppliedUndef
 from sympy.core.relational import Relational
 from sympy.logic.boolalg import Boolean, BooleanAtom
 
-from pinnsolve.discontinuities import has_delta, refuse_derivative_of_jump
+from pinnsolve.declaration.discontinuities import has_delta, refuse_derivative_of_jump
 from pinnsolve.domains.regions import Region
 from pinnsolve.errors import ProblemError, UnsupportedError
 

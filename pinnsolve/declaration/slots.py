@@ -13,9 +13,9 @@ from collections.abc import Iterable, Mapping, Sequence
 from sympy import Expr, Symbol
 from sympy.core.function import AppliedUndef
 
+from pinnsolve.declaration.terms import Evaluation, evaluations, with_ends_of_integrals
 from pinnsolve.domains.regions import ROUNDING
 from pinnsolve.errors import ProblemError
-from pinnsolve.terms import Evaluation, evaluations, with_ends_of_integrals
 
 Bounds = Mapping[Symbol, tuple[float, float]]
 Named = tuple[str, Expr]

@@ -13,11 +13,11 @@ import numpy as np
 from sympy import Dummy, Expr, Function, Symbol, lambdify, sympify
 from sympy.core.function import AppliedUndef
 
-from pinnsolve.complexes import Parts, split
+from pinnsolve.declaration.complexes import Parts, split
+from pinnsolve.declaration.slots import check_symbols, nearest
+from pinnsolve.declaration.terms import Term, evaluations
 from pinnsolve.domains.sampling import draw
 from pinnsolve.errors import ProblemError
-from pinnsolve.slots import check_symbols, nearest
-from pinnsolve.terms import Term, evaluations
 
 EXACT = 1e-10
 """A residual below this, relative to the size of the values put in, vanishes to rounding."""

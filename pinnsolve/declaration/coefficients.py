@@ -11,9 +11,9 @@ from collections.abc import Sequence
 
 from sympy import Dummy
 
-from pinnsolve.discontinuities import jumps
+from pinnsolve.declaration.discontinuities import jumps
+from pinnsolve.declaration.terms import Term, evaluations
 from pinnsolve.errors import ProblemError
-from pinnsolve.terms import Term, evaluations
 
 
 def check_coefficients(equations: Sequence[Term]) -> None:

@@ -11,7 +11,7 @@ from collections.abc import Mapping, Sequence
 from sympy import Dummy, Symbol, expand
 from sympy.core.function import AppliedUndef
 
-from pinnsolve.terms import Term, evaluations, with_ends_of_integrals
+from pinnsolve.declaration.terms import Term, evaluations, with_ends_of_integrals
 
 
 def find_gauges(terms: Sequence[Term], fields: Sequence[AppliedUndef]) -> Mapping[str, tuple[Symbol, ...]]:

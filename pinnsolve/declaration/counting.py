@@ -16,9 +16,9 @@ import numpy as np
 from sympy import Dummy, Expr, Integral, Symbol, lambdify
 from sympy.core.function import AppliedUndef
 
+from pinnsolve.declaration.terms import Term, evaluations, with_ends_of_integrals
 from pinnsolve.domains.regions import ROUNDING, Boundary
 from pinnsolve.errors import ProblemError
-from pinnsolve.terms import Term, evaluations, with_ends_of_integrals
 
 Bounds = Mapping[Symbol, tuple[float, float]]
 

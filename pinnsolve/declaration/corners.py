@@ -14,9 +14,9 @@ import numpy as np
 from sympy import Expr, Symbol
 from sympy.core.function import AppliedUndef
 
+from pinnsolve.declaration.terms import Term, evaluations
 from pinnsolve.domains.regions import ROUNDING, Boundary
 from pinnsolve.errors import ProblemError
-from pinnsolve.terms import Term, evaluations
 
 Bounds = Mapping[Symbol, tuple[float, float]]
 

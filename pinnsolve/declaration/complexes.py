@@ -12,8 +12,8 @@ from dataclasses import dataclass
 from sympy import Dummy, Expr, I, Symbol, conjugate, im, re
 from sympy.core.function import AppliedUndef
 
+from pinnsolve.declaration.terms import evaluations
 from pinnsolve.operators import fields
-from pinnsolve.terms import evaluations
 
 
 @dataclass(frozen=True)

@@ -1,0 +1,161 @@
+"""The compiler: the passes in order, and the compiled problem they give.
+
+Evaluations of the network are grouped over terms by the derivatives they need: all boundary values of a problem, say, are one
+batch, because at a few hundred points a call costs its overhead and not its arithmetic.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Iterable, Mapping, Sequence
+from dataclasses import dataclass
+
+import torch
+from sympy import Expr, Symbol
+from torch import Tensor, nn
+
+from pinnsolve.compiler.lowering import LoweredTerm, MultiIndex, lower
+from pinnsolve.compiler.torchcode import Program, emit
+from pinnsolve.compiler.trial import Trial
+from pinnsolve.declaration.terms import Term
+from pinnsolve.jets import JetPlan, derivatives, plan_jets
+from pinnsolve.problem import Problem
+
+Points = Mapping[str, Tensor]
+Values = dict[MultiIndex, Tensor]
+
+
+@dataclass(frozen=True)
+class CompiledLocation:
+    """A place to evaluate the network, one program for each coordinate, and the jet plan for the derivatives there."""
+
+    place: tuple[Program, ...]
+    plan: JetPlan
+
+    def points(self, inputs: Tensor) -> Tensor:
+        """Return the points (points, coordinates) where the network is evaluated."""
+        columns = inputs.unbind(1) if inputs.shape[1] else ()
+        count = inputs.shape[0]
+        values = [program(*columns) for program in self.place]
+        return torch.stack([v if isinstance(v, Tensor) else inputs.new_full((count,), v) for v in values], dim=1)
+
+
+@dataclass(frozen=True)
+class CompiledTerm:
+    """A residual as a program of inputs, derivatives and unknowns.
+
+    Args:
+        name: The term's name.
+        inputs: The symbols of the columns of its points.
+        locations: Where the network is evaluated.
+        slots: For each derivative read: location, multi-index, field.
+        program: From input columns, derivatives and unknowns to the residual.
+    """
+
+    name: str
+    inputs: tuple[Symbol, ...]
+    locations: tuple[CompiledLocation, ...]
+    slots: tuple[tuple[int, MultiIndex, int], ...]
+    program: Program
+
+    def residual(self, inputs: Tensor, values: Sequence[Values], unknowns: Sequence[Tensor]) -> Tensor:
+        """Return one residual per point from the derivatives at each location."""
+        columns = inputs.unbind(1) if inputs.shape[1] else ()
+        read = (values[location][index][:, field] for location, index, field in self.slots)
+        result = self.program(*columns, *read, *unknowns)
+        if not isinstance(result, Tensor):
+            return inputs.new_full((inputs.shape[0],), result)
+        return result.expand(inputs.shape[0]) if result.ndim == 0 else result
+
+
+@dataclass(frozen=True)
+class CompiledProblem:
+    """Every term that is trained, compiled.
+
+    Args:
+        problem: The declaration.
+        terms: The terms in the declaration's order, without those an ansatz meets exactly.
+    """
+
+    problem: Problem
+    terms: tuple[CompiledTerm, ...]
+
+    def residuals(self, trial: Trial, points: Points) -> dict[str, Tensor]:
+        """Return the residual vector of every term.
+
+        Args:
+            trial: Network and unknowns.
+            points: For each term a tensor (points, inputs of the term).
+        """
+        values = _evaluate([(term, points[term.name]) for term in self.terms], trial.network)
+        unknowns = trial.unknowns()
+        return {term.name: term.residual(points[term.name], values[k], unknowns) for k, term in enumerate(self.terms)}
+
+
+def compile_problem(problem: Problem) -> CompiledProblem:
+    """Compile every term of a problem that is to be trained.
+
+    Raises:
+        UnsupportedError: A function or operator without a rule.
+    """
+    trained = [term for term in problem.terms if term.name not in problem.exact]
+    return CompiledProblem(problem, tuple(compile_term(term, problem) for term in trained))
+
+
+def compile_term(term: Term, problem: Problem) -> CompiledTerm:
+    """Compile one declared term; its inputs are its free coordinates, then normals or measured values."""
+    return compile_expression(term.name, term.residual, term_inputs(term, problem), problem=problem)
+
+
+def compile_expression(name: str, expression: Expr, inputs: Sequence[Symbol], *, problem: Problem) -> CompiledTerm:
+    """Compile any real expression of the problem's real fields.
+
+    Args:
+        name: For messages.
+        expression: What to evaluate.
+        inputs: The symbols of the columns of its points.
+        problem: Gives fields, ansatz and unknowns.
+
+    Raises:
+        UnsupportedError: A function or operator without a rule.
+    """
+    lowered = lower(name, expression, inputs, problem=problem)  # first: only now is every derivative visible
+    locations = tuple(
+        CompiledLocation(
+            tuple(emit(e, lowered.inputs, name=name) for e in location.place),
+            plan_jets(location.indices, dimension=len(problem.coordinates)),
+        )
+        for location in lowered.locations
+    )
+    slots = tuple((slot.location, slot.index, slot.field) for slot in lowered.slots)
+    return CompiledTerm(name, lowered.inputs, locations, slots, _emit(lowered, problem))
+
+
+def term_inputs(term: Term, problem: Problem) -> tuple[Symbol, ...]:
+    """Return the symbols that come with each point of a term."""
+    if term.columns:
+        return tuple(term.columns)
+    normals = [n for n in problem.normal if n in term.residual.free_symbols]
+    return (*term.free, *normals)
+
+
+def _emit(lowered: LoweredTerm, problem: Problem) -> Program:
+    symbols = (*lowered.inputs, *(slot.symbol for slot in lowered.slots), *problem.unknowns)
+    return emit(lowered.expression, symbols, name=lowered.name)
+
+
+def _evaluate(terms: Iterable[tuple[CompiledTerm, Tensor]], network: nn.Module) -> list[list[Values]]:
+    """Evaluate the network at every location of every term, one batch for each distinct plan."""
+    placed = [[location.points(inputs) for location in term.locations] for term, inputs in terms]
+    batches: dict[JetPlan, list[tuple[int, int]]] = {}
+    for k, (term, _) in enumerate(terms):
+        for j, location in enumerate(term.locations):
+            batches.setdefault(location.plan, []).append((k, j))
+    values: list[list[Values]] = [[{} for _ in places] for places in placed]
+    for plan, members in batches.items():
+        points = [placed[k][j] for k, j in members]
+        found = derivatives(network, torch.cat(points) if len(points) > 1 else points[0], plan)
+        sizes = [len(p) for p in points]
+        for index, tensor in found.items():
+            for (k, j), part in zip(members, tensor.split(sizes), strict=True):
+                values[k][j][index] = part
+    return values

@@ -1,0 +1,364 @@
+"""Emission: from a SymPy expression to a straight-line program of torch operations that can be read.
+
+A program is a list of instructions, each one torch operation on registers and numbers; equal sub-expressions share a register.
+It is interpreted, never written to a file nor given to Python's compiler, so that an expression read from a stranger's run
+directory can do no more than arithmetic; `source()` prints it.
+
+Gradients are finite wherever values are. Where a formula is singular (the root, the logarithm or the quotient in the branch of a
+Piecewise that was not taken, the root of zero in a norm), the reverse pass meets 0 · inf; it is taken as zero, the
+subgradient of least norm and the derivative of the branch that was not taken.
+"""
+
+from __future__ import annotations
+
+import operator
+from collections.abc import Callable, Sequence
+from dataclasses import dataclass
+from typing import Any
+
+import sympy
+import torch
+from sympy import Expr, Symbol
+from torch import Tensor
+
+from pinnsolve.errors import UnsupportedError
+
+Operand = int | float | bool
+"""A register (int) or a number (float)."""
+
+
+@dataclass(frozen=True)
+class Instruction:
+    """One operation: `target = function(*operands)`; operands are registers when int, numbers when float."""
+
+    target: int
+    function: Callable[..., Any]
+    operands: tuple[Operand, ...]
+
+
+@dataclass(frozen=True)
+class Program:
+    """A straight-line program.
+
+    Args:
+        inputs: Names of the registers filled by the caller, in order.
+        instructions: What is done.
+        result: The register, or the number, that is the result.
+    """
+
+    inputs: tuple[str, ...]
+    instructions: tuple[Instruction, ...]
+    result: Operand
+
+    def __call__(self, *values: Tensor) -> Tensor | float:
+        """Run on tensors that broadcast; a result that depends on no input is a number."""
+        registers: list[Any] = [*values, *[None] * len(self.instructions)]
+        for step in self.instructions:
+            registers[step.target] = step.function(*[registers[o] if type(o) is int else o for o in step.operands])
+        return registers[self.result] if type(self.result) is int else float(self.result)
+
+    def source(self) -> str:
+        """Return the program as readable lines of torch."""
+        names = [*self.inputs, *(f"v{k}" for k in range(len(self.instructions)))]
+
+        def text(operand: Operand) -> str:
+            return names[operand] if type(operand) is int else repr(operand)
+
+        lines = [
+            f"{names[i.target]} = {_spelling(i.function)}({', '.join(map(text, i.operands))})"
+            for i in self.instructions
+        ]
+        return "\n".join([*lines, f"return {text(self.result)}"])
+
+
+def emit(expression: Expr, inputs: Sequence[Symbol], *, name: str = "expression") -> Program:
+    """Emit a real expression of the input symbols.
+
+    Args:
+        expression: Contains no field: derivatives are input symbols by now.
+        inputs: The symbols, in the order in which the program takes them.
+        name: The term, for messages.
+
+    Raises:
+        UnsupportedError: A function without a rule; names it and those that have one.
+    """
+    emitter = _Emitter(name, inputs)
+    result = emitter.value(expression)
+    labels = [
+        f"{s.name}_{k}" if isinstance(s, sympy.Dummy) and _repeated(s, inputs) else s.name for k, s in enumerate(inputs)
+    ]
+    return Program(tuple(labels), tuple(emitter.instructions), result)
+
+
+class _FiniteGradient(torch.autograd.Function):
+    """The identity, whose gradient is zero where it would not be finite."""
+
+    @staticmethod
+    def forward(ctx: Any, x: Tensor) -> Tensor:
+        return x.view_as(x)
+
+    @staticmethod
+    def backward(ctx: Any, *gradients: Tensor) -> Tensor:
+        (gradient,) = gradients
+        return torch.where(torch.isfinite(gradient), gradient, 0.0)
+
+
+def finite_gradient(x: Tensor) -> Tensor:
+    """Return x; in the reverse pass, zero where the gradient is not finite."""
+    return _FiniteGradient.apply(x)
+
+
+def scaled_sum(total: Tensor, term: Tensor, factor: float) -> Tensor:
+    """Return total + factor · term."""
+    return torch.add(total, term, alpha=factor)
+
+
+def heaviside(x: Tensor, at_zero: float = 0.5) -> Tensor:
+    """Return the step function."""
+    return torch.where(x > 0, 1.0, torch.where(x < 0, 0.0, at_zero)).to(x.dtype)
+
+
+def logical_not(x: Any) -> Any:
+    """Return the negation of a mask or of a truth value."""
+    return ~x if isinstance(x, Tensor) else not x
+
+
+def select(condition: Any, taken: Any, other: Any, like: Tensor) -> Any:
+    """Return `taken` where the condition holds, else `other`; numbers take the precision of `like`."""
+    if not isinstance(condition, Tensor):
+        return taken if condition else other
+    taken, other = (
+        v if isinstance(v, Tensor) else torch.full((), v, dtype=like.dtype, device=like.device) for v in (taken, other)
+    )
+    return torch.where(condition, taken, other)
+
+
+def extreme(which: Callable[[Tensor, Tensor], Tensor]) -> Callable[[Any, Any], Any]:
+    """Return torch.maximum or torch.minimum for operands of which one may be a number."""
+
+    def apply(a: Any, b: Any) -> Any:
+        like = a if isinstance(a, Tensor) else b
+        first, second = (torch.as_tensor(v, dtype=like.dtype, device=like.device) for v in (a, b))
+        return which(first, second)
+
+    apply.__name__ = which.__name__
+    return apply
+
+
+FUNCTIONS: dict[type, Callable[..., Any]] = {
+    sympy.exp: torch.exp,
+    sympy.sin: torch.sin,
+    sympy.cos: torch.cos,
+    sympy.tan: torch.tan,
+    sympy.sinh: torch.sinh,
+    sympy.cosh: torch.cosh,
+    sympy.tanh: torch.tanh,
+    sympy.atan: torch.atan,
+    sympy.asinh: torch.asinh,
+    sympy.erf: torch.erf,
+    sympy.erfc: torch.erfc,
+    sympy.Abs: torch.abs,
+    sympy.sign: torch.sign,
+    sympy.floor: torch.floor,
+    sympy.ceiling: torch.ceil,
+    sympy.Heaviside: heaviside,
+    sympy.loggamma: torch.lgamma,
+    sympy.atan2: torch.atan2,
+}
+"""Functions with bounded derivatives, or whose singularities are poles of the value itself."""
+
+SINGULAR: dict[type, Callable[..., Any]] = {
+    sympy.log: torch.log,
+    sympy.asin: torch.asin,
+    sympy.acos: torch.acos,
+    sympy.acosh: torch.acosh,
+    sympy.atanh: torch.atanh,
+}
+"""Functions whose derivative is singular where a branch may not be taken."""
+
+REWRITES: dict[type, Callable[..., Expr]] = {
+    sympy.sec: lambda z: 1 / sympy.cos(z),
+    sympy.csc: lambda z: 1 / sympy.sin(z),
+    sympy.cot: lambda z: sympy.cos(z) / sympy.sin(z),
+    sympy.sech: lambda z: 1 / sympy.cosh(z),
+    sympy.csch: lambda z: 1 / sympy.sinh(z),
+    sympy.coth: lambda z: 1 / sympy.tanh(z),
+    sympy.acot: lambda z: sympy.atan(1 / z),
+    sympy.sinc: lambda z: sympy.Piecewise((1, sympy.Eq(z, 0)), (sympy.sin(z) / z, True)),
+    sympy.gamma: lambda z: sympy.exp(sympy.loggamma(z)),
+    sympy.Mod: lambda a, b: a - b * sympy.floor(a / b),
+}
+"""Functions written by others."""
+
+RELATIONS: dict[type, Callable[..., Any]] = {
+    sympy.StrictLessThan: operator.lt,
+    sympy.LessThan: operator.le,
+    sympy.StrictGreaterThan: operator.gt,
+    sympy.GreaterThan: operator.ge,
+    sympy.Equality: operator.eq,
+    sympy.Unequality: operator.ne,
+    sympy.And: operator.and_,
+    sympy.Or: operator.or_,
+}
+"""Conditions of a Piecewise."""
+
+
+class _Emitter:
+    """Walks an expression once, giving equal sub-expressions one register."""
+
+    def __init__(self, name: str, inputs: Sequence[Symbol]) -> None:
+        self.name = name
+        self.registers: dict[Any, Operand] = {symbol: k for k, symbol in enumerate(inputs)}
+        self.instructions: list[Instruction] = []
+        self.first_free = len(inputs)
+
+    def value(self, expression: Any) -> Operand:
+        """Return the register or number that holds an expression."""
+        if expression not in self.registers:
+            self.registers[expression] = self._emit(expression)
+        return self.registers[expression]
+
+    def call(self, function: Callable[..., Any], *operands: Operand) -> int:
+        """Append an instruction and return its register."""
+        target = self.first_free + len(self.instructions)
+        self.instructions.append(Instruction(target, function, operands))
+        return target
+
+    def _emit(self, expression: Any) -> Operand:
+        if isinstance(expression, sympy.logic.boolalg.BooleanAtom):
+            return bool(expression)
+        if isinstance(expression, Expr) and expression.is_number:
+            return self._number(expression)
+        kind = type(expression)
+        if isinstance(expression, sympy.Add):
+            return self._sum(expression)
+        if isinstance(expression, sympy.Mul):
+            return self._product(expression)
+        if isinstance(expression, sympy.Pow):
+            return self._power(*expression.as_base_exp())
+        if isinstance(expression, sympy.Piecewise):
+            return self._piecewise(expression)
+        if isinstance(expression, sympy.Max | sympy.Min):
+            which = extreme(torch.maximum if isinstance(expression, sympy.Max) else torch.minimum)
+            return self._fold(which, [self.value(a) for a in expression.args])
+        if kind in RELATIONS:
+            return self._fold(RELATIONS[kind], [self.value(a) for a in expression.args])
+        if isinstance(expression, sympy.Not):
+            return self.call(logical_not, self.value(expression.args[0]))
+        if kind in REWRITES:
+            return self.value(REWRITES[kind](*expression.args))
+        if kind in SINGULAR:
+            return self.call(SINGULAR[kind], self._guarded(expression.args[0]))
+        if kind in FUNCTIONS:
+            return self.call(FUNCTIONS[kind], *(self._tensor(a) for a in expression.args))
+        raise UnsupportedError(
+            self.name,
+            f"the function {kind.__name__} in {expression}",
+            f"write it by these: {', '.join(sorted(f.__name__ for f in (*FUNCTIONS, *SINGULAR, *REWRITES)))}, Piecewise, Min, Max",
+        )
+
+    def _number(self, expression: Expr) -> float:
+        number = expression.evalf(17)
+        if not number.is_Float and not number.is_Rational and number is not sympy.nan:
+            raise UnsupportedError(
+                self.name, f"the number {expression} is not real and finite", "write a real constant"
+            )
+        return float(number)
+
+    def _sum(self, expression: sympy.Add) -> Operand:
+        constant = sympy.Add(*[a for a in expression.args if a.is_number])
+        pairs = [_coefficient(a) for a in expression.args if not a.is_number]
+        pairs.sort(key=lambda pair: pair[0] != 1)
+        coefficient, first = pairs[0]
+        total: Operand = self.value(first if coefficient == 1 else coefficient * first)
+        for coefficient, term in pairs[1:]:
+            operand = self.value(term)
+            if coefficient == 1:
+                total = self.call(operator.add, total, operand)
+            elif type(total) is int and type(operand) is int:
+                total = self.call(scaled_sum, total, operand, self._number(coefficient))
+            else:
+                total = self.call(operator.add, total, self.value(coefficient * term))
+        return total if constant == 0 else self.call(operator.add, total, self._number(constant))
+
+    def _product(self, expression: sympy.Mul) -> Operand:
+        numbers = [a for a in expression.args if a.is_number]
+        others = [a for a in expression.args if not a.is_number]
+        above = [a for a in others if not _is_reciprocal(a)]
+        below = [1 / a for a in others if _is_reciprocal(a)]
+        operands = [self.value(a) for a in above]
+        factor = self._number(sympy.Mul(*numbers)) if numbers else 1.0
+        if factor != 1.0 or not operands:
+            operands.insert(1 if operands else 0, factor)
+        result = self._fold(operator.mul, operands)
+        for divisor in below:
+            result = self.call(operator.truediv, result, self._guarded(divisor))
+        return result
+
+    def _power(self, base: Expr, exponent: Expr) -> Operand:
+        if base == sympy.E:
+            return self.call(torch.exp, self.value(exponent))
+        if exponent.is_number:
+            if exponent in (2, 3, 4):
+                register = self.value(base)
+                square = self.call(operator.mul, register, register)
+                return (
+                    square if exponent == 2 else self.call(operator.mul, square, register if exponent == 3 else square)
+                )
+            if exponent == sympy.Rational(1, 2):
+                return self.call(torch.sqrt, self._guarded(base))
+            if exponent == sympy.Rational(-1, 2):
+                return self.call(torch.rsqrt, self._guarded(base))
+            if exponent == -1:
+                return self.call(torch.reciprocal, self._guarded(base))
+            if exponent.is_negative and exponent in (-2, -3, -4):
+                return self.call(torch.reciprocal, self._guarded(base**-exponent))
+            return self.call(torch.pow, self._guarded(base), self._number(exponent))
+        return self.call(
+            torch.pow, self._guarded(base) if not base.is_number else self._number(base), self.value(exponent)
+        )
+
+    def _piecewise(self, expression: sympy.Piecewise) -> Operand:
+        result: Operand = float("nan")  # where no condition holds, as in SymPy
+        for value, condition in reversed(expression.args):
+            taken = self.value(value)
+            result = taken if condition == sympy.true else self.call(select, self.value(condition), taken, result, 0)
+        return result
+
+    def _guarded(self, expression: Expr) -> Operand:
+        key = ("guarded", expression)
+        if key not in self.registers:
+            self.registers[key] = self.call(finite_gradient, self._tensor(expression))
+        return self.registers[key]
+
+    def _tensor(self, expression: Expr) -> int:
+        operand = self.value(expression)
+        return operand if type(operand) is int else self.call(torch.full_like, 0, float(operand))
+
+    def _fold(self, function: Callable[..., Any], operands: list[Operand]) -> Operand:
+        result = operands[0]
+        for operand in operands[1:]:
+            result = self.call(function, result, operand)
+        return result
+
+
+def _coefficient(term: Expr) -> tuple[Expr, Expr]:
+    """Return the numerical factor of a product and the rest."""
+    factors = sympy.Mul.make_args(term)
+    number = sympy.Mul(*[f for f in factors if f.is_number])
+    return number, sympy.Mul(*[f for f in factors if not f.is_number], evaluate=number != 1)
+
+
+def _is_reciprocal(expression: Expr) -> bool:
+    return isinstance(expression, sympy.Pow) and expression.exp == -1
+
+
+def _repeated(symbol: Symbol, inputs: Sequence[Symbol]) -> bool:
+    return sum(other.name == symbol.name for other in inputs) > 1
+
+
+def _spelling(function: Callable[..., Any]) -> str:
+    name = getattr(function, "__name__", repr(function))
+    if getattr(torch, name, None) is not None and name not in vars(operator):
+        return f"torch.{name}"
+    return name.rstrip("_")

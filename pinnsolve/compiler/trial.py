@@ -1,0 +1,71 @@
+"""The trial: everything that training changes, the network and the unknowns, as one module.
+
+An unknown declared positive is trained as its logarithm, so that it cannot leave its range whatever step is taken; all unknowns
+are trained relative to the size of their initial value, so that a viscosity of 1e-3 and a modulus of 1e9 move at one pace.
+"""
+
+from __future__ import annotations
+
+import math
+from collections.abc import Mapping
+
+import torch
+from sympy import Symbol
+from torch import Tensor, nn
+
+
+class Unknowns(nn.Module):
+    """The unknown parameters of a problem.
+
+    Args:
+        initial: Their initial values.
+        dtype: Precision.
+        device: Where they live.
+    """
+
+    def __init__(self, initial: Mapping[Symbol, float], *, dtype: torch.dtype, device: torch.device | str) -> None:
+        super().__init__()
+        self.symbols = tuple(initial)
+        self._scales = tuple(_scale(symbol, value) for symbol, value in initial.items())
+        raw = [
+            0.0 if _signed(symbol) else value / scale
+            for (symbol, value), scale in zip(initial.items(), self._scales, strict=True)
+        ]
+        self.raw = nn.Parameter(torch.tensor(raw, dtype=dtype, device=device)) if raw else None
+
+    def forward(self) -> tuple[Tensor, ...]:
+        """Return the values, each a scalar tensor."""
+        if self.raw is None:
+            return ()
+        return tuple(
+            scale * (torch.exp(self.raw[k]) if _signed(symbol) else self.raw[k])
+            for k, (symbol, scale) in enumerate(zip(self.symbols, self._scales, strict=True))
+        )
+
+    def values(self) -> dict[str, float]:
+        """Return the values as numbers by name."""
+        return {symbol.name: float(value.detach()) for symbol, value in zip(self.symbols, self.forward(), strict=True)}
+
+
+class Trial(nn.Module):
+    """A network for the fields and the unknowns, trained together.
+
+    Args:
+        network: From (points, coordinates) to (points, fields), on tensors or jets.
+        unknowns: The unknown parameters.
+    """
+
+    def __init__(self, network: nn.Module, unknowns: Unknowns) -> None:
+        super().__init__()
+        self.network = network
+        self.unknowns = unknowns
+
+
+def _signed(symbol: Symbol) -> bool:
+    return bool(symbol.is_positive or symbol.is_negative)
+
+
+def _scale(symbol: Symbol, value: float) -> float:
+    if _signed(symbol):
+        return value
+    return abs(value) if value != 0 and math.isfinite(1 / value) else 1.0

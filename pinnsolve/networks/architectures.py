@@ -1,0 +1,187 @@
+"""Architectures as frozen descriptions, and the network that follows from one and a seed.
+
+A network is ξ -> W_L σ(… σ(W_1 ξ + b_1) …) + b_L of coordinates scaled to [-1, 1]. Weights are uniform with the variance that keeps
+signals and gradients of one size through the layers: Glorot and Bengio, Understanding the difficulty of training deep feedforward
+neural networks, 2010, equation (16), for σ with unit slope at 0; He, Zhang, Ren, Sun, Delving deep into rectifiers, 2015, equation (10),
+for those like a rectifier; Sitzmann et al., Implicit neural representations with periodic activation functions, 2020, section 3.2, for
+sines.
+"""
+
+from __future__ import annotations
+
+import math
+from collections.abc import Callable, Sequence
+from dataclasses import dataclass
+
+import torch
+from torch import nn
+
+from pinnsolve.errors import ProblemError
+from pinnsolve.networks.layers import ResidualBlock, Scaling, Sine
+
+ACTIVATIONS: dict[str, Callable[[], nn.Module]] = {
+    "tanh": nn.Tanh,
+    "sine": Sine,
+    "silu": nn.SiLU,
+    "gelu": nn.GELU,
+    "softplus": nn.Softplus,
+    "sigmoid": nn.Sigmoid,
+}
+"""Activations with derivatives of every order, which a differential equation needs."""
+
+PIECEWISE = frozenset({"relu", "leaky_relu", "prelu", "elu", "selu", "celu", "hardtanh", "relu6"})
+"""Activations without a continuous second derivative."""
+
+SINE_FREQUENCY = 3.0
+"""ω_0 of the first layer of sines; the 30 of Sitzmann et al. suits pictures, and amplifies second derivatives by ω_0²."""
+
+
+@dataclass(frozen=True)
+class MLP:
+    """A multilayer perceptron: the same number of units in every hidden layer.
+
+    Args:
+        width: Units in a hidden layer.
+        depth: Number of hidden layers.
+        activation: One of `ACTIVATIONS`.
+        one_per_field: A network for every field, in place of one with as many outputs as fields.
+
+    Raises:
+        ProblemError: A size below 1, or an activation that does not exist or has no second derivative.
+    """
+
+    width: int = 32
+    depth: int = 4
+    activation: str = "tanh"
+    one_per_field: bool = False
+
+    def __post_init__(self) -> None:
+        _check_size("MLP width", self.width)
+        _check_size("MLP depth", self.depth)
+        _check_activation("MLP activation", self.activation)
+
+
+@dataclass(frozen=True)
+class ResNet:
+    """A residual network: a linear layer, then blocks of two layers, each added to its own input.
+
+    Args:
+        width: Units in a hidden layer.
+        blocks: Number of residual blocks.
+        activation: One of `ACTIVATIONS`.
+        one_per_field: A network for every field, in place of one with as many outputs as fields.
+
+    Raises:
+        ProblemError: A size below 1, or an activation that does not exist or has no second derivative.
+    """
+
+    width: int = 32
+    blocks: int = 3
+    activation: str = "tanh"
+    one_per_field: bool = False
+
+    def __post_init__(self) -> None:
+        _check_size("ResNet width", self.width)
+        _check_size("ResNet blocks", self.blocks)
+        _check_activation("ResNet activation", self.activation)
+
+
+Architecture = MLP | ResNet
+
+
+def build(
+    spec: Architecture,
+    *,
+    inputs: int,
+    outputs: int,
+    ranges: Sequence[tuple[float, float]],
+    generator: torch.Generator,
+    dtype: torch.dtype,
+    device: torch.device | str = "cpu",
+) -> nn.Module:
+    """Build the network of a description.
+
+    Weights are drawn in float64 on the generator's device and then cast, so that a seed starts the same function in every precision.
+
+    Args:
+        spec: The description.
+        inputs: Number of coordinates.
+        outputs: Number of fields.
+        ranges: Lowest and highest value of each coordinate.
+        generator: The only source of randomness.
+        dtype: Of the parameters.
+        device: Of the parameters.
+
+    Returns:
+        A module from points, shape (points, inputs), to fields, shape (points, outputs).
+
+    Raises:
+        ValueError: `ranges` are not one for each input.
+    """
+    if len(ranges) != inputs:
+        raise ValueError(f"{inputs} inputs need {inputs} ranges, not {len(ranges)}")
+
+    def dense(fan_in: int, fan_out: int, *, bound: float, centred: bool = False) -> nn.Linear:
+        weight = _uniform((fan_out, fan_in), bound, generator)
+        bias = torch.zeros(fan_out, dtype=torch.float64, device=generator.device)
+        if centred:
+            # Each unit is centred at a point of its own, so that the units cover the domain and none starts as an odd function.
+            bias = -(weight * _uniform((fan_out, fan_in), 1.0, generator)).sum(1)
+        # `skip_init` because the constructor would draw from torch's global generator.
+        layer = nn.utils.skip_init(nn.Linear, fan_in, fan_out, dtype=dtype, device=device)
+        with torch.no_grad():
+            layer.weight.copy_(weight)
+            layer.bias.copy_(bias)
+        return layer
+
+    width, activation = spec.width, ACTIVATIONS[spec.activation]()
+    first = dense(inputs, width, bound=_first_bound(spec.activation, inputs, width), centred=True)
+    hidden = _hidden_bound(spec.activation, width)
+    last = dense(width, outputs, bound=math.sqrt(6.0 / (width + outputs)))
+    layers: list[nn.Module] = [Scaling(ranges, dtype=dtype, device=device), first]
+    match spec:
+        case MLP():
+            for _ in range(spec.depth - 1):
+                layers += [activation, dense(width, width, bound=hidden)]
+        case ResNet():
+            # The branches together add as much variance as there is: De and Smith, Batch normalization biases residual blocks, 2020.
+            damped = hidden / math.sqrt(spec.blocks)
+            layers += [
+                ResidualBlock(
+                    dense(width, width, bound=hidden), dense(width, width, bound=damped), activation=activation
+                )
+                for _ in range(spec.blocks)
+            ]
+    return nn.Sequential(*layers, activation, last)
+
+
+def _first_bound(activation: str, inputs: int, width: int) -> float:
+    return SINE_FREQUENCY / inputs if activation == "sine" else math.sqrt(6.0 / (inputs + width))
+
+
+def _hidden_bound(activation: str, width: int) -> float:
+    """Bound of the uniform distribution; its variance is bound² / 3."""
+    if activation in ("tanh", "sigmoid"):
+        return math.sqrt(6.0 / (width + width))
+    return math.sqrt(6.0 / width)
+
+
+def _uniform(shape: tuple[int, ...], bound: float, generator: torch.Generator) -> torch.Tensor:
+    unit = torch.rand(shape, generator=generator, dtype=torch.float64, device=generator.device)
+    return (2.0 * unit - 1.0) * bound
+
+
+def _check_size(term: str, size: int) -> None:
+    if not isinstance(size, int) or isinstance(size, bool) or size < 1:
+        raise ProblemError(term, f"found {size!r}", "write a whole number, at least 1")
+
+
+def _check_activation(term: str, name: str) -> None:
+    if name in PIECEWISE:
+        raise ProblemError(
+            term,
+            f"{name!r} is piecewise: its second derivative vanishes or jumps, so the equation would not be seen",
+            f"use one of {', '.join(ACTIVATIONS)}",
+        )
+    if name not in ACTIVATIONS:
+        raise ProblemError(term, f"{name!r} does not exist", f"use one of {', '.join(ACTIVATIONS)}")

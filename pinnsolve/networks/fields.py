@@ -1,0 +1,138 @@
+"""The network of a problem: every field from the coordinates it depends on.
+
+Fields that read the same coordinates are outputs of one network, because they share their layers and fronts; a field of fewer
+coordinates has a network of its own, so that its derivative with respect to the others vanishes identically.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+
+import torch
+from torch import Tensor, nn
+
+from pinnsolve.errors import ProblemError
+from pinnsolve.networks.architectures import Architecture, build
+from pinnsolve.networks.layers import Columns
+
+
+class FieldNetwork(nn.Module):
+    """Groups of fields, each given by one network of some of the coordinates.
+
+    Args:
+        networks: One for each group.
+        columns: For each group the numbers of the coordinates it reads.
+        fields: For each group the numbers of the fields it gives; together each field once.
+        coordinates: Number of coordinates.
+        device: Of the index buffers.
+
+    Raises:
+        ValueError: The groups do not give each field exactly once.
+    """
+
+    def __init__(
+        self,
+        networks: Sequence[nn.Module],
+        *,
+        columns: Sequence[Sequence[int]],
+        fields: Sequence[Sequence[int]],
+        coordinates: int,
+        device: torch.device | str = "cpu",
+    ) -> None:
+        super().__init__()
+        given = [field for group in fields for field in group]
+        if sorted(given) != list(range(len(given))) or not len(networks) == len(columns) == len(fields):
+            raise ValueError(f"groups must give each field exactly once: {[list(group) for group in fields]}")
+        self.networks = nn.ModuleList(networks)
+        self.inputs = nn.ModuleList(Columns(group, available=coordinates, device=device) for group in columns)
+        order = sorted(range(len(given)), key=given.__getitem__)
+        self.order = Columns(order, available=len(given), device=device)
+
+    def forward(self, points: Tensor) -> Tensor:
+        """Evaluate all fields in their declared order.
+
+        Args:
+            points: Shape (points, coordinates), a tensor or a jet.
+
+        Returns:
+            Shape (points, fields).
+        """
+        groups = [network(columns(points)) for network, columns in zip(self.networks, self.inputs, strict=True)]
+        return self.order(groups[0] if len(groups) == 1 else torch.cat(groups, 1))
+
+
+def build_fields(
+    spec: Architecture | nn.Module,
+    *,
+    inputs_per_field: Sequence[tuple[int, ...]],
+    ranges: Sequence[tuple[float, float]],
+    generator: torch.Generator,
+    dtype: torch.dtype,
+    device: torch.device | str = "cpu",
+) -> FieldNetwork:
+    """Build the network of all fields.
+
+    Args:
+        spec: A description, or a module from (points, coordinates) to (points, fields) in declared order. A module is used as it is,
+            not copied: it is moved to the dtype and device, and training changes it.
+        inputs_per_field: For each field the numbers of its coordinates.
+        ranges: Lowest and highest value of every coordinate.
+        generator: The only source of randomness.
+        dtype: Of the parameters.
+        device: Of the parameters.
+
+    Raises:
+        ProblemError: The module cannot be evaluated at points of these coordinates, or gives another number of fields.
+    """
+    count, coordinates = len(inputs_per_field), len(ranges)
+    if isinstance(spec, nn.Module):
+        module = spec.to(device=device, dtype=dtype)
+        _probe(module, torch.tensor(ranges, dtype=dtype, device=device).t(), count)
+        groups = [(tuple(range(coordinates)), tuple(range(count)))]
+        networks: list[nn.Module] = [module]
+    else:
+        groups = _grouped(inputs_per_field, one_per_field=spec.one_per_field)
+        networks = [
+            build(
+                spec,
+                inputs=len(columns),
+                outputs=len(fields),
+                ranges=[ranges[column] for column in columns],
+                generator=generator,
+                dtype=dtype,
+                device=device,
+            )
+            for columns, fields in groups
+        ]
+    columns_of, fields_of = zip(*groups, strict=True)
+    return FieldNetwork(networks, columns=columns_of, fields=fields_of, coordinates=coordinates, device=device)
+
+
+def _grouped(
+    inputs_per_field: Sequence[tuple[int, ...]], *, one_per_field: bool
+) -> list[tuple[tuple[int, ...], tuple[int, ...]]]:
+    """Columns and fields of every group, by the first field of each."""
+    if one_per_field:
+        return [(columns, (field,)) for field, columns in enumerate(inputs_per_field)]
+    members: dict[tuple[int, ...], tuple[int, ...]] = {}
+    for field, columns in enumerate(inputs_per_field):
+        members[columns] = (*members.get(columns, ()), field)
+    return list(members.items())
+
+
+def _probe(module: nn.Module, points: Tensor, fields: int) -> None:
+    """Evaluate a module at two points, which neither trains it nor draws random numbers."""
+    shape = tuple(points.shape)
+    remedy = f"give a module from (points, {shape[1]}) to (points, {fields}), the fields in declared order"
+    training = module.training
+    module.eval()
+    try:
+        with torch.no_grad():
+            found = module(points)
+    except (RuntimeError, IndexError, ValueError, TypeError) as error:
+        raise ProblemError("network", f"the module fails at points of shape {shape}: {error}", remedy) from error
+    finally:
+        module.train(training)
+    if not isinstance(found, Tensor) or tuple(found.shape) != (len(points), fields):
+        what = f"shape {tuple(found.shape)}" if isinstance(found, Tensor) else f"a {type(found).__name__}"
+        raise ProblemError("network", f"the module gives {what} at points of shape {shape}", remedy)

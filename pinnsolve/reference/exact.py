@@ -1,0 +1,123 @@
+"""Closed forms as references."""
+
+from __future__ import annotations
+
+import time
+from collections.abc import Mapping
+from dataclasses import dataclass
+from types import MappingProxyType
+from typing import Any
+
+import numpy as np
+from scipy.stats import qmc
+from sympy import Expr, Symbol, im, lambdify, re, sympify
+
+from pinnsolve.errors import ProblemError
+from pinnsolve.problem import Problem
+from pinnsolve.reference.finite_differences import Array
+from pinnsolve.reference.result import Reference, comparison_grid
+
+_INTERVALS = {1: 1000, 2: 200, 3: 35}
+_SCATTERED = 2**14
+
+
+@dataclass(frozen=True)
+class Exact:
+    """A closed form of each field, `Exact({u: exp(-t) * sin(x)})`.
+
+    Args:
+        fields: Expressions in the coordinates, and the unknowns; the keys are fields, u(x, t) or u. A complex field has one.
+        unknowns: Values of unknown parameters in the expressions; the values given to `solve` otherwise.
+
+    Raises:
+        ProblemError: A value that is not an expression.
+    """
+
+    fields: Mapping[Any, Expr]
+    unknowns: Mapping[Symbol, float] | None = None
+
+    def __post_init__(self) -> None:
+        if not isinstance(self.fields, Mapping) or not self.fields:
+            raise ProblemError("Exact", f"{self.fields!r} is not a mapping", "write ps.Exact({u: exp(-t)*sin(x)})")
+        read = {}
+        for key, value in self.fields.items():
+            expression = value if isinstance(value, str) else sympify(value)
+            if not isinstance(expression, Expr):
+                raise ProblemError(f"Exact, {key}", f"{value!r} is not an expression", "give a SymPy expression of the coordinates")
+            read[key] = expression
+        object.__setattr__(self, "fields", MappingProxyType(read))
+
+
+def exact_reference(problem: Problem, spec: Exact, unknowns: Mapping[Symbol, float]) -> Reference:
+    """Return closed forms as a reference, on a regular grid in up to three dimensions and on Sobol points above.
+
+    Raises:
+        ProblemError: A field that the problem does not have or one without a closed form, or a symbol without a value.
+    """
+    began = time.monotonic()
+    values = {s: float(v) for s, v in {**unknowns, **(spec.unknowns or {})}.items()}
+    forms = {name: _checked(problem, name, e.subs(values)) for name, e in _real_forms(problem, spec).items()}
+    functions = {name: lambdify(problem.coordinates, form, "scipy") for name, form in forms.items()}
+
+    def evaluate(points: Array) -> dict[str, Array]:
+        with np.errstate(all="ignore"):  # values that are not finite are data for the caller
+            columns = np.asarray(points, dtype=np.float64).T
+            return {n: np.array(np.broadcast_to(f(*columns), len(points)), dtype=np.float64) for n, f in functions.items()}
+
+    points, shape = _points(problem)
+    return Reference(
+        kind="exact",
+        points=points,
+        values=evaluate(points),
+        shape=shape,
+        evaluate=evaluate,
+        estimated_relative_l2=dict.fromkeys(forms, 0.0),
+        seconds=time.monotonic() - began,
+        table=(),
+        method="closed form",
+    )
+
+
+def _real_forms(problem: Problem, spec: Exact) -> dict[str, Expr]:
+    """Return a closed form for every real field, in the problem's order."""
+    written = {_name(key): expression for key, expression in spec.fields.items()}
+    complex_parts = {name: (p.real.func.__name__, p.imaginary.func.__name__) for name, p in problem.complex_fields.items()}
+    declared = [f.func.__name__ for f in problem.fields]
+    for name in written:
+        if name not in declared and name not in complex_parts:
+            fields = ", ".join(f.func.__name__ for f in problem.declared_fields)
+            raise ProblemError(f"Exact, {name}", "no such field", f"the fields are {fields}")
+    real = {c: Symbol(c.name, real=True) for c in problem.coordinates}
+    back = {symbol: c for c, symbol in real.items()}
+    for name, (real_name, imaginary_name) in complex_parts.items():
+        if name in written:
+            expression = written.pop(name).subs(real)
+            written |= {real_name: re(expression).subs(back), imaginary_name: im(expression).subs(back)}
+    missing = [name for name in declared if name not in written]
+    if missing:
+        raise ProblemError(f"Exact, {', '.join(missing)}", "no closed form", "give an expression for every field")
+    return {name: written[name] for name in declared}
+
+
+def _checked(problem: Problem, name: str, form: Expr) -> Expr:
+    unknown = form.free_symbols - set(problem.coordinates)
+    if unknown:
+        symbols = ", ".join(sorted(map(str, unknown)))
+        known = ", ".join(map(str, problem.coordinates))
+        raise ProblemError(f"Exact, {name}", f"{symbols} is not a coordinate", f"use {known}; give values in Exact(unknowns=...)")
+    return form
+
+
+def _name(key: Any) -> str:
+    return str(getattr(key, "func", key).__name__ if hasattr(key, "args") and key.args else getattr(key, "__name__", key))
+
+
+def _points(problem: Problem) -> tuple[Array, tuple[int, ...] | None]:
+    ends = [problem.bounds[c] for c in problem.coordinates]
+    if len(ends) in _INTERVALS:
+        points, shape = comparison_grid([np.linspace(a, b, _INTERVALS[len(ends)] + 1) for a, b in ends])
+    else:
+        low, high = np.array(ends).T
+        points, shape = qmc.scale(qmc.Sobol(len(ends), scramble=False).random(_SCATTERED), low, high), None
+    inside = problem.domain.contains(points)
+    return (points, shape) if inside.all() else (points[inside], None)

@@ -1,0 +1,89 @@
+"""Newton's method, damped, for the systems of a grid.
+
+The step d solves J d = -F by sparse LU. A fraction of it is taken such that the next correction, computed with the same J, is
+shorter: the natural monotonicity test, which does not depend on how rows are scaled (Deuflhard, Newton Methods for Nonlinear
+Problems, 2004, section 3.3). A system that determines a field only up to a constant is bordered by the condition of mean zero.
+"""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+
+import numpy as np
+from scipy import sparse
+from scipy.sparse.linalg import splu
+
+from pinnsolve.errors import UnsupportedError
+from pinnsolve.reference.collocation import System
+from pinnsolve.reference.finite_differences import Array
+from pinnsolve.reference.reading import REMEDY
+
+_STEPS = 60
+_CONVERGED = 1e-11
+_SMALLEST = 1e-4
+
+
+@dataclass(frozen=True)
+class Root:
+    """A solution of F(U) = 0 and the number of steps it took."""
+
+    values: Array
+    steps: int
+
+
+def solve_newton(
+    system: System, start: Array, *, time: float = 0.0, name: str, constants: tuple[Array, ...] = ()
+) -> Root:
+    """Return a root of a system near a start.
+
+    Args:
+        system: The rows.
+        start: First guess.
+        time: Passed to the system.
+        name: For messages.
+        constants: Vectors that may be added to any solution: each is bordered away with mean zero.
+
+    Raises:
+        UnsupportedError: A singular Jacobian, values that are not finite, no convergence.
+    """
+    values = np.array(start, dtype=np.float64)
+    for count in range(_STEPS):
+        residual, jacobian = system.residual(values, time), system.jacobian(values, time)
+        if not (np.isfinite(residual).all() and np.isfinite(jacobian.data).all()):
+            raise _refusal(name, "the equations have no finite value at the first guess")
+        solve = _factor(jacobian, constants, name)
+        full = solve(-residual)
+        size = float(np.linalg.norm(full))
+        if not np.isfinite(size):
+            raise _refusal(name, "the linear system is singular")
+        if size <= _CONVERGED * max(float(np.linalg.norm(values)), 1e-3 * np.sqrt(len(values))) and count:
+            return Root(values + full, count)
+        damping = 1.0
+        while damping >= _SMALLEST:
+            trial = values + damping * full
+            after = system.residual(trial, time)
+            if np.isfinite(after).all() and np.linalg.norm(solve(-after)) <= max((1 - damping / 4) * size, 1e-14):
+                break
+            damping /= 2
+        else:
+            if size <= 1e-7 * np.linalg.norm(values):
+                return Root(values, count)  # rounding, not nonlinearity, is what stops the decrease
+            raise _refusal(name, "Newton's method finds no descent")
+        values = trial
+    raise _refusal(name, f"Newton's method has not converged in {_STEPS} steps")
+
+
+def _factor(jacobian: sparse.csc_array, constants: tuple[Array, ...], name: str):  # noqa: ANN202
+    size, extra = jacobian.shape[0], len(constants)
+    if extra:
+        border = sparse.csc_array(np.stack(constants, axis=1))
+        jacobian = sparse.block_array([[jacobian, border], [border.T, None]], format="csc")
+    try:
+        factors = splu(jacobian)
+    except RuntimeError as error:
+        raise _refusal(name, "the linear system is singular") from error
+    return lambda right: factors.solve(np.concatenate([right, np.zeros(extra)]))[:size]
+
+
+def _refusal(name: str, found: str) -> UnsupportedError:
+    return UnsupportedError(name, f"no finite-difference reference: {found}", REMEDY)

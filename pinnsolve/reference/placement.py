@@ -1,0 +1,277 @@
+"""Which equation stands for which field, and which rows the conditions replace.
+
+Every unknown value needs one row. An equation is collocated at the nodes of the field it stands for; the k-th condition of a
+field at a face replaces the rows of the k-th layer of nodes from that face. A flux, q = k u_x with q differentiated elsewhere,
+lives on the midpoints between the nodes of u: the coefficient is then never read at a node, where it may jump, and the usual
+compact conservative scheme results (LeVeque, Finite Difference Methods, 2007, section 2.15).
+"""
+
+from __future__ import annotations
+
+import itertools
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass, field, replace
+
+import numpy as np
+from scipy.optimize import linear_sum_assignment
+from sympy import Expr, Symbol
+
+from pinnsolve.errors import UnsupportedError
+from pinnsolve.reference.collocation import Block, Layout, System, collocate
+from pinnsolve.reference.finite_differences import Axis
+from pinnsolve.reference.reading import REMEDY, Reading, Slot
+
+Bounds = Sequence[tuple[float, float]]
+"""The range of every coordinate, by position."""
+
+_NEVER = 1e6
+_AT_END = 1e-9
+_LAYERS = 4
+
+
+@dataclass(frozen=True)
+class Law:
+    """A residual with the field whose rows it gives.
+
+    Args:
+        name: For messages.
+        expression: The residual in coordinates, slots and rates.
+        slots: Symbols of the slots.
+        target: The field.
+        face: Coordinate, side (0 or 1) and layer; none for an equation.
+        rates: Symbols of the time derivatives of slots.
+        jumps: A coefficient may be discontinuous.
+    """
+
+    name: str
+    expression: Expr
+    slots: Mapping[Slot, Symbol]
+    target: int
+    face: tuple[int, int, int] | None = None
+    rates: Mapping[Slot, Symbol] = field(default_factory=dict)
+    jumps: bool = False
+
+    @property
+    def order(self) -> int:
+        """The highest order of derivative, rates included."""
+        return max((sum(s.orders) + (s in self.rates) for s in (*self.slots, *self.rates)), default=0)
+
+
+@dataclass(frozen=True)
+class Wall:
+    """A condition on one face: the coordinate held and the side, 0 low and 1 high."""
+
+    reading: Reading
+    coordinate: int
+    side: int
+
+
+def is_periodic(reading: Reading, bounds: Bounds) -> int | None:
+    """Return the coordinate whose two ends a condition identifies, D u(a) = D u(b), or None."""
+    if reading.kind != "condition" or len(reading.slots) != 2:
+        return None
+    (first, one), (second, two) = reading.slots.items()
+    if (first.field, first.orders) != (second.field, second.orders) or len(first.places) != 1 or len(second.places) != 1:
+        return None
+    (c, a), (d, b) = first.places[0], second.places[0]
+    if c != d or {_side(a, bounds[c]), _side(b, bounds[c])} != {0, 1}:
+        return None
+    slope = reading.expression.diff(one)
+    opposite = (slope + reading.expression.diff(two)).expand() == 0 and not slope.free_symbols
+    return c if opposite and (reading.expression - slope * (one - two)).expand() == 0 else None
+
+
+def find_walls(readings: Sequence[Reading], bounds: Bounds) -> list[Wall]:
+    """Return the face of every condition.
+
+    Raises:
+        UnsupportedError: A condition at an inner place, or at several places.
+    """
+    walls = []
+    for reading in readings:
+        held = {(c, v) for slot in reading.slots for c, v in slot.places}
+        sides = {(c, _side(v, bounds[c])) for c, v in held}
+        if len(sides) != 1 or any(side is None or not slot.places for _, side in sides for slot in reading.slots):
+            raise UnsupportedError(reading.name, "no finite-difference reference: it does not hold on one face", REMEDY)
+        (coordinate, side) = sides.pop()
+        walls.append(Wall(reading, coordinate, int(side or 0)))
+    return walls
+
+
+def find_fluxes(equations: Sequence[Reading], fields: int, time: int | None) -> dict[int, tuple[int, int]]:
+    """Return for each flux its equation and the coordinate along which it lies between the nodes."""
+    found: dict[int, tuple[int, int]] = {}
+    for (number, equation), flux in itertools.product(enumerate(equations), range(fields)):
+        own = [slot for slot in equation.slots if slot.field == flux]
+        others = {c for slot in equation.slots if slot.field != flux for c, o in enumerate(slot.orders) if o}
+        highest = max((sum(slot.orders) for slot in equation.slots), default=0)
+        elsewhere = any(e is not equation and any(e.order(flux, c) > 0 for c in others) for e in equations)
+        taken = number in [e for e, _ in found.values()] or flux in found
+        plain = bool(own) and not any(any(slot.orders) or slot.places for slot in own)
+        if plain and len(others) == 1 and highest == 1 and elsewhere and not taken and time not in others:
+            found[flux] = (number, others.pop())
+    moving = {slot.field for e in equations for slot in e.slots if time is not None and slot.orders[time]}
+    return {flux: place for flux, place in found.items() if flux not in moving}
+
+
+def match(equations: Sequence[Reading], own: Sequence[frozenset[int]], time: int | None, fluxes: Mapping[int, tuple[int, int]]) -> list[int]:
+    """Return for each equation the field it stands for: the one with the highest derivatives in it.
+
+    Args:
+        equations: As many as fields.
+        own: The coordinates that each field reads.
+        time: Position of the coordinate of evolution.
+        fluxes: Matched already.
+
+    Raises:
+        UnsupportedError: No complete matching, as for a pressure, which the equation of continuity does not contain.
+    """
+    if len(equations) != len(own):
+        found = f"{len(equations)} equations for {len(own)} fields"
+        raise UnsupportedError("equations", f"no finite-difference reference: {found}", REMEDY)
+    gain = np.full((len(equations), len(own)), -_NEVER)
+    for (e, equation), f in itertools.product(enumerate(equations), range(len(own))):
+        contained = [s for s in equation.slots if s.field in {f, *(q for q in fluxes if f in _fields(equations[fluxes[q][0]]) - {q})}]
+        runs = equation.runs == own[f]
+        if f in fluxes or any(e == number for number, _ in fluxes.values()):
+            gain[e, f] = 1e3 if fluxes.get(f, (None,))[0] == e else -_NEVER
+        elif contained and runs:
+            moving = time is not None and any(s.orders[time] for s in contained if s.field == f)
+            gain[e, f] = 1 + max(sum(s.orders) for s in contained) + 100 * moving + (any(s.field == f for s in contained))
+    rows, columns = linear_sum_assignment(gain, maximize=True)
+    for e, f in zip(rows, columns, strict=True):
+        if gain[e, f] < 0:
+            found = "no equation of its own for one of the fields, such as a pressure"
+            raise UnsupportedError(equations[e].name, f"no finite-difference reference: {found}", REMEDY)
+    return [int(f) for f in columns]
+
+
+def seat(walls: Sequence[Wall], own: Sequence[frozenset[int]], orders: Sequence[Mapping[int, int]]) -> list[tuple[int, int]]:
+    """Return for each condition the field whose rows it replaces, and the layer.
+
+    Args:
+        walls: The conditions.
+        own: The coordinates of each field.
+        orders: For each field the order of its equation in each coordinate: how many layers it may give up.
+
+    Raises:
+        UnsupportedError: More conditions on a face than the equations can take.
+    """
+    seats: dict[int, tuple[int, int]] = {}
+    for face in {(wall.coordinate, wall.side) for wall in walls}:
+        here = [k for k, wall in enumerate(walls) if (wall.coordinate, wall.side) == face]
+        places = [(f, layer) for f in range(len(own)) for layer in range(min(_LAYERS, orders[f].get(face[0], 0)))]
+        cost = np.full((len(here), max(len(places), len(here))), _NEVER)
+        for (row, k), (column, (f, layer)) in itertools.product(enumerate(here), enumerate(places)):
+            reading = walls[k].reading
+            degree = max((sum(s.orders) for s in reading.slots if s.field == f), default=None)
+            if reading.runs <= own[f] - {face[0]}:
+                # The lower derivative goes nearer to the face; a field that the condition does not contain is the last resort.
+                cost[row, column] = 1e3 + layer if degree is None else layer * (10 - degree)
+        rows, columns = linear_sum_assignment(cost)
+        for row, column in zip(rows, columns, strict=True):
+            if cost[row, column] >= _NEVER:
+                name = walls[here[row]].reading.name
+                raise UnsupportedError(name, "no finite-difference reference: more conditions here than orders", REMEDY)
+            seats[here[row]] = places[column]
+    return [seats[k] for k in range(len(walls))]
+
+
+def orders_of(
+    field: int, equations: Sequence[Reading], fluxes: Mapping[int, tuple[int, int]], time: int | None
+) -> dict[int, int]:
+    """Return how many conditions a field can take in each coordinate."""
+    if field in fluxes:
+        return {}
+    through = [q for q, (e, _) in fluxes.items() if any(s.field == field for s in equations[e].slots)]
+    orders: dict[int, int] = {}
+    for c in range(len(equations[0].coordinates)):
+        direct = max(equation.order(field, c) for equation in equations)
+        by_flux = max((equations[fluxes[q][0]].order(field, c) + max(e.order(q, c) for e in equations) for q in through), default=0)
+        if c != time and max(direct, by_flux) > 0:
+            orders[c] = max(direct, by_flux)
+    return orders
+
+
+def make_axes(
+    own: Sequence[frozenset[int]],
+    bounds: Bounds,
+    *,
+    cells: Mapping[int, int],
+    periodic: frozenset[int],
+    shifted: Mapping[int, int],
+) -> tuple[dict[int, Axis], ...]:
+    """Return the axes of every field.
+
+    Args:
+        own: The coordinates of each field.
+        bounds: The ranges.
+        cells: The number of intervals of each space coordinate.
+        periodic: The coordinates whose ends are one.
+        shifted: For each flux, the coordinate in which it lies on midpoints.
+    """
+    axes: list[dict[int, Axis]] = []
+    for number, coordinates in enumerate(own):
+        axes.append({})
+        for c in sorted(coordinates & set(cells)):
+            low, high = bounds[c]
+            axis = Axis(low, (high - low) / cells[c], cells[c] + (c not in periodic), c in periodic)
+            axes[-1][c] = axis.midpoints if shifted.get(number) == c else axis
+    return tuple(axes)
+
+
+def assemble(
+    laws: Sequence[Law], layout: Layout, *, coordinates: tuple[Symbol, ...], bounds: Bounds, time: int | None = None
+) -> System:
+    """Return the system in which every unknown has the row of the last law that claims it.
+
+    Equations claim all nodes of their field, conditions a layer at a face. Where two conditions meet in a corner the one with
+    the lower derivative wins: values given on two faces agree there, slopes follow.
+    """
+    ordered = sorted(laws, key=lambda law: (law.face is not None, -law.order))
+    owner = np.full(layout.size, -1)
+    claims = [_claim(law, layout) for law in ordered]
+    for number, claim in enumerate(claims):
+        owner[claim] = number
+    blocks: list[Block] = []
+    for number, (law, claim) in enumerate(zip(ordered, claims, strict=True)):
+        chosen = owner[claim] == number
+        if not chosen.any():
+            continue
+        places = layout.places(law.target)
+        if law.face is not None:
+            places.pop(law.face[0])
+        blocks.append(
+            collocate(
+                law.expression,
+                law.slots,
+                layout=layout,
+                coordinates=coordinates,
+                places=places,
+                rows=claim[chosen],
+                chosen=chosen,
+                time=time,
+                sidestep={c: bounds[c][1] - bounds[c][0] for c in layout.space} if law.jumps else None,
+            )
+        )
+    return System(tuple(blocks), layout.size)
+
+
+def _claim(law: Law, layout: Layout) -> np.ndarray:
+    numbers = layout.numbers(law.target)
+    if law.face is None:
+        return numbers
+    coordinate, side, layer = law.face
+    position = [c for c in layout.space if c in layout.axes[law.target]].index(coordinate)
+    return np.take(numbers, layer if side == 0 else numbers.shape[position] - 1 - layer, axis=position)
+
+
+def _side(value: float, ends: tuple[float, float]) -> int | None:
+    for side, end in enumerate(ends):
+        if abs(value - end) <= _AT_END * (ends[1] - ends[0]):
+            return side
+    return None
+
+
+def _fields(reading: Reading) -> set[int]:
+    return {slot.field for slot in reading.slots}

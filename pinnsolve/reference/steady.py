@@ -1,0 +1,182 @@
+"""Steady problems: boundary-value problems on intervals and boxes.
+
+On an interval the equations are collocated where their own order puts them: an equation of order m in its field at N + 1 - m
+places, the nodes or the midpoints between them, so that with m conditions there are as many rows as unknowns, whatever the
+conditions look like (rectangular collocation: Driscoll and Hale, IMA Journal of Numerical Analysis 36, 2016). On boxes, and on
+periodic intervals, equations are collocated at the nodes and conditions replace them at the faces.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass
+
+import numpy as np
+from sympy import Symbol
+
+from pinnsolve.errors import UnsupportedError
+from pinnsolve.problem import Problem
+from pinnsolve.reference.collocation import Block, Layout, System, collocate
+from pinnsolve.reference.finite_differences import Array
+from pinnsolve.reference.newton import solve_newton
+from pinnsolve.reference.placement import (
+    Bounds,
+    Law,
+    Wall,
+    assemble,
+    find_fluxes,
+    find_walls,
+    is_periodic,
+    make_axes,
+    match,
+    orders_of,
+    seat,
+)
+from pinnsolve.reference.reading import REMEDY, Reading
+
+_NULL = 1e-9
+
+
+@dataclass(frozen=True)
+class BoundaryValues:
+    """A problem read as a boundary-value problem, before any grid.
+
+    Args:
+        own: The coordinates of each field.
+        equations: Each with the field it stands for.
+        walls: Conditions with the field and the layer whose rows they replace; unused on an interval.
+        conditions: Every condition that is not a periodicity.
+        periodic: Coordinates whose ends are one.
+        shifted: Fluxes, with the coordinate along which they lie on midpoints.
+        coordinates: The coordinates' symbols.
+        bounds: The ranges.
+        accuracy: Order of the formulas.
+    """
+
+    own: tuple[frozenset[int], ...]
+    equations: tuple[tuple[Reading, int], ...]
+    walls: tuple[tuple[Wall, int, int], ...]
+    conditions: tuple[Reading, ...]
+    periodic: frozenset[int]
+    shifted: Mapping[int, int]
+    coordinates: tuple[Symbol, ...]
+    bounds: Bounds
+    accuracy: int
+
+    def layout(self, cells: Mapping[int, int]) -> Layout:
+        """Return where the unknowns are on a grid of so many cells."""
+        axes = make_axes(self.own, self.bounds, cells=cells, periodic=self.periodic, shifted=self.shifted)
+        return Layout(axes, tuple(range(len(self.bounds))), self.accuracy)
+
+
+def read_boundary_values(problem: Problem, readings: Sequence[Reading]) -> BoundaryValues:
+    """Match equations, fields and conditions.
+
+    Raises:
+        UnsupportedError: No complete matching.
+    """
+    own = tuple(frozenset(problem.coordinates.index(c) for c in f.args) for f in problem.fields)
+    bounds = [problem.bounds[c] for c in problem.coordinates]
+    equations = [r for r in readings if r.kind == "equation"]
+    conditions = [r for r in readings if r.kind == "condition"]
+    periodic = frozenset(c for r in conditions if (c := is_periodic(r, bounds)) is not None)
+    rest = [r for r in conditions if is_periodic(r, bounds) is None]
+    free = len(bounds) == 1 and not periodic
+    fluxes = {} if free else find_fluxes(equations, len(own), None)
+    partner = match(equations, own, None, fluxes)
+    walls = [] if free else find_walls(rest, bounds)
+    orders = [orders_of(f, equations, fluxes, None) for f in range(len(own))]
+    seats = seat(walls, own, orders)
+    return BoundaryValues(
+        own=own,
+        equations=tuple(zip(equations, partner, strict=True)),
+        walls=tuple((wall, f, layer) for wall, (f, layer) in zip(walls, seats, strict=True)),
+        conditions=tuple(rest),
+        periodic=periodic,
+        shifted={q: c for q, (_, c) in fluxes.items()},
+        coordinates=equations[0].coordinates,
+        bounds=bounds,
+        accuracy=2 if any(r.jumps for r in equations) else 4,
+    )
+
+
+def solve_steady(values: BoundaryValues, cells: Mapping[int, int], *, start: Array | None = None) -> tuple[Layout, Array, frozenset[int]]:
+    """Return the layout of a grid, the unknowns on it, and the fields that are fixed only up to a constant.
+
+    Args:
+        values: The problem.
+        cells: The number of intervals of each coordinate.
+        start: First guess; zero when omitted.
+
+    Raises:
+        UnsupportedError: Wrong number of conditions, a singular system, no convergence.
+    """
+    layout = values.layout(cells)
+    system = _on_interval(values, layout) if len(values.bounds) == 1 and not values.periodic else _on_box(values, layout)
+    guess = np.zeros(layout.size) if start is None else start
+    free = _free_constants(system, layout, guess)
+    constants = []
+    for field in free:
+        constants.append(np.zeros(layout.size))
+        constants[-1][layout.numbers(field).ravel()] = 1.0
+    root = solve_newton(system, guess, name="equations", constants=tuple(constants))
+    return layout, root.values, frozenset(free)
+
+
+def _on_box(values: BoundaryValues, layout: Layout) -> System:
+    laws = [Law(r.name, r.expression, r.slots, f, None, {}, r.jumps) for r, f in values.equations]
+    laws += [
+        Law(w.reading.name, w.reading.expression, w.reading.slots, f, (w.coordinate, w.side, layer))
+        for w, f, layer in values.walls
+    ]
+    return assemble(laws, layout, coordinates=values.coordinates, bounds=values.bounds)
+
+
+def _on_interval(values: BoundaryValues, layout: Layout) -> System:
+    blocks: list[Block] = []
+    row = 0
+    sidestep = {0: values.bounds[0][1] - values.bounds[0][0]}
+
+    def add(reading: Reading, places: Mapping[int, Array]) -> None:
+        nonlocal row
+        count = len(places.get(0, [0]))
+        blocks.append(
+            collocate(
+                reading.expression,
+                reading.slots,
+                layout=layout,
+                coordinates=values.coordinates,
+                places=places,
+                rows=np.arange(row, row + count),
+                sidestep=sidestep if reading.jumps else None,
+            )
+        )
+        row += count
+
+    for reading in values.conditions:
+        if reading.runs:
+            raise UnsupportedError(reading.name, "no finite-difference reference: it does not hold at places", REMEDY)
+        add(reading, {})
+    for reading, field in values.equations:
+        axis, order = layout.axes[field][0], max(reading.order(field, 0), 0)
+        places = axis.midpoints.nodes if order % 2 else axis.nodes
+        add(reading, {0: places[order // 2 : len(places) - order // 2]})
+    if row != layout.size:
+        found = f"{row - layout.size:+d} conditions compared with the order of the equations"
+        raise UnsupportedError("conditions", f"no finite-difference reference: {found}", REMEDY)
+    return System(tuple(blocks), layout.size)
+
+
+def _free_constants(system: System, layout: Layout, guess: Array) -> list[int]:
+    """Return the fields whose constant is in the null space of the Jacobian."""
+    jacobian = system.jacobian(guess)
+    if not np.isfinite(jacobian.data).all():
+        return []
+    size = abs(jacobian)
+    free = []
+    for field in range(len(layout.axes)):
+        one = np.zeros(layout.size)
+        one[layout.numbers(field).ravel()] = 1.0
+        if np.all(np.abs(jacobian @ one) <= _NULL * np.maximum(size @ one, 1e-300)):
+            free.append(field)
+    return free
