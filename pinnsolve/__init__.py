@@ -1,8 +1,71 @@
-"""Declare a differential equation in SymPy, solve it with a physics-informed neural network, see how wrong the answer is.
+"""Declare a differential equation in SymPy, solve it with a physics-informed neural network, and see how wrong the answer is.
 
 Names are loaded when they are first used (PEP 562), so `import pinnsolve` imports neither torch nor SymPy.
 """
 
 from __future__ import annotations
 
+from importlib import import_module
+from typing import TYPE_CHECKING, Any
+
 __version__ = "0.1.0"
+
+if TYPE_CHECKING:
+    from pinnsolve.declaration.observations import Observations as Observations
+    from pinnsolve.declaration.terms import on as on
+    from pinnsolve.domains.regions import Box as Box
+    from pinnsolve.domains.regions import Interval as Interval
+    from pinnsolve.errors import DataError as DataError
+    from pinnsolve.errors import ProblemError as ProblemError
+    from pinnsolve.errors import UnsupportedError as UnsupportedError
+    from pinnsolve.networks.architectures import MLP as MLP
+    from pinnsolve.networks.architectures import ResNet as ResNet
+    from pinnsolve.operators import advect as advect
+    from pinnsolve.operators import curl as curl
+    from pinnsolve.operators import div as div
+    from pinnsolve.operators import fields as fields
+    from pinnsolve.operators import grad as grad
+    from pinnsolve.operators import laplacian as laplacian
+    from pinnsolve.problem import Problem as Problem
+    from pinnsolve.reference.exact import Exact as Exact
+    from pinnsolve.reference.solve import FiniteDifferences as FiniteDifferences
+    from pinnsolve.solution import Solution as Solution
+    from pinnsolve.solution import load as load
+    from pinnsolve.solver import solve as solve
+    from pinnsolve.training.optimizers import Adam as Adam
+    from pinnsolve.training.quasi_newton import LBFGS as LBFGS
+    from pinnsolve.training.schedule import Training as Training
+
+_HOMES = {
+    "problem": ("Problem",),
+    "operators": ("fields", "grad", "div", "curl", "laplacian", "advect"),
+    "errors": ("ProblemError", "UnsupportedError", "DataError"),
+    "declaration.terms": ("on",),
+    "declaration.observations": ("Observations",),
+    "domains.regions": ("Box", "Interval"),
+    "networks.architectures": ("MLP", "ResNet"),
+    "training.optimizers": ("Adam",),
+    "training.quasi_newton": ("LBFGS",),
+    "training.schedule": ("Training",),
+    "reference.solve": ("FiniteDifferences",),
+    "reference.exact": ("Exact",),
+    "solution": ("Solution", "load"),
+    "solver": ("solve",),
+}
+_HOME_OF = {name: module for module, names in _HOMES.items() for name in names}
+
+__all__ = sorted(_HOME_OF)
+
+
+def __getattr__(name: str) -> Any:
+    """Import a public name from its module on first use."""
+    if name not in _HOME_OF:
+        raise AttributeError(f"module 'pinnsolve' has no attribute {name!r}; the public names are {', '.join(__all__)}")
+    value = getattr(import_module(f"pinnsolve.{_HOME_OF[name]}"), name)
+    globals()[name] = value
+    return value
+
+
+def __dir__() -> list[str]:
+    """List the public names."""
+    return [*__all__, "__version__"]

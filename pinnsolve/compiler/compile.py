@@ -6,7 +6,7 @@ batch, because at a few hundred points a call costs its overhead and not its ari
 
 from __future__ import annotations
 
-from collections.abc import Iterable, Mapping, Sequence
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 
 import torch
@@ -130,6 +130,12 @@ def compile_expression(name: str, expression: Expr, inputs: Sequence[Symbol], *,
     return CompiledTerm(name, lowered.inputs, locations, slots, _emit(lowered, problem))
 
 
+def evaluate_term(term: CompiledTerm, inputs: Tensor, trial: Trial) -> Tensor:
+    """Evaluate one compiled expression at points (points, inputs)."""
+    values = _evaluate([(term, inputs)], trial.network)
+    return term.residual(inputs, values[0], trial.unknowns())
+
+
 def term_inputs(term: Term, problem: Problem) -> tuple[Symbol, ...]:
     """Return the symbols that come with each point of a term."""
     if term.columns:
@@ -143,7 +149,7 @@ def _emit(lowered: LoweredTerm, problem: Problem) -> Program:
     return emit(lowered.expression, symbols, name=lowered.name)
 
 
-def _evaluate(terms: Iterable[tuple[CompiledTerm, Tensor]], network: nn.Module) -> list[list[Values]]:
+def _evaluate(terms: Sequence[tuple[CompiledTerm, Tensor]], network: nn.Module) -> list[list[Values]]:
     """Evaluate the network at every location of every term, one batch for each distinct plan."""
     placed = [[location.points(inputs) for location in term.locations] for term, inputs in terms]
     batches: dict[JetPlan, list[tuple[int, int]]] = {}

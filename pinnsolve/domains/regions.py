@@ -207,6 +207,15 @@ class Boundary:
             np.concatenate([p.normals for p in parts if p.normals is not None]),
         )
 
+    def normals_at(self, points: Array) -> Array:
+        """Return the outward normal (points, coordinates) at points of the boundary: that of the nearest face."""
+        columns = [self.coordinates.index(face.coordinate) for face in self.faces]
+        distances = np.stack([abs(points[:, k] - f.value) for k, f in zip(columns, self.faces, strict=True)])
+        nearest = distances.argmin(axis=0)
+        normals = np.zeros_like(points, dtype=float)
+        normals[np.arange(len(points)), np.array(columns)[nearest]] = np.array([f.outward for f in self.faces])[nearest]
+        return normals
+
     def _face_points(self, face: Face, unit: UnitPoints, count: int) -> PointSet:
         coordinates = np.full((count, len(self.coordinates)), face.value)
         normals = np.zeros_like(coordinates)

@@ -1,12 +1,13 @@
 """Rules for the activations of networks that are not elementary functions.
 
-The smooth ones are fused like those of `elementary`. Piecewise ones have the derivatives that torch gives them: those of the piece, one
-of the two at a kink.
+The smooth ones are fused like those of `elementary`. Piecewise ones have the derivatives that torch gives them: those of the
+piece, one of the two at a kink.
 """
 
 from __future__ import annotations
 
 import math
+from typing import Any
 
 import torch
 import torch.nn.functional as F
@@ -24,7 +25,7 @@ SELU_ALPHA = 1.6732632423543772848170429916717
 
 @rule(F.silu)
 def _(z: Jet, inplace: bool = False) -> Jet:
-    """y = z s with s the sigmoid; y' = s + z s (1 - s) = s + y - y s."""
+    """Multiply z by the sigmoid s: y' = s + z s (1 - s) = s + y - y s."""
     _refuse(inplace)
 
     def solve(z: Series, y: Series, w: Series, plan: JetPlan) -> None:
@@ -40,9 +41,9 @@ def _(z: Jet, inplace: bool = False) -> Jet:
 
 @rule(F.gelu)
 def _(z: Jet, approximate: str = "none") -> Jet:
-    """y = z Φ with Φ the normal distribution; Φ' = φ and φ' = v = -z φ, so y' = Φ + z φ = Φ - v."""
+    """Multiply z by the normal distribution Φ: Φ' = φ and φ' = v = -z φ, so y' = Φ + z φ = Φ - v."""
     if approximate == "tanh":
-        return 0.5 * z * (1.0 + torch.tanh(math.sqrt(2.0 / math.pi) * (z + 0.044715 * z**3)))
+        return 0.5 * z * (1.0 + (math.sqrt(2.0 / math.pi) * (z + 0.044715 * z**3)).tanh())
 
     def solve(z: Series, y: Series, w: Series, plan: JetPlan) -> None:
         density, v = ([torch.empty_like(coefficient) for coefficient in y] for _ in range(2))
@@ -61,8 +62,8 @@ def _(z: Jet, approximate: str = "none") -> Jet:
 
 
 @rule(F.softplus)
-def _(z: Jet, beta: float = 1.0, threshold: float = 20.0) -> Jet:
-    """y = log(1 + exp(β z)) / β, y' = s = sigmoid(β z), s' = β (s - s²); y = z where β z exceeds the threshold, as in torch."""
+def _softplus(z: Jet, beta: float = 1.0, threshold: float = 20.0) -> Jet:
+    """Solve y' = s, s' = β (s - s²) with s = sigmoid(β z); y = z where β z exceeds the threshold, as in torch."""
 
     def logistic(z: Tensor, *, out: Tensor) -> Tensor:
         return torch.sigmoid(z * beta, out=out).masked_fill_(z * beta > threshold, 1.0)
@@ -81,17 +82,17 @@ def _(z: Jet, beta: float = 1.0, threshold: float = 20.0) -> Jet:
 @rule(F.mish)
 def _(z: Jet, inplace: bool = False) -> Jet:
     _refuse(inplace)
-    return z * torch.tanh(F.softplus(z))
+    return z * _softplus(z).tanh()
 
 
 @rule(F.logsigmoid)
 def _(z: Jet) -> Jet:
-    return -F.softplus(-z)
+    return -_softplus(-z)
 
 
 @rule(F.tanhshrink)
 def _(z: Jet) -> Jet:
-    return z - torch.tanh(z)
+    return z - z.tanh()
 
 
 @rule(F.softsign)
@@ -102,7 +103,7 @@ def _(z: Jet) -> Jet:
 @rule(F.softmax, torch.softmax)
 def _(z: Jet, dim: int, **_: object) -> Jet:
     # A shift changes nothing but the range of the exponentials, so it may count as constant.
-    weights = torch.exp(z - z.value.detach().amax(dim, keepdim=True))
+    weights = (z - z.value.detach().amax(dim, keepdim=True)).exp()
     return weights / weights.sum(dim, keepdim=True)
 
 
@@ -112,7 +113,7 @@ def _(z: Jet) -> Jet:
 
 
 @rule(torch.clamp, torch.clip)
-def _(z: Jet, min: float | Tensor | None = None, max: float | Tensor | None = None) -> Jet:
+def _(z: Jet, min: Any = None, max: Any = None) -> Jet:
     inside = torch.ones_like(z.value, dtype=torch.bool)
     inside = inside if min is None else inside & (z.value >= min)
     inside = inside if max is None else inside & (z.value <= max)
@@ -140,32 +141,32 @@ def _(z: Jet, weight: Tensor) -> Jet:
 @rule(F.hardtanh)
 def _(z: Jet, min_val: float = -1.0, max_val: float = 1.0, inplace: bool = False) -> Jet:
     _refuse(inplace)
-    return torch.clamp(z, min_val, max_val)
+    return z.clamp(min_val, max_val)
 
 
 @rule(F.relu6)
 def _(z: Jet, inplace: bool = False) -> Jet:
     _refuse(inplace)
-    return torch.clamp(z, 0.0, 6.0)
+    return z.clamp(0.0, 6.0)
 
 
 @rule(F.elu)
-def _(z: Jet, alpha: float = 1.0, inplace: bool = False) -> Jet:
+def _elu(z: Jet, alpha: float = 1.0, inplace: bool = False) -> Jet:
     # The exponential sees only the negative part, so that neither it nor its gradient overflows for large z.
     _refuse(inplace)
-    return torch.relu(z) + alpha * torch.expm1(torch.clamp(z, max=0.0))
+    return z.relu() + alpha * z.clamp(max=0.0).expm1()
 
 
 @rule(F.celu, torch.celu)
 def _(z: Jet, alpha: float = 1.0, inplace: bool = False) -> Jet:
     _refuse(inplace)
-    return torch.relu(z) + alpha * torch.expm1(torch.clamp(z, max=0.0) / alpha)
+    return z.relu() + alpha * (z.clamp(max=0.0) / alpha).expm1()
 
 
 @rule(F.selu, torch.selu)
 def _(z: Jet, inplace: bool = False) -> Jet:
     _refuse(inplace)
-    return SELU_SCALE * F.elu(z, SELU_ALPHA)
+    return SELU_SCALE * _elu(z, SELU_ALPHA)
 
 
 def _refuse(inplace: bool) -> None:

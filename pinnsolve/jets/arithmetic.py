@@ -6,7 +6,7 @@ A number or tensor is a series of one coefficient. Sums act on coefficients; pro
 
 from __future__ import annotations
 
-from typing import Any
+from typing import Any, cast
 
 import torch
 from torch import Tensor
@@ -56,7 +56,7 @@ def _(a: Any, b: Any, *, rounding_mode: None = None) -> Jet:
     if rounding_mode is not None:
         raise MissingRuleError("torch.div with rounding")
     if isinstance(b, Jet):
-        return torch.reciprocal(b) * a
+        return b.reciprocal() * a
     if isinstance(b, Number):
         return Jet(a.coefficients / b, a.plan)
     a, b = align(a, b)
@@ -74,8 +74,8 @@ def _(start: Any, end: Any, weight: Any) -> Jet:
 
 
 @rule(torch.where)
-def _(condition: Tensor, a: Any, b: Any) -> Jet:
-    """The derivatives of the side chosen: the condition counts as constant."""
+def _where(condition: Tensor, a: Any, b: Any) -> Jet:
+    """Take the derivatives of the side chosen: the condition counts as constant."""
     reference = a if isinstance(a, Jet) else b
     a, b = (
         torch.as_tensor(x, dtype=reference.dtype, device=reference.device) if isinstance(x, Number) else x
@@ -89,13 +89,13 @@ def _(condition: Tensor, a: Any, b: Any) -> Jet:
 @rule(torch.maximum)
 def _(a: Any, b: Any) -> Jet:
     a, b = align(a, b)
-    return torch.where(a.value >= b.value, a, b)
+    return _where(a.value >= b.value, a, b)
 
 
 @rule(torch.minimum)
 def _(a: Any, b: Any) -> Jet:
     a, b = align(a, b)
-    return torch.where(a.value <= b.value, a, b)
+    return _where(a.value <= b.value, a, b)
 
 
 def align(a: Jet | Tensor, b: Jet | Tensor) -> tuple[Jet, Jet]:
@@ -104,8 +104,7 @@ def align(a: Jet | Tensor, b: Jet | Tensor) -> tuple[Jet, Jet]:
     Raises:
         ValueError: Two jets of different plans.
     """
-    reference = a if isinstance(a, Jet) else b
-    assert isinstance(reference, Jet)
+    reference = cast(Jet, a if isinstance(a, Jet) else b)
     jets = [x if isinstance(x, Jet) else reference.lift(x) for x in (a, b)]
     if jets[0].plan is not jets[1].plan and jets[0].plan != jets[1].plan:
         raise ValueError(f"jets of different plans: {jets[0].plan.indices} and {jets[1].plan.indices}")

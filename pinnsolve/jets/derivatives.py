@@ -1,8 +1,9 @@
 """Derivatives of a network with respect to its coordinates: by jets, or by nested reverse passes.
 
-Jets carry all derivatives forward in one evaluation. Nested differentiation computes D^(α + e_i) u = ∂_i D^α u by a reverse pass through
-the reverse pass before it; it knows every operation that torch can differentiate, and costs more with every order. It serves networks
-with an operation that has no rule, and as the oracle of the tests. Both are differentiable with respect to the parameters.
+Jets carry all derivatives forward in one evaluation. Nested differentiation computes D^(α + e_i) u = ∂_i D^α u by a reverse pass
+through the reverse pass before it; it knows every operation that torch can differentiate, and costs more with every order. It
+serves networks with an operation that has no rule, and as the oracle of the tests. Both can be differentiated with respect to the
+parameters.
 """
 
 from __future__ import annotations

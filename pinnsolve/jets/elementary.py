@@ -1,8 +1,8 @@
 """Rules for the elementary functions of calculus.
 
 Each states the differential equation its function solves. Those of networks are fused; the rest is the table of derivatives,
-y = ∫ w dz with w = f'(z) written in jets. A power is its Taylor series y = Σ_k binom(p, k) z_0^(p-k) (z - z_0)^k, which stays finite at
-z_0 = 0 for as many orders as the power itself.
+y = ∫ w dz with w = f'(z) written in jets. A power is its Taylor series y = Σ_k binom(p, k) z_0^(p-k) (z - z_0)^k, which stays
+finite at z_0 = 0 for as many orders as the power itself.
 """
 
 from __future__ import annotations
@@ -15,6 +15,7 @@ from typing import Any
 import torch
 from torch import Tensor
 
+from pinnsolve.jets.arithmetic import align
 from pinnsolve.jets.fusion import Slope, compose
 from pinnsolve.jets.jet import Jet, rule
 from pinnsolve.jets.series import Riccati, Solve, oscillation
@@ -45,43 +46,43 @@ def composed(z: Jet, function: Callable[[Tensor], Tensor], solve: Solve, *, slop
 
 @rule(torch.exp)
 def _(z: Jet) -> Jet:
-    """y' = y."""
+    """Solve y' = y."""
     return composed(z, torch.exp, EXP.solve, slope=EXP.slope)
 
 
 @rule(torch.tanh)
 def _(z: Jet) -> Jet:
-    """y' = 1 - y²."""
+    """Solve y' = 1 - y²."""
     return composed(z, torch.tanh, TANH.solve, slope=TANH.slope)
 
 
 @rule(torch.sigmoid, torch.special.expit)
 def _(z: Jet) -> Jet:
-    """y' = y - y²."""
+    """Solve y' = y - y²."""
     return composed(z, torch.sigmoid, SIGMOID.solve, slope=SIGMOID.slope)
 
 
 @rule(torch.tan)
 def _(z: Jet) -> Jet:
-    """y' = 1 + y²."""
+    """Solve y' = 1 + y²."""
     return composed(z, torch.tan, TAN.solve, slope=TAN.slope)
 
 
 @rule(torch.reciprocal)
 def _(z: Jet) -> Jet:
-    """y' = -y²."""
+    """Solve y' = -y²."""
     return composed(z, torch.reciprocal, RECIPROCAL.solve, slope=RECIPROCAL.slope)
 
 
 @rule(torch.sin)
 def _(z: Jet) -> Jet:
-    """y' = cos z, y'' = -y."""
+    """Solve y' = cos z, y'' = -y."""
     return composed(z, torch.sin, oscillation(torch.sin, torch.cos, -1.0))
 
 
 @rule(torch.cos)
 def _(z: Jet) -> Jet:
-    """y' = -sin z, y'' = -y."""
+    """Solve y' = -sin z, y'' = -y."""
 
     def minus_sin(z: Tensor, *, out: Tensor) -> Tensor:
         return torch.sin(z, out=out).neg_()
@@ -91,103 +92,104 @@ def _(z: Jet) -> Jet:
 
 @rule(torch.sinh)
 def _(z: Jet) -> Jet:
-    """y' = cosh z, y'' = y."""
+    """Solve y' = cosh z, y'' = y."""
     return composed(z, torch.sinh, oscillation(torch.sinh, torch.cosh, 1.0))
 
 
 @rule(torch.cosh)
 def _(z: Jet) -> Jet:
-    """y' = sinh z, y'' = y."""
+    """Solve y' = sinh z, y'' = y."""
     return composed(z, torch.cosh, oscillation(torch.cosh, torch.sinh, 1.0))
 
 
 @rule(torch.expm1)
 def _(z: Jet) -> Jet:
-    """y' = exp z."""
-    return _primitive(torch.expm1(z.value), (torch.exp(z), z))
+    """Solve y' = exp z."""
+    return _primitive(torch.expm1(z.value), (z.exp(), z))
 
 
 @rule(torch.log)
 def _(z: Jet) -> Jet:
-    """y' = 1 / z."""
+    """Solve y' = 1 / z."""
     return _primitive(torch.log(z.value), (1.0 / z, z))
 
 
 @rule(torch.log2)
 def _(z: Jet) -> Jet:
-    return torch.log(z) / math.log(2.0)
+    return z.log() / math.log(2.0)
 
 
 @rule(torch.log10)
 def _(z: Jet) -> Jet:
-    return torch.log(z) / math.log(10.0)
+    return z.log() / math.log(10.0)
 
 
 @rule(torch.log1p)
 def _(z: Jet) -> Jet:
-    """y' = 1 / (1 + z)."""
+    """Solve y' = 1 / (1 + z)."""
     return _primitive(torch.log1p(z.value), (1.0 / (1.0 + z), z))
 
 
 @rule(torch.asin, torch.arcsin)
 def _(z: Jet) -> Jet:
-    """y' = 1 / √(1 - z²)."""
-    return _primitive(torch.asin(z.value), (torch.rsqrt(1.0 - z * z), z))
+    """Solve y' = 1 / √(1 - z²)."""
+    return _primitive(torch.asin(z.value), ((1.0 - z * z).rsqrt(), z))
 
 
 @rule(torch.acos, torch.arccos)
 def _(z: Jet) -> Jet:
-    """y' = -1 / √(1 - z²)."""
-    return _primitive(torch.acos(z.value), (-torch.rsqrt(1.0 - z * z), z))
+    """Solve y' = -1 / √(1 - z²)."""
+    return _primitive(torch.acos(z.value), (-(1.0 - z * z).rsqrt(), z))
 
 
 @rule(torch.atan, torch.arctan)
 def _(z: Jet) -> Jet:
-    """y' = 1 / (1 + z²)."""
+    """Solve y' = 1 / (1 + z²)."""
     return _primitive(torch.atan(z.value), (1.0 / (1.0 + z * z), z))
 
 
 @rule(torch.asinh, torch.arcsinh)
 def _(z: Jet) -> Jet:
-    """y' = 1 / √(1 + z²)."""
-    return _primitive(torch.asinh(z.value), (torch.rsqrt(1.0 + z * z), z))
+    """Solve y' = 1 / √(1 + z²)."""
+    return _primitive(torch.asinh(z.value), ((1.0 + z * z).rsqrt(), z))
 
 
 @rule(torch.acosh, torch.arccosh)
 def _(z: Jet) -> Jet:
-    """y' = 1 / √(z² - 1)."""
-    return _primitive(torch.acosh(z.value), (torch.rsqrt(z * z - 1.0), z))
+    """Solve y' = 1 / √(z² - 1)."""
+    return _primitive(torch.acosh(z.value), ((z * z - 1.0).rsqrt(), z))
 
 
 @rule(torch.atanh, torch.arctanh)
 def _(z: Jet) -> Jet:
-    """y' = 1 / (1 - z²)."""
+    """Solve y' = 1 / (1 - z²)."""
     return _primitive(torch.atanh(z.value), (1.0 / (1.0 - z * z), z))
 
 
 @rule(torch.erf, torch.special.erf)
 def _(z: Jet) -> Jet:
-    """y' = 2 / √π exp(-z²)."""
-    return _primitive(torch.erf(z.value), (2.0 / math.sqrt(math.pi) * torch.exp(-z * z), z))
+    """Solve y' = 2 / √π exp(-z²)."""
+    return _primitive(torch.erf(z.value), (2.0 / math.sqrt(math.pi) * (-z * z).exp(), z))
 
 
 @rule(torch.erfc, torch.special.erfc)
 def _(z: Jet) -> Jet:
-    """y' = -2 / √π exp(-z²)."""
-    return _primitive(torch.erfc(z.value), (-2.0 / math.sqrt(math.pi) * torch.exp(-z * z), z))
+    """Solve y' = -2 / √π exp(-z²)."""
+    return _primitive(torch.erfc(z.value), (-2.0 / math.sqrt(math.pi) * (-z * z).exp(), z))
 
 
 @rule(torch.atan2, torch.arctan2)
 def _(y: Jet | Tensor, x: Jet | Tensor) -> Jet:
-    """dθ = (x dy - y dx) / (x² + y²)."""
-    y, x = _both_jets(y, x)
+    """Solve dθ = (x dy - y dx) / (x² + y²)."""
+    y, x = align(y, x)
     weight = 1.0 / (x * x + y * y)
     return _primitive(torch.atan2(y.value, x.value), (x * weight, y), (-y * weight, x))
 
 
 @rule(torch.hypot)
 def _(x: Jet | Tensor, y: Jet | Tensor) -> Jet:
-    return torch.sqrt(torch.square(x) + torch.square(y))
+    x, y = align(x, y)
+    return (x * x + y * y).sqrt()
 
 
 @rule(torch.sqrt)
@@ -205,16 +207,16 @@ def _(z: Jet) -> Jet:
     return z * z
 
 
-@rule(torch.pow, torch.Tensor.__pow__, torch.float_power)
+@rule(torch.pow, torch.Tensor.__pow__)
 def _(base: Any, exponent: Any) -> Jet:
-    """z^p for numbers and tensors p; z^p = exp(p log z) for an exponent that is itself a jet."""
+    """Raise to a number or tensor; z^p = exp(p log z) for an exponent that is itself a jet."""
     if not isinstance(exponent, Jet):
         return _power(base, exponent)
-    return torch.exp(exponent * (math.log(base) if isinstance(base, int | float) else torch.log(base)))
+    return (exponent * (math.log(base) if isinstance(base, int | float) else base.log())).exp()
 
 
 def _power(z: Jet, exponent: float | Tensor) -> Jet:
-    """z^p = Σ_k binom(p, k) z_0^(p-k) (z - z_0)^k, by Horner's scheme; a term whose binomial vanishes is 0 even at z_0 = 0."""
+    """Sum z^p = Σ_k binom(p, k) z_0^(p-k) (z - z_0)^k, by Horner's scheme; a term whose binomial vanishes is 0 even at z_0 = 0."""
     if isinstance(exponent, int | float) and exponent in range(1, LARGEST_REPEATED_PRODUCT + 1):
         return math.prod([z] * (int(exponent) - 1), start=z)
     value, p = z.value, torch.as_tensor(exponent, dtype=z.dtype, device=z.device)
@@ -231,7 +233,7 @@ def _power(z: Jet, exponent: float | Tensor) -> Jet:
 
 
 def _primitive(value: Tensor, *forms: tuple[Jet, Jet]) -> Jet:
-    """y with dy = Σ w dz over the pairs (w, z), from its value."""
+    """Solve y with dy = Σ w dz over the pairs (w, z), from its value."""
     plan = forms[0][1].plan
     sides = [(w.coefficients.unbind(0), z.coefficients.unbind(0)) for w, z in forms]
     channels = [value]
@@ -239,13 +241,6 @@ def _primitive(value: Tensor, *forms: tuple[Jet, Jet]) -> Jet:
         terms = [ws[j] * zs[i] * weight for ws, zs in sides for i, j, weight in triples if i < len(zs) and j < len(ws)]
         channels.append(sum(terms, start=torch.zeros_like(value)))
     return Jet(torch.stack(channels), plan)
-
-
-def _both_jets(a: Jet | Tensor, b: Jet | Tensor) -> tuple[Jet, Jet]:
-    if isinstance(a, Jet):
-        return a, b if isinstance(b, Jet) else a.lift(b)
-    assert isinstance(b, Jet)
-    return b.lift(a), b
 
 
 def _locally_constant(function: Callable[..., Tensor], *args: Any, **kwargs: Any) -> Tensor:

@@ -1,9 +1,10 @@
 """Jets: tensors that carry their own Taylor coefficients, and the table of rules by which torch's functions act on them.
 
 A jet of a field u at N points is the truncated series Σ_α c_α h^α with c_α = D^α u / α!. A network written for tensors runs on jets
-unchanged, because torch hands every function of a jet to `Jet.__torch_function__`, which looks it up in the table. One forward pass
-then yields every derivative an equation needs, and the parameter gradient of a residual is one reverse pass (Griewank and Walther,
-Evaluating Derivatives, 2nd ed. 2008, chapter 13; Bettencourt, Johnson, Duvenaud, Taylor-mode automatic differentiation, 2019).
+unchanged, because torch hands every function of a jet to `Jet.__torch_function__`, which looks it up in the table. One forward
+pass then yields every derivative an equation needs, and the parameter gradient of a residual is one reverse pass (Griewank and
+Walther, Evaluating Derivatives, 2nd ed. 2008, chapter 13; Bettencourt, Johnson, Duvenaud, Taylor-mode automatic differentiation for
+higher-order derivatives in JAX, 2019).
 """
 
 from __future__ import annotations
@@ -40,8 +41,8 @@ class MissingRuleError(NotImplementedError):
 class Jet:
     """A truncated Taylor series of a tensor; to a network it looks like that tensor.
 
-    All coefficients are one dense tensor, so that a linear map is one matrix product over channels and points. Coefficients beyond the
-    last one stored are zero: coordinates occupy 1 + d channels and a constant one, whatever the plan.
+    All coefficients are one dense tensor, so that a linear map is one matrix product over channels and points. Coefficients beyond
+    the last one stored are zero: coordinates occupy 1 + d channels and a constant one, whatever the plan.
 
     Args:
         coefficients: c_α = D^α u / α! in the order of `plan.indices`, shape (channels, *shape of the tensor).
@@ -50,6 +51,9 @@ class Jet:
 
     coefficients: Tensor
     plan: JetPlan
+
+    # NumPy numbers on the left leave the operation to the jet, as they do for tensors.
+    __array_ufunc__ = None
 
     @property
     def value(self) -> Tensor:
@@ -202,8 +206,8 @@ class Jet:
 def rule(*functions: Callable[..., Any]) -> Callable[[_Rule], _Rule]:
     """Declare what functions of torch do to jets.
 
-    The decorated function has the signature of the torch function, with jets among its arguments. Tensor methods of the same name are
-    declared with it.
+    The decorated function has the signature of the torch function, with jets among its arguments. It also serves the methods of
+    `torch.Tensor` with the same names.
 
     Args:
         functions: Functions such as `torch.tanh` that share the rule.

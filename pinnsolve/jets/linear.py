@@ -1,7 +1,7 @@
 """Rules for linear and multilinear maps: dense layers, matrix products, contractions, dropout.
 
-A linear map with constant weights acts on every Taylor coefficient alike, so a layer is one matrix product over channels and points. A
-multilinear map of several jets is Leibniz's rule, (B(a, b))_α = Σ_{β <= α} B(a_β, b_{α-β}).
+A linear map with constant weights acts on every Taylor coefficient alike, so a layer is one matrix product over channels and
+points. A multilinear map of several jets obeys Leibniz's rule, (B(a, b))_α = Σ_{β <= α} B(a_β, b_{α-β}).
 """
 
 from __future__ import annotations
@@ -21,7 +21,7 @@ from pinnsolve.jets.plan import JetPlan
 @rule(F.linear)
 def _(input: Jet, weight: Tensor, bias: Tensor | None = None) -> Jet:
     if isinstance(weight, Jet) or isinstance(bias, Jet):
-        out = torch.matmul(input, weight.transpose(0, 1))
+        out = input @ weight.transpose(0, 1)
         return out if bias is None else out + bias
     return Jet(affine(input.coefficients, weight, bias), input.plan)
 

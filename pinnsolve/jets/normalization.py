@@ -1,7 +1,7 @@
 """Rules for layers that normalise: by the statistics of one point, or by stored ones.
 
-A normalised value is (z - mean) / √(variance + ε), so its rule is written in jets. Statistics over the points of a batch make a field at
-one point depend on all others; their derivative is no derivative of a field, so such a layer has a rule only in evaluation.
+A normalised value is (z - mean) / √(variance + ε), so its rule is written in jets. Statistics over the points of a batch make the
+field at one point depend on all others; what comes out has no derivative at a point, so such a layer has a rule only in evaluation.
 """
 
 from __future__ import annotations
@@ -29,8 +29,8 @@ def _(
 @rule(F.rms_norm)
 def _(input: Jet, normalized_shape: Sequence[int], weight: Tensor | None = None, eps: float | None = None) -> Jet:
     floor = torch.finfo(input.dtype).eps if eps is None else eps
-    squares = torch.mean(input * input, _last(len(normalized_shape)), keepdim=True)
-    return _scaled(input * torch.rsqrt(squares + floor), weight, None)
+    squares = (input * input).mean(_last(len(normalized_shape)), keepdim=True)
+    return _scaled(input * (squares + floor).rsqrt(), weight, None)
 
 
 @rule(F.group_norm)
@@ -61,9 +61,9 @@ def _(
 
 def _standardised(z: Jet, dimensions: int, eps: float) -> Jet:
     """Mean 0 and variance 1 over the last few dimensions."""
-    centred = z - torch.mean(z, _last(dimensions), keepdim=True)
-    variance = torch.mean(centred * centred, _last(dimensions), keepdim=True)
-    return centred * torch.rsqrt(variance + eps)
+    centred = z - z.mean(_last(dimensions), keepdim=True)
+    variance = (centred * centred).mean(_last(dimensions), keepdim=True)
+    return centred * (variance + eps).rsqrt()
 
 
 def _scaled(z: Jet, weight: Tensor | None, bias: Tensor | None) -> Jet:

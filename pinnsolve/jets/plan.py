@@ -1,9 +1,9 @@
 """Which Taylor coefficients a jet carries, and the index tables of their arithmetic.
 
 A jet truncated to a set A of multi-indices is an element of R[[h_1, …, h_d]] modulo the monomials outside A. The quotient is an
-algebra, so that sums, products and compositions of jets are exact, if and only if A is downward closed: α in A and β <= α imply β in A
-(Griewank and Walther, Evaluating Derivatives, 2nd ed. 2008, chapter 13). With normalised coefficients c_α = D^α u / α! the product is
-(ab)_α = Σ_{β <= α} a_β b_{α-β}, and y = f(z), w = f'(z) obey, for every direction i with α_i > 0,
+algebra, so that sums, products and compositions of jets are exact, if and only if A is downward closed: α in A and β <= α imply
+β in A (Griewank and Walther, Evaluating Derivatives, 2nd ed. 2008, chapter 13). With normalised coefficients c_α = D^α u / α!
+the product is (ab)_α = Σ_{β <= α} a_β b_{α-β}, and y = f(z), w = f'(z) obey, for every direction i with α_i > 0,
 α_i y_α = Σ_{β <= α, β_i > 0} β_i z_β w_{α-β}, which is the coefficient of h^{α - e_i} in ∂_i y = w ∂_i z.
 """
 
@@ -149,7 +149,7 @@ def _below(index: MultiIndex) -> Iterable[MultiIndex]:
 
 def _parents(index: MultiIndex) -> Iterable[MultiIndex]:
     """All α - e_i."""
-    return (index[:i] + (count - 1,) + index[i + 1 :] for i, count in enumerate(index) if count)
+    return ((*index[:i], count - 1, *index[i + 1 :]) for i, count in enumerate(index) if count)
 
 
 def _subtract(index: MultiIndex, below: MultiIndex) -> MultiIndex:

@@ -97,7 +97,7 @@ class Riccati:
 
 
 def oscillation(value: Callable[..., Tensor], slope: Callable[..., Tensor], sign: float) -> Solve:
-    """y' = w, w' = ± y: sine and cosine, hyperbolic with the upper sign.
+    """Describe y' = w, w' = ± y: sine and cosine, hyperbolic with the upper sign.
 
     Args:
         value: f on tensors, with an argument `out`.

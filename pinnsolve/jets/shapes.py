@@ -5,8 +5,9 @@ All of it acts on every Taylor coefficient alike; dimensions are those of the va
 
 from __future__ import annotations
 
-import math
 from collections.abc import Sequence
+from functools import reduce
+from operator import mul
 from typing import Any
 
 import torch
@@ -162,8 +163,8 @@ def _(z: Jet, dim: int) -> Jet:
 
 @rule(torch.prod)
 def _(z: Jet, dim: int, keepdim: bool = False) -> Jet:
-    product = math.prod(torch.unbind(z, dim))
-    return torch.unsqueeze(product, dim) if keepdim else product
+    product = reduce(mul, z.unbind(dim))
+    return product.unsqueeze(dim) if keepdim else product
 
 
 @rule(torch.clone)

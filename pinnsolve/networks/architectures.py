@@ -1,10 +1,10 @@
 """Architectures as frozen descriptions, and the network that follows from one and a seed.
 
-A network is ξ -> W_L σ(… σ(W_1 ξ + b_1) …) + b_L of coordinates scaled to [-1, 1]. Weights are uniform with the variance that keeps
-signals and gradients of one size through the layers: Glorot and Bengio, Understanding the difficulty of training deep feedforward
-neural networks, 2010, equation (16), for σ with unit slope at 0; He, Zhang, Ren, Sun, Delving deep into rectifiers, 2015, equation (10),
-for those like a rectifier; Sitzmann et al., Implicit neural representations with periodic activation functions, 2020, section 3.2, for
-sines.
+A network is ξ -> W_L σ(… σ(W_1 ξ + b_1) …) + b_L of coordinates scaled to [-1, 1]. Weights are uniform with the variance that
+keeps signals and gradients of one size through the layers: Glorot and Bengio, Understanding the difficulty of training deep
+feedforward neural networks, 2010, equation (16), for σ with unit slope at 0; He, Zhang, Ren, Sun, Delving deep into rectifiers,
+2015, equation (10), for those like a rectifier; Sitzmann, Martel, Bergman, Lindell, Wetzstein, Implicit neural representations
+with periodic activation functions, 2020, section 3.2, for sines.
 """
 
 from __future__ import annotations
@@ -101,7 +101,7 @@ def build(
 ) -> nn.Module:
     """Build the network of a description.
 
-    Weights are drawn in float64 on the generator's device and then cast, so that a seed starts the same function in every precision.
+    Weights are drawn in float64 on the generator's device and then cast: a seed starts the same function in every precision.
 
     Args:
         spec: The description.
@@ -144,7 +144,7 @@ def build(
             for _ in range(spec.depth - 1):
                 layers += [activation, dense(width, width, bound=hidden)]
         case ResNet():
-            # The branches together add as much variance as there is: De and Smith, Batch normalization biases residual blocks, 2020.
+            # All branches together add as much variance as one: De and Smith, Batch normalization biases residual blocks, 2020.
             damped = hidden / math.sqrt(spec.blocks)
             layers += [
                 ResidualBlock(

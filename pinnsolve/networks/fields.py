@@ -73,8 +73,8 @@ def build_fields(
     """Build the network of all fields.
 
     Args:
-        spec: A description, or a module from (points, coordinates) to (points, fields) in declared order. A module is used as it is,
-            not copied: it is moved to the dtype and device, and training changes it.
+        spec: A description, or a module from (points, coordinates) to (points, fields) in declared order. A module is used as it
+            is, not copied: it is moved to the dtype and device, and training changes it.
         inputs_per_field: For each field the numbers of its coordinates.
         ranges: Lowest and highest value of every coordinate.
         generator: The only source of randomness.

@@ -34,9 +34,6 @@ from pinnsolve.reference.placement import (
 from pinnsolve.reference.reading import REMEDY, Reading, Slot, with_rate
 from pinnsolve.reference.rosenbrock import Path, StepTooSmallError, integrate
 
-_LONGEST = 1 / 64
-"""The longest time step, relative to the span: the stored steps are interpolated."""
-
 
 @dataclass(frozen=True)
 class Evolution:
@@ -144,7 +141,7 @@ def read_evolution(problem: Problem, readings: Sequence[Reading], time: int) -> 
     )
 
 
-def march(evolution: Evolution, cells: Mapping[int, int], *, tolerance: float, deadline: float) -> tuple[Layout, Path]:
+def march(evolution: Evolution, cells: Mapping[int, int], *, tolerance: float, steps: int, deadline: float) -> tuple[Layout, Path]:
     """Return the solution on a grid as a path of states.
 
     Raises:
@@ -173,7 +170,7 @@ def march(evolution: Evolution, cells: Mapping[int, int], *, tolerance: float, d
             start=state,
             span=(start, end),
             tolerance=tolerance,
-            longest=_LONGEST * (end - start),
+            longest=(end - start) / steps,
             deadline=deadline,
         )
     except StepTooSmallError as error:

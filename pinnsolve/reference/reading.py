@@ -14,7 +14,8 @@ from sympy.core.function import AppliedUndef
 
 from pinnsolve.domains.regions import Boundary, normal_symbol
 from pinnsolve.errors import UnsupportedError
-from pinnsolve.problem import Problem, Term
+from pinnsolve.declaration.terms import Term
+from pinnsolve.problem import Problem
 
 REMEDY = "give the truth with reference = ps.Exact({...}) or as observations, or go on without a reference"
 

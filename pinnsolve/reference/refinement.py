@@ -9,15 +9,19 @@ from __future__ import annotations
 
 import math
 import time as clock
-from collections.abc import Mapping, Sequence
-from dataclasses import dataclass
-
-import numpy as np
+from collections.abc import Callable, Iterable, Mapping
+from dataclasses import dataclass, field, replace
+from typing import TypeVar
 
 from pinnsolve.reference.finite_differences import Array
 from pinnsolve.reference.result import GridFunction, GridRow, relative_l2
+from pinnsolve.reference.rosenbrock import OutOfTimeError
+
+Grid = TypeVar("Grid")
 
 _LEAST_ORDER = 0.5
+_GOAL, _CHEAP_GOAL, _CHEAP_SECONDS = 1e-5, 1e-8, 2.0
+"""Refine to the first error; go on to the second while a grid is expected to take less than this."""
 
 
 @dataclass(frozen=True)
@@ -26,18 +30,87 @@ class Level:
 
     Args:
         label: The grid, for the table.
+        cells: Intervals of every space coordinate, by position.
         functions: Each field by name.
+        points: Where this grid is compared with finer ones.
         free: The fields that are fixed only up to a constant.
+        time_error: Relative L2 error of each field that refining the grid does not reduce, where it was measured.
         seconds: What it took.
     """
 
     label: str
+    cells: Mapping[int, int]
     functions: Mapping[str, GridFunction]
-    free: frozenset[str]
-    seconds: float
+    points: Array
+    free: frozenset[str] = frozenset()
+    time_error: Mapping[str, float] = field(default_factory=dict)
+    seconds: float = 0.0
 
 
-def differences(fine: Level, coarse: Level, points: Array) -> dict[str, float]:
+@dataclass(frozen=True)
+class Step:
+    """The relative L2 differences of the fields to the next coarser grid, and those of that grid to the one before.
+
+    Both are taken at the points of the coarser of the two finest grids: points of a grid that misses a layer miss its error.
+    """
+
+    last: Mapping[str, float]
+    before: Mapping[str, float]
+
+
+@dataclass(frozen=True)
+class Refinement:
+    """Solutions on finer and finer grids.
+
+    Args:
+        levels: Coarsest first.
+        steps: From each grid to the next.
+        accuracy: The order of the formulas.
+    """
+
+    levels: tuple[Level, ...]
+    steps: tuple[Step, ...]
+    accuracy: int
+
+    @property
+    def error(self) -> dict[str, float]:
+        """The estimated relative L2 error of each field on the finest grid, NaN with fewer than two grids."""
+        if not self.steps:
+            return dict.fromkeys(self.levels[-1].functions, math.nan)
+        time_error = next((level.time_error for level in reversed(self.levels) if level.time_error), {})
+        result = {}
+        for name, last in self.steps[-1].last.items():
+            order = observed_order(last, self.steps[-1].before.get(name, 2 * last))
+            believed = min(max(order, _LEAST_ORDER), float(self.accuracy)) if math.isfinite(order) else _LEAST_ORDER
+            result[name] = last / (2**believed - 1) + time_error.get(name, 0.0)
+        return result
+
+    @property
+    def table(self) -> tuple[GridRow, ...]:
+        """One row a grid, with the largest difference over the fields and its observed order."""
+        rows = [GridRow(self.levels[0].label, math.nan, math.nan)]
+        for level, step in zip(self.levels[1:], self.steps, strict=True):
+            largest = max(step.last, key=lambda name: step.last[name])
+            order = observed_order(step.last[largest], step.before.get(largest, math.nan))
+            rows.append(GridRow(level.label, step.last[largest], order))
+        return tuple(rows)
+
+    def with_level(self, level: Level) -> Refinement:
+        """Return the refinement with one more grid."""
+        if not self.levels:
+            return replace(self, levels=(level,))
+        previous = self.levels[-1]
+        last = difference(level, previous, previous.points)
+        before = difference(previous, self.levels[-2], previous.points) if len(self.levels) > 1 else {}
+        return replace(self, levels=(*self.levels, level), steps=(*self.steps, Step(last, before)))
+
+
+def observed_order(finer: float, coarser: float) -> float:
+    """Return log2 of the ratio of two successive differences, NaN where it does not exist."""
+    return math.log2(coarser / finer) if finer > 0 and coarser > 0 else math.nan
+
+
+def difference(fine: Level, coarse: Level, points: Array) -> dict[str, float]:
     """Return the relative L2 difference of each field between two grids, at points."""
     result = {}
     for name, function in fine.functions.items():
@@ -46,53 +119,41 @@ def differences(fine: Level, coarse: Level, points: Array) -> dict[str, float]:
     return result
 
 
-def observed_order(finer: float, coarser: float) -> float:
-    """Return log2 of the ratio of two successive differences, NaN where it does not exist."""
-    return math.log2(coarser / finer) if finer > 0 and coarser > 0 else math.nan
-
-
-def estimate(steps: Sequence[Mapping[str, float]], *, accuracy: int) -> dict[str, float]:
-    """Return the estimated relative L2 error of each field on the finest grid.
+def refine(
+    solve: Callable[[Grid, Level | None], Level],
+    grids: Iterable[Grid],
+    *,
+    accuracy: int,
+    all_grids: bool,
+    growth: float,
+    deadline: float,
+) -> Refinement:
+    """Solve on finer and finer grids until the estimated error is small or the time is near its end.
 
     Args:
-        steps: Differences between successive grids, coarsest first.
+        solve: Returns the solution on a grid, with the one before as a first guess.
+        grids: Coarsest first.
         accuracy: The order of the formulas.
-
-    Returns:
-        NaN for every field when there is no difference; the difference itself when there is only one.
-    """
-    result = {}
-    for name, last in steps[-1].items() if steps else ():
-        order = observed_order(last, steps[-2][name]) if len(steps) > 1 else 1.0
-        believed = min(max(order, _LEAST_ORDER), float(accuracy)) if math.isfinite(order) else _LEAST_ORDER
-        result[name] = last / (2**believed - 1)
-    return result
-
-
-def table(levels: Sequence[Level], steps: Sequence[Mapping[str, float]]) -> tuple[GridRow, ...]:
-    """Return one row a grid, with the largest difference over the fields and its observed order."""
-    rows = []
-    for k, level in enumerate(levels):
-        largest = max(steps[k - 1].values()) if k else math.nan
-        order = observed_order(largest, max(steps[k - 2].values())) if k > 1 else math.nan
-        rows.append(GridRow(level.label, largest, order))
-    return tuple(rows)
-
-
-def worth_refining(levels: Sequence[Level], error: float, *, growth: float, goal: float, deadline: float) -> bool:
-    """Return whether the next grid is wanted and can be afforded.
-
-    Args:
-        levels: So far.
-        error: The estimated error; NaN asks for a next grid.
+        all_grids: Stop for time only.
         growth: Factor of cost from a grid to the next.
-        goal: The error at which refining stops.
         deadline: Value of `time.monotonic` at which the time is over.
+
+    Raises:
+        OutOfTimeError: Not even the first grid was done in time.
     """
-    expected = growth * levels[-1].seconds
-    return not error <= goal and clock.monotonic() + expected < deadline
-
-
-def sample(functions: Sequence[Array]) -> Array:
-    """Return the points of a tensor grid (points, coordinates)."""
-    return np.stack([m.ravel() for m in np.meshgrid(*functions, indexing="ij")], axis=1)
+    done = Refinement((), (), accuracy)
+    for grid in grids:
+        if len(done.levels) > 2 and not all_grids:
+            error, expected = max(done.error.values()), growth * done.levels[-1].seconds
+            goal = _CHEAP_GOAL if expected < _CHEAP_SECONDS else _GOAL
+            if error <= goal or clock.monotonic() + expected > deadline:
+                break
+        began = clock.monotonic()
+        try:
+            level = solve(grid, done.levels[-1] if done.levels else None)
+        except OutOfTimeError:
+            if not done.levels:
+                raise
+            break
+        done = done.with_level(replace(level, seconds=clock.monotonic() - began))
+    return done

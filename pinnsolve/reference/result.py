@@ -78,19 +78,20 @@ class GridFunction:
         return np.asarray(self.spline(own))
 
 
-def interpolate(values: Array, axes: Mapping[int, Axis | Array], *, degree: int = _DEGREE) -> GridFunction:
+def interpolate(values: Array, axes: Mapping[int, Axis | Array], *, kinked: frozenset[int] = frozenset()) -> GridFunction:
     """Return the tensor-product spline through values on a grid.
 
-    Its error is of order `degree + 1`, above that of the formulas, so that a reference is as good between nodes as on them.
+    Its error is of order 6, above that of the formulas, so that a reference is as good between nodes as on them.
 
     Args:
         values: One axis for each coordinate, in the order of `axes`.
         axes: The places for each coordinate; arrays need not be equally spaced.
-        degree: 1 does not overshoot at kinks.
+        kinked: The coordinates along which slopes may jump; there the spline is of degree 1, which does not overshoot.
     """
     knots, degrees, periods = [], [], {}
     coefficients = np.asarray(values, dtype=np.float64)
-    for column, axis in enumerate(axes.values()):
+    for column, (coordinate, axis) in enumerate(axes.items()):
+        degree = 1 if coordinate in kinked else _DEGREE
         places = axis.nodes if isinstance(axis, Axis) else np.asarray(axis)
         if isinstance(axis, Axis) and axis.periodic:
             # A few nodes beyond each end make the spline as good there as inside.
@@ -101,7 +102,7 @@ def interpolate(values: Array, axes: Mapping[int, Axis | Array], *, degree: int 
         k = min(degree, len(places) - 1)
         k -= k % 2 == 0 and k > 0  # even degrees need knots between the nodes
         line = make_interp_spline(places, coefficients, k=k, axis=column)
-        coefficients = np.moveaxis(line.c, 0, column) if line.c.shape != coefficients.shape else line.c
+        coefficients = np.moveaxis(line.c, 0, column)
         knots.append(line.t)
         degrees.append(k)
     if not knots:

@@ -100,27 +100,26 @@ def read_boundary_values(problem: Problem, readings: Sequence[Reading]) -> Bound
     )
 
 
-def solve_steady(values: BoundaryValues, cells: Mapping[int, int], *, start: Array | None = None) -> tuple[Layout, Array, frozenset[int]]:
-    """Return the layout of a grid, the unknowns on it, and the fields that are fixed only up to a constant.
+def solve_steady(values: BoundaryValues, layout: Layout, *, start: Array | None = None) -> tuple[Array, frozenset[int]]:
+    """Return the unknowns on a grid, and the fields that are fixed only up to a constant.
 
     Args:
         values: The problem.
-        cells: The number of intervals of each coordinate.
+        layout: Where the unknowns are.
         start: First guess; zero when omitted.
 
     Raises:
         UnsupportedError: Wrong number of conditions, a singular system, no convergence.
     """
-    layout = values.layout(cells)
-    system = _on_interval(values, layout) if len(values.bounds) == 1 and not values.periodic else _on_box(values, layout)
+    on_interval = len(values.bounds) == 1 and not values.periodic
+    system = _on_interval(values, layout) if on_interval else _on_box(values, layout)
     guess = np.zeros(layout.size) if start is None else start
     free = _free_constants(system, layout, guess)
-    constants = []
-    for field in free:
-        constants.append(np.zeros(layout.size))
-        constants[-1][layout.numbers(field).ravel()] = 1.0
+    constants = [np.zeros(layout.size) for _ in free]
+    for one, field in zip(constants, free, strict=True):
+        one[layout.numbers(field).ravel()] = 1.0
     root = solve_newton(system, guess, name="equations", constants=tuple(constants))
-    return layout, root.values, frozenset(free)
+    return root.values, frozenset(free)
 
 
 def _on_box(values: BoundaryValues, layout: Layout) -> System:

@@ -261,7 +261,7 @@ class _Run:
         if self.recoveries == _RECOVERIES:
             return Status.DIVERGED, f"gave up: the loss was {outcome.loss:.3g} after {_RECOVERIES} returns"
         self.recoveries += 1
-        stepper.damp(_DAMPING)
+        stepper.damp(self.objective, _DAMPING)
         return (
             None,
             f"the loss was {outcome.loss:.3g}: returned to the last good state, with steps {_DAMPING} times as long",

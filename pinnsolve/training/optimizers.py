@@ -28,12 +28,17 @@ def constant(done: float) -> float:
     return 1.0
 
 
-def warm_cosine(done: float) -> float:
-    """Rise linearly over the first 2 %, then fall to 1/100 along half a cosine (Loshchilov & Hutter 2017, eq. 5)."""
-    warm, floor = 0.02, 0.01
+def warm_stable_decay(done: float) -> float:
+    """Rise linearly over the first 2 %, stay, and fall to 1/100 along half a cosine over the last 30 %.
+
+    Hu et al. (2024), MiniCPM, sec. 4. On Burgers' equation it reached lower held-out losses than a cosine over the whole
+    phase at equal steps and rates, and a phase that is cut short has lost nothing.
+    """
+    warm, decay, floor = 0.02, 0.3, 0.01
     if done < warm:
         return floor + (1 - floor) * done / warm
-    return floor + (1 - floor) * 0.5 * (1 + math.cos(math.pi * min((done - warm) / (1 - warm), 1.0)))
+    late = min(max((done - (1 - decay)) / decay, 0.0), 1.0)
+    return floor + (1 - floor) * 0.5 * (1 + math.cos(math.pi * late))
 
 
 @dataclass(frozen=True)
@@ -61,7 +66,7 @@ class Adam:
     _: KW_ONLY
     betas: tuple[float, float] = (0.9, 0.999)
     eps: float = 1e-8
-    decay: Decay = warm_cosine
+    decay: Decay = warm_stable_decay
     clip: float | None = None
     resample: int = 0
     dtype: str | None = None
@@ -115,7 +120,7 @@ class AdamStepper:
         """Keep the averages: they smooth over draws of the points as over steps."""
         self._current = None
 
-    def damp(self, factor: float) -> None:
+    def damp(self, objective: Objective, factor: float) -> None:
         """Lower the learning rate and forget the momentum.
 
         The averaged squares stay: they remember the large gradients of the divergence and shorten the next steps.

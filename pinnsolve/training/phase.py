@@ -63,7 +63,7 @@ class Stepper(Protocol):
         """Learn that points or parameters were changed from outside: what was evaluated last is stale."""
         ...
 
-    def damp(self, factor: float) -> None:
+    def damp(self, objective: Objective, factor: float) -> None:
         """Learn that the steps led astray and were undone: take them smaller by this factor."""
         ...
 

@@ -24,6 +24,9 @@ from pinnsolve.training.status import Status
 _FLAT = 1e3
 """Multiple of the machine epsilon below which two losses are equal: residuals are differences of larger numbers."""
 
+_LAST_DIGITS = 4
+"""Multiple of the machine epsilon by which a lower loss must be lower to count as progress."""
+
 
 @dataclass(frozen=True)
 class LBFGS:
@@ -83,6 +86,7 @@ class QuasiNewtonStepper:
         self._inverse = inverse
         self._scale = 1.0
         self._current: Evaluation | None = None
+        self._lowest = self._shortest = math.inf  # loss and gradient, since the points changed
 
     def step(self, objective: Objective, *, expired: Expired = never) -> Step:
         """Search along -H g; when nothing lower lies there, forget H and search along -g; then give up, saying why."""
@@ -110,27 +114,31 @@ class QuasiNewtonStepper:
             return Step(current.loss, current.terms, count, 0.0, status)
         end = torch.add(start, direction, alpha=result.step)
         objective.vector = end
+        status = None if self._progressed(result.evaluation, start.dtype) else Status.CONVERGED
         self._learn(end - start, current.gradient, result.evaluation.gradient, length * result.step)
         self._current = result.evaluation
-        return Step(result.evaluation.loss, result.evaluation.terms, count, result.step)
+        return Step(result.evaluation.loss, result.evaluation.terms, count, result.step, status)
 
     def restart(self, objective: Objective) -> None:
         """Keep the inverse Hessian: on other points of the same domain it changes little."""
         self._current = None
+        self._lowest = self._shortest = math.inf
 
-    def damp(self, factor: float) -> None:
+    def damp(self, objective: Objective, factor: float) -> None:
         """Forget the inverse Hessian and shorten the first step of a new one."""
         self._scale *= factor
         self._inverse.reset()
-        self._current = None
+        self.restart(objective)
 
     def state(self) -> State:
         """Return the inverse Hessian, and loss and gradient at the present parameters."""
-        return {"damping": self._scale, **self._inverse.state(), **(self._current.state() if self._current else {})}
+        numbers = {"damping": self._scale, "lowest": self._lowest, "shortest": self._shortest}
+        return {**numbers, **self._inverse.state(), **(self._current.state() if self._current else {})}
 
     def load(self, state: State) -> None:
         """Continue from what `state` returned."""
         self._scale = float(state["damping"])
+        self._lowest, self._shortest = float(state["lowest"]), float(state["shortest"])
         self._inverse.load(state)
         self._current = Evaluation.load(state)
 
@@ -164,6 +172,17 @@ class QuasiNewtonStepper:
             rounding=_FLAT * torch.finfo(start.dtype).eps,
             expired=expired,
         )
+
+    def _progressed(self, evaluation: Evaluation, dtype: torch.dtype) -> bool:
+        """Tell whether loss or gradient are smaller than ever before, the loss by more than its last digits.
+
+        Steps accepted by their slope alone may raise the loss by rounding: without this they would go round in circles.
+        """
+        lower = evaluation.loss < self._lowest * (1 - _LAST_DIGITS * torch.finfo(dtype).eps)
+        shorter = evaluation.gradient_norm < self._shortest
+        self._lowest = min(self._lowest, evaluation.loss)
+        self._shortest = min(self._shortest, evaluation.gradient_norm)
+        return lower or shorter
 
     def _learn(self, displacement: Tensor, before: Tensor, after: Tensor, step: float) -> None:
         """Update the inverse Hessian unless the curvature met along the way is at rounding level."""

@@ -59,7 +59,7 @@ class Training:
         return phase
 
 
-def two_phase(adam: int = 2_000, lbfgs: int = 5_000, *, lr: float = 2e-3, resample: int = 0) -> tuple[Phase, ...]:
+def two_phase(adam: int = 2_000, lbfgs: int = 5_000, *, lr: float = 5e-3, resample: int = 0) -> tuple[Phase, ...]:
     """Choose Adam to find the basin, then L-BFGS in float64 to go to its bottom.
 
     Args:

@@ -60,7 +60,7 @@ class Status(Enum):
 
     sentence: str
 
-    def __new__(cls, value: str, sentence: str) -> Status:
+    def __new__(cls, value: str, sentence: str = "") -> Status:
         """Make the short name the value, so that `Status("time")` reads one back."""
         member = object.__new__(cls)
         member._value_ = value

@@ -1,0 +1,138 @@
+"""The archive: a solution in a folder, weights as safetensors and everything else as JSON.
+
+Opening one executes nothing and imports nothing by name: the declaration is read as trees of known nodes, the network from a
+table of known descriptions, and the weights by safetensors, which holds numbers only.
+"""
+
+from __future__ import annotations
+
+import dataclasses
+import json
+import os
+from collections.abc import Mapping
+from pathlib import Path
+from typing import TYPE_CHECKING, Any
+
+import safetensors.torch
+import torch
+from safetensors import SafetensorError
+from torch import nn
+
+from pinnsolve.compiler.trial import Trial, Unknowns
+from pinnsolve.declaration.storage import problem_from_data, problem_to_data
+from pinnsolve.declaration.trees import TreeError
+from pinnsolve.errors import ProblemError
+from pinnsolve.networks.architectures import MLP, ResNet
+from pinnsolve.networks.fields import build_fields
+from pinnsolve.problem import Problem
+
+if TYPE_CHECKING:
+    from pinnsolve.solution import Solution
+
+SCHEMA = 1
+_SPECS: Mapping[str, type] = {"MLP": MLP, "ResNet": ResNet}
+_WEIGHTS, _DESCRIPTION = "model.safetensors", "model.json"
+
+
+class ArchiveError(ProblemError):
+    """A stored solution that is missing, damaged or of another kind."""
+
+    exit_code = 8
+
+
+def save_solution(solution: Solution, folder: Path) -> Path:
+    """Write a solution into a folder, replacing an earlier one; see `Solution.save`."""
+    folder.mkdir(parents=True, exist_ok=True)
+    state = {name: tensor.detach().cpu().contiguous() for name, tensor in solution.trial.state_dict().items()}
+    spec = solution.network_spec
+    description = {
+        "schema": SCHEMA,
+        "problem": problem_to_data(solution.problem),
+        "network": None if spec is None else {"kind": type(spec).__name__, **dataclasses.asdict(spec)},
+        "dtype": str(next(solution.trial.parameters()).dtype).removeprefix("torch."),
+        "record": dict(solution.record),
+    }
+    write_atomically(folder / _WEIGHTS, safetensors.torch.save(state))
+    write_atomically(folder / _DESCRIPTION, json.dumps(description, indent=1, allow_nan=False).encode())
+    return folder
+
+
+def load_solution(path: Path, *, network: nn.Module | None = None) -> Solution:
+    """Read what `save_solution` wrote, or the solution of a run directory; see `load`."""
+    from pinnsolve.solution import Solution
+
+    folder = path / "solution" if (path / "solution").is_dir() else path
+    description = _read_description(folder)
+    try:
+        problem = problem_from_data(description["problem"])
+        dtype = {"float32": torch.float32, "float64": torch.float64}[description["dtype"]]
+        spec = _read_spec(description["network"])
+        record = dict(description["record"])
+    except (TreeError, KeyError, TypeError, ValueError) as error:
+        raise ArchiveError(str(folder), f"{_DESCRIPTION} is damaged: {error}", "run the problem again") from None
+    if spec is None and network is None:
+        raise ArchiveError(
+            str(folder), "its network was a module of the user's", "give the same module: load(path, network=module)"
+        )
+    trial = build_trial(problem, spec if network is None else network, seed=0, dtype=dtype, device="cpu")
+    try:
+        state = safetensors.torch.load_file(folder / _WEIGHTS)
+        trial.load_state_dict(state)
+    except (OSError, SafetensorError, RuntimeError, KeyError) as error:
+        raise ArchiveError(str(folder), f"{_WEIGHTS} does not fit: {error}", "run the problem again") from None
+    return Solution(problem, trial, spec, record)
+
+
+def build_trial(problem: Problem, network: Any, *, seed: int, dtype: torch.dtype, device: torch.device | str) -> Trial:
+    """Build network and unknowns of a problem.
+
+    Args:
+        problem: Gives fields, ranges and unknowns.
+        network: A description, or a module from (points, coordinates) to (points, fields).
+        seed: Of the initial weights.
+        dtype: Precision of the weights.
+        device: Where they live.
+    """
+    columns = [tuple(problem.coordinates.index(c) for c in field.args) for field in problem.fields]
+    fields = build_fields(
+        network,
+        inputs_per_field=columns,
+        ranges=list(problem.bounds.values()),
+        generator=torch.Generator().manual_seed(seed),
+        dtype=dtype,
+        device=device,
+    )
+    return Trial(fields, Unknowns(problem.unknowns, dtype=dtype, device=device))
+
+
+def write_atomically(path: Path, content: bytes) -> None:
+    """Write a file so that it is there whole or not at all."""
+    temporary = path.with_name(f"{path.name}.tmp-{os.getpid()}")
+    with temporary.open("wb") as stream:
+        stream.write(content)
+        stream.flush()
+        os.fsync(stream.fileno())
+    temporary.replace(path)
+
+
+def _read_description(folder: Path) -> Mapping[str, Any]:
+    file = folder / _DESCRIPTION
+    if not file.is_file():
+        raise ArchiveError(
+            str(folder), f"there is no {_DESCRIPTION}", "give a folder written by save(), or a run directory"
+        )
+    try:
+        description = json.loads(file.read_bytes())
+    except (OSError, ValueError, RecursionError) as error:
+        raise ArchiveError(str(folder), f"{_DESCRIPTION} is not readable ({error})", "run the problem again") from None
+    if not isinstance(description, dict) or description.get("schema") != SCHEMA:
+        found = description.get("schema") if isinstance(description, dict) else None
+        raise ArchiveError(str(folder), f"schema {found!r}, not {SCHEMA}", "use the version of pinnsolve that wrote it")
+    return description
+
+
+def _read_spec(data: Mapping[str, Any] | None) -> Any:
+    if data is None:
+        return None
+    arguments = dict(data)
+    return _SPECS[arguments.pop("kind")](**arguments)

@@ -1,0 +1,186 @@
+"""Choices: everything a run decides that the user did not, each with its value, its reason and the setting that overrides it."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass, replace
+from typing import Any
+
+import torch
+
+from pinnsolve.compiler.compile import CompiledProblem
+from pinnsolve.errors import ProblemError
+from pinnsolve.networks.architectures import MLP
+from pinnsolve.problem import Problem
+from pinnsolve.training.optimizers import Adam
+from pinnsolve.training.phase import Phase
+from pinnsolve.training.quasi_newton import LBFGS
+from pinnsolve.training.schedule import Training
+
+_EQUATION_POINTS = {0: 1, 1: 500, 2: 3_000, 3: 5_000}
+_CONDITION_POINTS = {0: 1, 1: 200, 2: 600, 3: 1_000}
+_MANY_EQUATION_POINTS, _MANY_CONDITION_POINTS = 8_000, 1_000
+_QUICK = 4
+"""A quick run has this many times fewer points and ten times fewer steps; nothing else differs."""
+
+
+@dataclass(frozen=True)
+class Choice:
+    """One decision: what, its value, why, and what to write to override it."""
+
+    what: str
+    value: str
+    reason: str
+    override: str
+
+
+@dataclass(frozen=True)
+class Plan:
+    """The numerics of a run, complete.
+
+    Args:
+        network: A description, or a module of the user's.
+        counts: Number of points for each term that ranges.
+        phases: What to do, in order.
+        weights: Factor on the mean square of every term.
+        sampling: How points are spread.
+        dtype: Precision of the first phase.
+        device: Where it runs.
+        choices: What was decided, for the user to see.
+    """
+
+    network: Any
+    counts: Mapping[str, int]
+    phases: tuple[Phase, ...]
+    weights: Mapping[str, float]
+    sampling: str
+    dtype: torch.dtype
+    device: torch.device
+    choices: tuple[Choice, ...]
+
+
+def choose(
+    compiled: CompiledProblem,
+    network: Any = None,
+    training: Training | None = None,
+    *,
+    device: str = "auto",
+    dtype: str = "float64",
+    quick: bool = False,
+) -> Plan:
+    """Complete what the user gave by what the problem asks for.
+
+    Raises:
+        ProblemError: Points or weights for a term that does not exist, or a device or dtype that does not.
+    """
+    problem, training = compiled.problem, training or Training()
+    choices: list[Choice] = []
+    if network is None:
+        network = _network(problem)
+        text = f"MLP, {network.depth} layers of {network.width} {network.activation}"
+        choices.append(Choice("network", text, _network_reason(problem), "network = ps.MLP(width=..., depth=...)"))
+    phases = training.phases
+    if phases is None:
+        phases = (Adam(steps=1_500, lr=2e-3), LBFGS(steps=5_000, resample=500))
+        choices.append(
+            Choice(
+                "phases",
+                "Adam 1500, then L-BFGS 5000 with points redrawn every 500",
+                "first the basin, then its bottom",
+                "training = ps.Training(phases=[...])",
+            )
+        )
+    counts = _counts(compiled, training.points or {}, choices)
+    if quick:
+        counts = {name: max(16, count // _QUICK) for name, count in counts.items()}
+        phases = tuple(_quicker(phase) for phase in phases)
+        choices.append(Choice("quick", "a quarter of the points, a tenth of the steps", "--quick", "leave --quick out"))
+    weights = _weights(compiled, training.weights or {})
+    where = _device(device, choices)
+    if dtype not in ("float32", "float64"):
+        raise ProblemError("dtype", f"{dtype!r}", "write float64 or float32")
+    return Plan(
+        network, counts, tuple(phases), weights, training.sampling, getattr(torch, dtype), where, tuple(choices)
+    )
+
+
+def _network(problem: Problem) -> MLP:
+    return MLP(width=24 if len(problem.coordinates) == 1 else 32, depth=3 if len(problem.coordinates) == 1 else 4)
+
+
+def _network_reason(problem: Problem) -> str:
+    return f"{len(problem.coordinates)} coordinates and {len(problem.fields)} fields; small enough for a second-order method"
+
+
+def _counts(compiled: CompiledProblem, given: Mapping[str, int], choices: list[Choice]) -> dict[str, int]:
+    problem = compiled.problem
+    names = {t.name for t in problem.terms} | {t.group for t in problem.terms}
+    for name in given:
+        if name not in names:
+            raise ProblemError(f"points, {name}", "no term of this name", f"choose among {', '.join(sorted(names))}")
+    counts: dict[str, int] = {}
+    defaulted: dict[str, int] = {}
+    for compiled_term in compiled.terms:
+        term = problem.term(compiled_term.name)
+        told = given.get(term.name, given.get(term.group))
+        if term.columns:
+            if told is not None:
+                raise ProblemError(f"points, {term.name}", "observations bring their own points", "leave the name out")
+        elif not term.free:
+            if told not in (None, 1):
+                raise ProblemError(
+                    f"points, {term.name}", f"{told} points for a term at a single point", "write 1, or leave it out"
+                )
+        elif told is None:
+            table, many = (
+                (_EQUATION_POINTS, _MANY_EQUATION_POINTS)
+                if term.kind == "equation"
+                else (_CONDITION_POINTS, _MANY_CONDITION_POINTS)
+            )
+            counts[term.name] = defaulted[term.name] = table.get(len(term.free), many)
+        else:
+            counts[term.name] = told
+    if defaulted:
+        listed = ", ".join(f"{name} {count}" for name, count in defaulted.items())
+        choices.append(
+            Choice("points", listed, "by the number of coordinates that range", "training = ps.Training(points={...})")
+        )
+    return counts
+
+
+def _weights(compiled: CompiledProblem, given: Mapping[str, float]) -> dict[str, float]:
+    problem = compiled.problem
+    names = {t.name for t in problem.terms} | {t.group for t in problem.terms}
+    for name in given:
+        if name not in names:
+            raise ProblemError(f"weights, {name}", "no term of this name", f"choose among {', '.join(sorted(names))}")
+    terms = [problem.term(t.name) for t in compiled.terms]
+    return {t.name: given.get(t.name, given.get(t.group, 1.0)) for t in terms}
+
+
+def _quicker(phase: Phase) -> Phase:
+    return replace(phase, steps=max(1, phase.steps // 10))  # type: ignore[type-var]
+
+
+def _device(device: str, choices: list[Choice]) -> torch.device:
+    if device == "auto":
+        name = "cuda" if torch.cuda.is_available() else "cpu"
+        reason = "a GPU is usable" if name == "cuda" else "no usable GPU"
+        choices.append(Choice("device", name, reason, "--device cpu or cuda"))
+        return torch.device(name)
+    if device == "cuda" and not torch.cuda.is_available():
+        raise DeviceError("device", "cuda was asked for, and torch sees none", "use --device cpu, or auto")
+    if device not in ("cpu", "cuda"):
+        raise DeviceError("device", f"{device!r}", "write auto, cpu or cuda")
+    return torch.device(device)
+
+
+class DeviceError(ProblemError):
+    """A device that cannot be used."""
+
+    exit_code = 2
+
+
+def describe(choices: Sequence[Choice]) -> list[str]:
+    """Return one line a choice, to be printed before a run."""
+    return [f"{c.what}: {c.value} ({c.reason}; override: {c.override})" for c in choices]

@@ -1,0 +1,68 @@
+"""Comparison: the errors of a solution against a reference, field by field.
+
+The relative L2 error is |u - r| / |r| in the root-mean-square sense over the reference's points. A field that the declaration
+fixes only up to a constant, or a function of some coordinates, is compared without its mean over the others.
+"""
+
+from __future__ import annotations
+
+import math
+from typing import Any
+
+import numpy as np
+from sympy import Symbol
+
+from pinnsolve.solution import Solution
+
+Array = np.ndarray
+
+
+def compare(solution: Solution, reference: Any) -> dict[str, dict[str, float]]:
+    """Return `{"u": {"relative_l2": ..., "max": ...}}` for every declared field that the reference covers.
+
+    Args:
+        solution: What was trained.
+        reference: Points, values by the names of real fields.
+    """
+    problem = solution.problem
+    coordinates = {c.name: reference.points[:, k] for k, c in enumerate(problem.coordinates)}
+    errors: dict[str, dict[str, float]] = {}
+    for field in problem.declared_fields:
+        name = field.func.__name__
+        truth = _truth(solution, reference, name)
+        if truth is None:
+            continue
+        known = np.isfinite(truth)
+        found = np.asarray(solution.evaluate(field, **{k: v[known] for k, v in coordinates.items()}))
+        truth, points = truth[known], reference.points[known]
+        gauge = problem.gauges.get(name)
+        if gauge is not None:
+            found, truth = (_without_mean(values, points, gauge, problem.coordinates) for values in (found, truth))
+        difference, size = np.abs(found - truth), math.sqrt(float(np.mean(np.abs(truth) ** 2)))
+        error = math.sqrt(float(np.mean(difference**2)))
+        errors[name] = {"relative_l2": error / size if size > 0 else error, "max": float(difference.max())}
+    return errors
+
+
+def estimate(solution: Solution, reference: Any) -> float:
+    """Return the reference's own relative error, the largest over the fields; NaN when it is unknown."""
+    names = [f.func.__name__ for f in solution.problem.fields]
+    known = [reference.estimated_relative_l2[n] for n in names if n in reference.estimated_relative_l2]
+    return max(known, default=math.nan)
+
+
+def _truth(solution: Solution, reference: Any, name: str) -> Array | None:
+    parts = solution.problem.complex_fields.get(name)
+    if parts is None:
+        return reference.values.get(name)
+    real, imaginary = (reference.values.get(p.func.__name__) for p in (parts.real, parts.imaginary))
+    return None if real is None or imaginary is None else real + 1j * imaginary
+
+
+def _without_mean(values: Array, points: Array, gauge: tuple[Symbol, ...], coordinates: tuple[Symbol, ...]) -> Array:
+    if not gauge:
+        return values - values.mean()
+    columns = points[:, [coordinates.index(c) for c in gauge]]
+    _, group = np.unique(columns, axis=0, return_inverse=True)
+    group = group.ravel()
+    return values - (np.bincount(group, values) / np.bincount(group))[group]

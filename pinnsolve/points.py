@@ -1,0 +1,114 @@
+"""Points of every term: drawn once for training, once for the held-out residual, and redrawn where the residual is large."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from dataclasses import dataclass
+
+import numpy as np
+import torch
+from sympy import Symbol
+from torch import Tensor
+
+from pinnsolve.compiler.compile import CompiledProblem, term_inputs
+from pinnsolve.compiler.trial import Trial
+from pinnsolve.declaration.terms import Term
+from pinnsolve.domains.regions import Boundary, Box, Region
+from pinnsolve.domains.sampling import choose_adaptively, draw
+from pinnsolve.problem import Problem
+
+CANDIDATES = 4
+"""Candidates for each point chosen by its residual."""
+
+HELD_OUT_SHARE = 0.25
+"""Held-out points for each training point."""
+
+_HELD_OUT_STREAM, _TRAINING_STREAM, _CHOICE_STREAM = 0, 1, 2
+
+
+@dataclass(frozen=True)
+class TermPoints:
+    """Where the terms of a compiled problem are evaluated.
+
+    Args:
+        compiled: The terms.
+        counts: Number of points for each term that ranges.
+        method: How to spread them, one of `sampling.METHODS`.
+        seed: Every draw follows from it and a number.
+        device: Where the tensors live.
+    """
+
+    compiled: CompiledProblem
+    counts: Mapping[str, int]
+    method: str
+    seed: int
+    device: torch.device
+
+    def training(self) -> dict[str, Tensor]:
+        """Return the first points to train on."""
+        return self._draw(self.counts, _TRAINING_STREAM, 0)
+
+    def held_out(self) -> dict[str, Tensor]:
+        """Return points that are never trained on; the measured ones, which cannot be drawn, are the same."""
+        counts = {name: max(32, int(HELD_OUT_SHARE * count)) for name, count in self.counts.items()}
+        return self._draw(counts, _HELD_OUT_STREAM, 0)
+
+    def redraw(self, trial: Trial, number: int) -> dict[str, Tensor]:
+        """Return new points: those of equations where the residual is large, the others afresh.
+
+        Args:
+            trial: Gives the residual that decides.
+            number: Different numbers give different points.
+        """
+        fresh = self._draw(self.counts, _TRAINING_STREAM, number)
+        generator = np.random.default_rng((self.seed, _CHOICE_STREAM, number))
+        many = {name: CANDIDATES * count for name, count in self.counts.items() if self._is_equation(name)}
+        candidates = self._draw(many, _TRAINING_STREAM, number + 1_000_003)
+        terms = CompiledProblem(self.compiled.problem, tuple(t for t in self.compiled.terms if t.name in many))
+        dtype = next(trial.parameters()).dtype
+        with torch.no_grad():
+            residuals = terms.residuals(trial, {name: candidates[name].to(dtype) for name in many})
+        for name, residual in residuals.items():
+            magnitudes = residual.abs().double().cpu().numpy()
+            chosen = choose_adaptively(magnitudes, self.counts[name], generator=generator)
+            fresh[name] = candidates[name][torch.as_tensor(chosen, device=self.device)]
+        return fresh
+
+    def _is_equation(self, name: str) -> bool:
+        return self.compiled.problem.term(name).kind == "equation"
+
+    def _draw(self, counts: Mapping[str, int], stream: int, number: int) -> dict[str, Tensor]:
+        drawn: dict[str, Tensor] = {}
+        for k, compiled_term in enumerate(self.compiled.terms):
+            term = self.compiled.problem.term(compiled_term.name)
+            seed = int(np.random.SeedSequence((self.seed, stream, number, k)).generate_state(1)[0])
+            if term.columns:
+                array = np.stack(list(term.columns.values()), axis=1)
+            elif term.name in counts:
+                array = term_points(term, self.compiled.problem, counts[term.name], method=self.method, seed=seed)
+            elif not term.free:
+                array = np.zeros((1, 0))
+            else:
+                continue
+            drawn[term.name] = torch.as_tensor(array, dtype=torch.float64, device=self.device)
+        return drawn
+
+
+def term_points(term: Term, problem: Problem, count: int, *, method: str = "sobol", seed: int = 0) -> np.ndarray:
+    """Draw points where a term holds, as an array (points, inputs of the term)."""
+    region = term_region(term, problem)
+    points = draw(region, count, method=method, seed=seed)
+    columns: dict[Symbol, np.ndarray] = dict(zip(region.coordinates, points.coordinates.T, strict=True))
+    if points.normals is not None:
+        columns |= dict(zip(region.normal, points.normals.T, strict=True))
+    return np.stack([columns[symbol] for symbol in term_inputs(term, problem)], axis=1)
+
+
+def term_region(term: Term, problem: Problem) -> Region:
+    """Return where a term holds: its own region, times the ranges of the free coordinates that this does not cover."""
+    covered = () if term.region is None else term.region.coordinates
+    rest = {c: problem.bounds[c] for c in term.free if c not in covered}
+    if isinstance(term.region, Boundary):
+        return term.region * Box(rest) if rest else term.region
+    inside = {} if term.region is None else {c: ends for c, ends in term.region.bounds.items() if c in term.free}
+    return Box({c: inside.get(c, rest.get(c)) for c in term.free})

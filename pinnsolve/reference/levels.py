@@ -1,0 +1,101 @@
+"""From unknown values on one grid to functions of the coordinates."""
+
+from __future__ import annotations
+
+import time as clock
+from collections.abc import Mapping
+from dataclasses import replace
+
+import numpy as np
+from sympy import Symbol
+
+from pinnsolve.problem import Problem
+from pinnsolve.reference.collocation import Layout
+from pinnsolve.reference.finite_differences import Array, Axis
+from pinnsolve.reference.method_of_lines import Evolution, march
+from pinnsolve.reference.refinement import Level, difference
+from pinnsolve.reference.result import GridFunction, comparison_grid, interpolate
+from pinnsolve.reference.rosenbrock import Path
+from pinnsolve.reference.steady import BoundaryValues, solve_steady
+
+_CHEAP_SECONDS = 1.0
+_TIMES = 64
+
+
+def evolution_level(
+    problem: Problem, evolution: Evolution, cells: Mapping[int, int], *, tolerance: float, steps: int, deadline: float
+) -> Level:
+    """Return the solution of an evolution on one grid, with the error of the time steps while that costs little.
+
+    The error is measured by a second run with a looser tolerance.
+
+    Args:
+        problem: The declaration.
+        evolution: The same, read.
+        cells: Intervals of every space coordinate.
+        tolerance: Of the time steps.
+        steps: The least number of time steps.
+        deadline: Value of `time.monotonic` at which to give up.
+    """
+    began = clock.monotonic()
+    layout, path = march(evolution, cells, tolerance=tolerance, steps=steps, deadline=deadline)
+    low, high = evolution.bounds[evolution.time]
+    sides = [
+        np.linspace(low, high, _TIMES + 1) if c == evolution.time else _nodes(evolution.bounds[c], cells[c])
+        for c in range(len(evolution.bounds))
+    ]
+    label = _label(problem.coordinates, cells) if cells else f"{len(path.times) - 1} steps"
+    level = Level(label, cells, _evolving(problem, evolution, layout, path), comparison_grid(sides)[0])
+    if cells and clock.monotonic() - began < _CHEAP_SECONDS:
+        # Steps twice as long in a method of order five: the error grows 32 times; half of that is believed.
+        layout, loose = march(evolution, cells, tolerance=32 * tolerance, steps=steps // 2, deadline=deadline)
+        loosened = replace(level, functions=_evolving(problem, evolution, layout, loose))
+        gaps = difference(level, loosened, level.points)
+        level = replace(level, time_error={name: gap / 16 for name, gap in gaps.items()})
+    return level
+
+
+def steady_level(problem: Problem, values: BoundaryValues, cells: Mapping[int, int], previous: Level | None) -> Level:
+    """Return the solution of a boundary-value problem on one grid, with the one before as a first guess."""
+    layout = values.layout(cells)
+    start = None if previous is None else _resampled(problem, layout, previous)
+    solved, free = solve_steady(values, layout, start=start)
+    names = [f.func.__name__ for f in problem.fields]
+    functions = {
+        name: interpolate(solved[layout.numbers(k)], layout.axes[k], kinked=_kinked(layout)) for k, name in enumerate(names)
+    }
+    points, _ = comparison_grid([_nodes(values.bounds[c], cells[c]) for c in range(len(values.bounds))])
+    return Level(_label(problem.coordinates, cells), cells, functions, points, frozenset(names[k] for k in free))
+
+
+def _evolving(problem: Problem, evolution: Evolution, layout: Layout, path: Path) -> dict[str, GridFunction]:
+    functions = {}
+    for number, f in enumerate(problem.fields):
+        unknown = evolution.fields.index((number, 0))
+        values = path.states[:, layout.numbers(unknown).ravel()].reshape(-1, *layout.shapes[unknown])
+        axes: dict[int, Axis | Array] = {evolution.time: path.times, **layout.axes[unknown]}
+        if problem.coordinates[evolution.time] not in f.args:
+            values, axes = values[-1], dict(layout.axes[unknown])
+        functions[f.func.__name__] = interpolate(values, axes, kinked=_kinked(layout))
+    return functions
+
+
+def _resampled(problem: Problem, layout: Layout, previous: Level) -> Array:
+    parts = []
+    for number, f in enumerate(problem.fields):
+        places = layout.places(number)
+        sides = [places.get(c, np.zeros(1)) for c in range(len(problem.coordinates))]
+        parts.append(previous.functions[f.func.__name__](comparison_grid(sides)[0]))
+    return np.concatenate(parts)
+
+
+def _kinked(layout: Layout) -> frozenset[int]:
+    return frozenset(layout.space) if layout.accuracy == 2 else frozenset()
+
+
+def _nodes(ends: tuple[float, float], cells: int) -> Array:
+    return np.linspace(*ends, cells + 1)
+
+
+def _label(coordinates: tuple[Symbol, ...], cells: Mapping[int, int]) -> str:
+    return ", ".join(f"{coordinates[c]} {count}" for c, count in cells.items())

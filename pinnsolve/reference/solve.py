@@ -1,0 +1,184 @@
+"""One call for every kind of reference: closed forms, observations, or finite differences refined until their error is known."""
+
+from __future__ import annotations
+
+import functools
+import time as clock
+from collections.abc import Mapping, Sequence
+from dataclasses import KW_ONLY, dataclass
+
+import numpy as np
+from sympy import Symbol
+from threadpoolctl import threadpool_limits
+
+from pinnsolve.domains.regions import Box
+from pinnsolve.errors import ProblemError, UnsupportedError
+from pinnsolve.declaration.observations import Observations
+from pinnsolve.problem import Problem
+from pinnsolve.reference.exact import Exact, exact_reference
+from pinnsolve.reference.finite_differences import Array
+from pinnsolve.reference.levels import evolution_level, steady_level
+from pinnsolve.reference.measured import measured_reference
+from pinnsolve.reference.method_of_lines import find_time, read_evolution
+from pinnsolve.reference.reading import REMEDY, Reading, read
+from pinnsolve.reference.refinement import Level, Refinement, refine
+from pinnsolve.reference.result import Reference, comparison_grid, counts_within
+from pinnsolve.reference.rosenbrock import OutOfTimeError
+from pinnsolve.reference.steady import read_boundary_values
+
+_FIRST_CELLS = {1: 64, 2: 16, 3: 8}
+_MOST_UNKNOWNS = {1: 200_000, 2: 300_000, 3: 40_000}
+"""Unknowns beyond which the sparse LU of a grid no longer fits a minute and a few gigabytes, by space coordinates."""
+
+_FEWEST_CELLS = 8
+_TOLERANCE = 1e-9
+_ODE_TOLERANCES, _ODE_ORDER = (1e-8, 1e-8 / 32, 1e-8 / 1024), 5
+"""Each step to a finer tolerance halves the steps of a method of order five."""
+
+_FEWEST_STEPS = 64
+_TIMES = 100
+
+
+@dataclass(frozen=True)
+class FiniteDifferences:
+    """Solve the problem by finite differences compiled from the same declaration.
+
+    Args:
+        cells: Intervals of the finest grid for each space coordinate; chosen, and refined until the estimated error is about
+            1e-5 or less, when omitted. A number for the coordinate of evolution is the least number of time steps.
+        unknowns: Values at which unknown parameters are held; the values given to `solve` otherwise.
+        seconds: Time limit.
+
+    Raises:
+        ProblemError: A number of cells that is not an integer of at least 8, or a time limit that is not positive.
+    """
+
+    cells: Mapping[Symbol, int] | None = None
+    _: KW_ONLY
+    unknowns: Mapping[Symbol, float] | None = None
+    seconds: float = 60.0
+
+    def __post_init__(self) -> None:
+        for coordinate, count in (self.cells or {}).items():
+            if not isinstance(count, int) or count < _FEWEST_CELLS:
+                raise ProblemError("FiniteDifferences", f"cells {coordinate}: {count!r}", f"give {_FEWEST_CELLS} or more")
+        if not self.seconds > 0:
+            raise ProblemError("FiniteDifferences", f"seconds={self.seconds!r}", "give a positive number of seconds")
+
+
+def solve_reference(
+    problem: Problem, spec: FiniteDifferences | Exact | Observations, *, unknowns: Mapping[Symbol, float]
+) -> Reference:
+    """Return the truth that a declaration and a specification define.
+
+    Args:
+        problem: The declaration.
+        spec: Finite differences, closed forms, or measured values.
+        unknowns: Values of unknown parameters where the specification has none.
+
+    Raises:
+        UnsupportedError: No such reference for this problem, with the reason.
+        ProblemError: A specification that does not fit the problem.
+    """
+    if isinstance(spec, Exact):
+        return exact_reference(problem, spec, unknowns)
+    if isinstance(spec, Observations):
+        return measured_reference(problem, spec)
+    # One thread: the matrices are sparse, and two pools of threads in one process fight for the cores.
+    with threadpool_limits(limits=1, user_api="blas"):
+        return _finite_differences(problem, spec, {**unknowns, **(spec.unknowns or {})})
+
+
+def _finite_differences(problem: Problem, spec: FiniteDifferences, unknowns: Mapping[Symbol, float]) -> Reference:
+    began = clock.monotonic()
+    for coordinate in spec.cells or {}:
+        if coordinate not in problem.coordinates:
+            known = ", ".join(map(str, problem.coordinates))
+            raise ProblemError("FiniteDifferences", f"cells for {coordinate}", f"the coordinates are {known}")
+    if not isinstance(problem.domain, Box):
+        found = f"no finite-difference reference: the domain is a {type(problem.domain).__name__}, not a box"
+        raise UnsupportedError("domain", found, REMEDY)
+    readings = read(problem, unknowns)
+    bounds = [problem.bounds[c] for c in problem.coordinates]
+    time = find_time(readings, len(problem.fields), bounds)
+    try:
+        refinement = _refine(problem, spec, readings, time, began + spec.seconds)
+    except OutOfTimeError as error:
+        found = f"no finite-difference reference: {error}"
+        raise UnsupportedError("equations", found, "give FiniteDifferences(seconds=...) more time") from error
+    finest = refinement.levels[-1]
+
+    def evaluate(points: Array) -> dict[str, Array]:
+        points = np.asarray(points, dtype=np.float64)
+        inside = problem.domain.contains(points)
+        return {name: np.where(inside, f(points), np.nan) for name, f in finest.functions.items()}
+
+    points, shape = comparison_grid(_sides(problem, finest, time))
+    method = "finite differences of order {} in space{} on {}".format(
+        refinement.accuracy, "" if time is None else ", Rodas5P in time,", finest.label
+    )
+    return Reference(
+        kind="finite_difference",
+        points=points,
+        values=evaluate(points),
+        shape=shape,
+        evaluate=evaluate,
+        estimated_relative_l2=refinement.error,
+        seconds=clock.monotonic() - began,
+        table=refinement.table,
+        method=method if len(bounds) > 1 or time is None else f"Rodas5P with {finest.label}",
+    )
+
+
+def _refine(
+    problem: Problem, spec: FiniteDifferences, readings: Sequence[Reading], time: int | None, deadline: float
+) -> Refinement:
+    space = tuple(c for c in range(len(problem.coordinates)) if c != time)
+    if len(space) > 3:
+        raise UnsupportedError("domain", f"no finite-difference reference: {len(space)} space coordinates", REMEDY)
+    chosen = {problem.coordinates.index(c): n for c, n in (spec.cells or {}).items()}
+    all_grids = bool(set(chosen) & set(space)) or not space
+    grids = _grids(space, chosen, len(problem.fields))
+    fixed = functools.partial(refine, all_grids=all_grids, growth=2.5 ** len(space), deadline=deadline)
+    if time is None:
+        values = read_boundary_values(problem, readings)
+        return fixed(lambda grid, before: steady_level(problem, values, grid, before), grids, accuracy=values.accuracy)
+    evolution = read_evolution(problem, readings, time)
+    steps = max(chosen.get(time, 0), _FEWEST_STEPS)
+    if not space:
+        return fixed(
+            lambda tolerance, _: evolution_level(
+                problem, evolution, {}, tolerance=tolerance, steps=steps, deadline=deadline
+            ),
+            _ODE_TOLERANCES,
+            accuracy=_ODE_ORDER,
+        )
+    return fixed(
+        lambda grid, _: evolution_level(
+            problem, evolution, grid, tolerance=_TOLERANCE, steps=steps, deadline=deadline
+        ),
+        grids,
+        accuracy=evolution.accuracy,
+    )
+
+
+def _grids(space: tuple[int, ...], chosen: Mapping[int, int], fields: int) -> list[dict[int, int]]:
+    """Return the cells of every grid, each twice as fine as the one before, ending at the chosen one if there is one."""
+    given = [n for c, n in chosen.items() if c in space]
+    if given:
+        finest = {c: chosen.get(c, max(given)) for c in space}
+        grids = [{c: round(n / factor) for c, n in finest.items()} for factor in (4, 2, 1)]
+        return [grid for grid in grids if min(grid.values()) >= _FEWEST_CELLS]
+    dimension = max(len(space), 1)
+    grids, cells = [], _FIRST_CELLS[dimension]
+    while fields * cells ** len(space) <= _MOST_UNKNOWNS[dimension] and space:
+        grids.append(dict.fromkeys(space, cells))
+        cells *= 2
+    return grids
+
+
+def _sides(problem: Problem, finest: Level, time: int | None) -> list[Array]:
+    """Return the places of comparison along each coordinate: nodes of the finest grid and equally spaced times."""
+    cells = [finest.cells.get(c, 10 * _TIMES if not finest.cells else _TIMES) for c in range(len(problem.coordinates))]
+    counts = counts_within(cells)
+    return [np.linspace(*problem.bounds[c], n + 1) for c, n in zip(problem.coordinates, counts, strict=True)]

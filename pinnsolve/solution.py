@@ -1,0 +1,225 @@
+"""Solution: the trained fields as a function, any expression of them, their errors, and storage without pickle.
+
+Evaluating the fields, a derivative, a residual or a derived quantity is one operation, "this SymPy expression at these points",
+compiled by the same passes as the residuals that were trained.
+"""
+
+from __future__ import annotations
+
+import warnings
+from collections import namedtuple
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass, field
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+import torch
+from sympy import Expr, Symbol, sympify
+from torch import Tensor, nn
+
+from pinnsolve.compiler.compile import CompiledTerm, compile_expression, compile_term, evaluate_term
+from pinnsolve.compiler.trial import Trial
+from pinnsolve.declaration.terms import resolve, with_ends_of_integrals
+from pinnsolve.domains.regions import Boundary, Box
+from pinnsolve.errors import ProblemError
+from pinnsolve.problem import Problem
+
+CHUNK = 32_768
+"""Points evaluated at once: bounds the memory of a call whatever its size."""
+
+
+@dataclass(eq=False)
+class Solution:
+    """A solved problem.
+
+    Args:
+        problem: The declaration.
+        trial: The trained network and unknowns.
+        network_spec: The description the network was built from, or None for a module of the user's.
+        record: The outcome, in the form of `result.json`.
+        history: Progress of the training, oldest first.
+        reference: What it was compared with, if anything.
+    """
+
+    problem: Problem
+    trial: Trial
+    network_spec: Any
+    record: Mapping[str, Any]
+    history: Sequence[Any] = ()
+    reference: Any = None
+    _compiled: dict[Any, CompiledTerm] = field(default_factory=dict, repr=False)
+
+    @property
+    def errors(self) -> Mapping[str, Mapping[str, float]]:
+        """Errors against the reference, `{"u": {"relative_l2": ..., "max": ...}}`; empty without one."""
+        return self.record.get("errors", {})
+
+    @property
+    def unknowns(self) -> Mapping[str, float]:
+        """The unknown parameters found, by name."""
+        return self.trial.unknowns.values()
+
+    @property
+    def status(self) -> str:
+        """How the run ended: "done", "interrupted" or "diverged"."""
+        return str(self.record["status"])
+
+    @property
+    def message(self) -> str:
+        """The outcome in one sentence, with the remedy if it failed."""
+        return str(self.record["message"])
+
+    def __call__(self, **coordinates: Any) -> Any:
+        """Evaluate the fields: every coordinate by its name, broadcast against each other.
+
+        Args:
+            **coordinates: Numbers, NumPy arrays or tensors.
+
+        Returns:
+            For one field an array (or a tensor, if any coordinate is one) of the broadcast shape, complex if the field is;
+            for several a named tuple of them.
+
+        Raises:
+            ProblemError: A coordinate that is missing or does not exist.
+        """
+        names = [f.func.__name__ for f in self.problem.declared_fields]
+        values = [self.evaluate(f, **coordinates) for f in self.problem.declared_fields]
+        return values[0] if len(values) == 1 else namedtuple("Fields", names)(*values)
+
+    def evaluate(self, expression: Expr, **coordinates: Any) -> Any:
+        """Evaluate a SymPy expression of fields, coordinates and unknowns, `u.diff(x)`.
+
+        Args:
+            expression: Any expression the compiler knows, also pinned, `u(x, 0)`, or integrated.
+            **coordinates: Numbers, NumPy arrays or tensors, for every coordinate that the expression depends on.
+
+        Raises:
+            ProblemError: A field or symbol that the problem does not have, or a coordinate that is missing.
+            UnsupportedError: A function without a rule.
+        """
+        name = str(expression)
+        expression = resolve(sympify(expression), name)
+        self.problem.check_expression(name, expression)
+        columns = self._columns(with_ends_of_integrals(expression).free_symbols, coordinates)
+        parts = [part for part in self.problem.split(expression)]
+        real, imaginary = (None if part == 0 else self._values(name, part, columns) for part in parts)
+        if imaginary is None:
+            return columns.restore(real if real is not None else columns.zeros())
+        return columns.restore(torch.complex(columns.zeros() if real is None else real, imaginary))
+
+    def residual(self, name: str, **coordinates: Any) -> Any:
+        """Evaluate the residual of a term by its name at values of its free coordinates.
+
+        Raises:
+            ProblemError: There is no such term, it is a misfit to observations, or a coordinate is missing.
+        """
+        term = self.problem.term(name)
+        if term.kind == "data":
+            raise ProblemError(
+                name, "a misfit to observations", "evaluate the measured expression and subtract the values"
+            )
+        columns = self._columns(set(term.free), coordinates)
+        if isinstance(term.region, Boundary):
+            places = torch.stack([columns.flat[c] for c in term.region.coordinates], dim=1)
+            normals = torch.as_tensor(term.region.normals_at(places.detach().cpu().numpy())).to(places)
+            columns.flat.update(zip(term.region.normal, normals.unbind(1), strict=True))
+        if name not in self._compiled:
+            self._compiled[name] = compile_term(term, self.problem)
+        return columns.restore(self._run(self._compiled[name], columns))
+
+    def save(self, path: str | Path) -> Path:
+        """Store the solution in a folder: weights as safetensors, the declaration as JSON; `load` needs nothing else.
+
+        Raises:
+            ProblemError: The network is a module of the user's whose weights cannot be stored.
+        """
+        from pinnsolve.archive import save_solution
+
+        return save_solution(self, Path(path))
+
+    def _values(self, name: str, expression: Expr, columns: _Columns) -> Tensor:
+        if expression not in self._compiled:
+            free = with_ends_of_integrals(expression).free_symbols
+            inputs = tuple(c for c in self.problem.coordinates if c in free)
+            self._compiled[expression] = compile_expression(name, expression, inputs, problem=self.problem)
+        return self._run(self._compiled[expression], columns)
+
+    def _run(self, term: CompiledTerm, columns: _Columns) -> Tensor:
+        inputs = [columns.flat[symbol] for symbol in term.inputs]
+        points = torch.stack(inputs, dim=1) if inputs else columns.like.new_zeros((columns.count, 0))
+        with torch.set_grad_enabled(points.requires_grad):
+            chunks = [evaluate_term(term, chunk, self.trial) for chunk in points.split(CHUNK)]
+        return torch.cat(chunks) if chunks else columns.zeros()
+
+    def _columns(self, needed: set[Symbol], coordinates: Mapping[str, Any]) -> _Columns:
+        names = {c.name: c for c in self.problem.coordinates}
+        for name in coordinates:
+            if name not in names:
+                raise ProblemError(
+                    "solution(...)", f"there is no coordinate {name}", f"the coordinates are {', '.join(names)}"
+                )
+        missing = [c.name for c in self.problem.coordinates if c in needed and c.name not in coordinates]
+        if missing:
+            raise ProblemError(
+                "solution(...)", f"no value for {', '.join(missing)}", f"write solution({missing[0]}=..., ...)"
+            )
+        like = next(self.trial.parameters())
+        given = {names[name]: torch.as_tensor(value).to(like) for name, value in coordinates.items()}
+        shape = torch.broadcast_shapes(*(value.shape for value in given.values()))
+        flat = {symbol: value.expand(shape).reshape(-1) for symbol, value in given.items()}
+        count = int(np.prod(shape))
+        outside = self._outside(flat, count)
+        if outside.any():
+            warnings.warn(
+                f"{int(outside.sum())} of {count} points lie outside the domain; the solution is NaN there",
+                stacklevel=4,
+            )
+        tensors = any(isinstance(value, Tensor) for value in coordinates.values())
+        return _Columns(flat, shape, count, outside, like, tensors)
+
+    def _outside(self, flat: Mapping[Symbol, Tensor], count: int) -> np.ndarray:
+        arrays = {symbol: value.detach().double().cpu().numpy() for symbol, value in flat.items()}
+        if set(arrays) == set(self.problem.coordinates):
+            return ~self.problem.domain.contains(np.stack([arrays[c] for c in self.problem.coordinates], axis=1))
+        outside = np.zeros(count, dtype=bool)
+        for symbol, values in arrays.items():
+            outside |= ~Box({symbol: self.problem.bounds[symbol]}).contains(values[:, None])
+        return outside
+
+
+@dataclass(frozen=True)
+class _Columns:
+    """Coordinates of a call, broadcast and flattened, and how to give the result back in the caller's shape and kind."""
+
+    flat: dict[Symbol, Tensor]
+    shape: tuple[int, ...]
+    count: int
+    outside: np.ndarray
+    like: Tensor
+    tensors: bool
+
+    def zeros(self) -> Tensor:
+        """Return one zero for each point."""
+        return self.like.new_zeros(self.count)
+
+    def restore(self, values: Tensor) -> Any:
+        """Return the values with NaN outside the domain, in the broadcast shape, as array or tensor."""
+        mask = torch.as_tensor(self.outside, device=values.device)
+        values = torch.where(mask, float("nan"), values).reshape(self.shape)
+        return values if self.tensors else values.detach().cpu().numpy()[()]
+
+
+def load(path: str | Path, *, network: nn.Module | None = None) -> Solution:
+    """Load a stored solution, or the solution of a run directory; the problem file is not needed, and nothing is executed.
+
+    Args:
+        path: A folder written by `Solution.save`, or a run directory.
+        network: The module to put the weights into, for a solution whose network was a module of the user's.
+
+    Raises:
+        ArchiveError: Nothing usable is stored there.
+    """
+    from pinnsolve.archive import load_solution
+
+    return load_solution(Path(path), network=network)

@@ -1,0 +1,262 @@
+"""solve(): the one function that knows every layer, from a declaration to a compared solution."""
+
+from __future__ import annotations
+
+import math
+import time
+from collections.abc import Callable, Sequence
+from dataclasses import asdict, dataclass
+from functools import partial
+from pathlib import Path
+from typing import Any
+
+import torch
+from torch import nn
+
+from pinnsolve.archive import build_trial
+from pinnsolve.choices import Plan, choose, describe
+from pinnsolve.comparison import compare, estimate
+from pinnsolve.compiler.compile import compile_problem
+from pinnsolve.errors import ProblemError, UnsupportedError
+from pinnsolve.points import TermPoints
+from pinnsolve.problem import Problem
+from pinnsolve.reference.solve import FiniteDifferences, solve_reference
+from pinnsolve.solution import Solution
+from pinnsolve.training.loop import Progress, TrainingResult, train
+from pinnsolve.training.objective import Objective
+from pinnsolve.training.schedule import Training
+from pinnsolve.training.status import Status
+
+
+@dataclass(frozen=True)
+class Limits:
+    """When to stop before the phases are through.
+
+    Args:
+        seconds: Of training; set-up, reference and plots do not count.
+        steps: Over all phases.
+        tolerance: Relative L2 error against the reference that is good enough, for every field.
+        stop: Asked before every step; a status ends the run.
+    """
+
+    seconds: float | None = None
+    steps: int | None = None
+    tolerance: float | None = None
+    stop: Callable[[], Status | None] | None = None
+
+
+def solve(
+    problem: Problem,
+    network: Any = None,
+    training: Training | None = None,
+    reference: Any = None,
+    *,
+    seed: int = 0,
+    device: str = "auto",
+    dtype: str = "float64",
+    out: str | Path | None = None,
+    quick: bool = False,
+    limits: Limits | None = None,
+    observers: Sequence[Callable[[Any], object]] = (),
+    notify: Callable[[str], object] | None = None,
+) -> Solution:
+    """Train a network on a problem and compare it with a reference.
+
+    Args:
+        problem: The declaration.
+        network: A description such as `MLP(width=32, depth=4)`, or a module from (points, coordinates) to (points, fields).
+        training: Points, phases, weights; chosen from the problem where left out.
+        reference: `FiniteDifferences`, `Exact`, `Observations`; finite differences when left out.
+        seed: Everything random follows from it.
+        device: "auto", "cpu" or "cuda".
+        dtype: "float64", or "float32" for the first phase.
+        out: Folder for the results: see the README's section on the run directory.
+        quick: Fewer points and steps, to see whether a declaration works.
+        limits: When to stop early.
+        observers: Called with `Progress` after every step; one may end the run by raising StopIteration.
+        notify: Called with one line of text for every choice and event.
+
+    Returns:
+        The solution; a run that failed says so in `solution.status` and `solution.message`.
+
+    Raises:
+        ProblemError: The declaration and the numerics do not fit.
+    """
+    limits, notify = limits or Limits(), notify or _silent
+    clock = _Clock()
+    compiled = compile_problem(problem)
+    plan = choose(compiled, network, training, device=device, dtype=dtype, quick=quick)
+    for line in describe(plan.choices):
+        notify(line)
+    trial = build_trial(problem, plan.network, seed=seed, dtype=plan.dtype, device=plan.device)
+    spec = None if isinstance(plan.network, nn.Module) else plan.network
+    solution = Solution(problem, trial, spec, {})
+    clock.lap("setup")
+    referee = _Referee(solution, FiniteDifferences() if reference is None else reference, notify)
+    referee.prepare()
+    clock.lap("reference")
+    points = TermPoints(compiled, plan.counts, plan.sampling, seed, plan.device)
+    objective = Objective(trial, partial(compiled.residuals, trial), points.training(), weights=plan.weights)
+    held_out = Objective(trial, partial(compiled.residuals, trial), points.held_out(), weights=plan.weights)
+    clock.lap("setup")
+    result = train(
+        objective,
+        plan.phases,
+        held_out=held_out,
+        resample=partial(points.redraw, trial),
+        observers=[*observers, *referee.observers(limits.tolerance)],
+        max_seconds=limits.seconds,
+        max_steps=limits.steps,
+        stop=limits.stop,
+    )
+    solution.history = result.history
+    clock.lap("train")
+    referee.judge()
+    clock.lap("reference")
+    solution.record = _record(solution, plan, result, objective, referee, clock.seconds, seed)
+    if out is not None:
+        from pinnsolve.run_directory import write_run
+
+        write_run(solution, Path(out))
+    return solution
+
+
+class _Clock:
+    """Adds up wall time by what it was spent on."""
+
+    def __init__(self) -> None:
+        self.seconds = {"setup": 0.0, "train": 0.0, "reference": 0.0, "plots": 0.0}
+        self._last = time.perf_counter()
+
+    def lap(self, name: str) -> None:
+        """Give the time since the last lap to a name."""
+        now = time.perf_counter()
+        self.seconds[name] += now - self._last
+        self._last = now
+
+
+class _Referee:
+    """The reference of a run: solved before training where it can be, so that the error can be watched."""
+
+    def __init__(self, solution: Solution, spec: Any, notify: Callable[[str], object]) -> None:
+        self.solution, self.spec, self.notify = solution, spec, notify
+        self.reference: Any = None
+        self.errors: dict[str, dict[str, float]] = {}
+
+    def prepare(self) -> None:
+        """Solve the reference, unless it needs unknowns that training is to find."""
+        held = set(getattr(self.spec, "unknowns", None) or {})
+        if set(self.solution.problem.unknowns) <= held:
+            self._solve()
+
+    def judge(self) -> None:
+        """Compare the trained solution, solving the reference with the unknowns found if that had to wait."""
+        if self.reference is None and self.spec is not None:
+            self._solve()
+        if self.reference is not None:
+            self.errors = compare(self.solution, self.reference)
+            self.solution.reference = self.reference
+
+    def observers(self, tolerance: float | None) -> list[Callable[[Progress], None]]:
+        """Return the observer that ends the run at a tolerance, if there is one."""
+        if tolerance is None:
+            return []
+        if self.reference is None:
+            raise ProblemError(
+                "tolerance",
+                f"{tolerance:g}, but there is no reference to compare with",
+                "give reference=..., or leave it out",
+            )
+        return [partial(self._stop_at, tolerance)]
+
+    def _stop_at(self, tolerance: float, progress: Progress) -> None:
+        if progress.step % _TOLERANCE_EVERY == 0:
+            errors = compare(self.solution, self.reference)
+            if errors and max(e["relative_l2"] for e in errors.values()) < tolerance:
+                raise StopIteration(Status.TOLERANCE)
+
+    def _solve(self) -> None:
+        unknowns = {s: self.solution.unknowns[s.name] for s in self.solution.problem.unknowns}
+        try:
+            self.reference = solve_reference(self.solution.problem, self.spec, unknowns=unknowns)
+            self.notify(f"reference: {self.reference.method}")
+        except UnsupportedError as error:
+            self.notify(f"no reference: {error}")
+            self.spec = None
+
+
+def _record(
+    solution: Solution,
+    plan: Plan,
+    result: TrainingResult,
+    objective: Objective,
+    referee: _Referee,
+    seconds: dict[str, float],
+    seed: int,
+) -> dict[str, Any]:
+    """Return the outcome in the form of result.json."""
+    value = objective.value()
+    record: dict[str, Any] = {
+        "schema": 1,
+        "problem": "problem",
+        "status": _STATUS.get(result.status, "done"),
+        "message": "",
+        "seed": seed,
+        "device": plan.device.type,
+        "dtype": str(objective.dtype).removeprefix("torch."),
+        "threads": torch.get_num_threads(),
+        "parameters": sum(p.numel() for p in solution.trial.network.parameters()),
+        "points": dict(plan.counts),
+        "wall_seconds": sum(seconds.values()),
+        "seconds": dict(seconds),
+        "phases": [asdict(phase) for phase in result.phases],
+        "loss": {"total": value.loss, "terms": dict(value.terms)},
+        "reference": {"kind": "none"},
+        "errors": referee.errors,
+        "unknowns": dict(solution.unknowns),
+        "choices": [asdict(choice) for choice in plan.choices],
+    }
+    if referee.reference is not None:
+        record["reference"] = {
+            "kind": referee.reference.kind,
+            "estimated_relative_l2": estimate(solution, referee.reference),
+            "seconds": referee.reference.seconds,
+            "method": referee.reference.method,
+        }
+    record["message"] = _message(record, result)
+    return finite(record)
+
+
+def _message(record: dict[str, Any], result: TrainingResult) -> str:
+    """Return the outcome in one sentence, and why the run ended in another."""
+    own = record["reference"].get("estimated_relative_l2", math.nan)
+    parts = []
+    for name, error in record["errors"].items():
+        if own > 0 and error["relative_l2"] <= own:
+            parts.append(f"{name}: at or below the reference's own error of {own:.1e}")
+        else:
+            parts.append(f"{name}: relative L2 error {error['relative_l2']:.1e}")
+    found = [f"{name} = {value:.6g}" for name, value in record["unknowns"].items()]
+    kind = record["reference"]["kind"].replace("_", " ")
+    compared = f"{', '.join(parts)} (against {kind})" if parts else "no reference to compare with"
+    return f"{'; '.join([compared, *found])}. {result.status.sentence}"
+
+
+def finite(value: Any) -> Any:
+    """Return JSON data with every number that is not finite replaced by None."""
+    if isinstance(value, float):
+        return value if math.isfinite(value) else None
+    if isinstance(value, dict):
+        return {key: finite(v) for key, v in value.items()}
+    if isinstance(value, list | tuple):
+        return [finite(v) for v in value]
+    return value
+
+
+def _silent(line: str) -> None:
+    """Say nothing."""
+
+
+_STATUS = {Status.DIVERGED: "diverged", Status.INTERRUPTED: "interrupted"}
+_TOLERANCE_EVERY = 50
+"""Steps between two comparisons with the reference when a tolerance is set."""

@@ -1,0 +1,30 @@
+"""Viscous Burgers equation: a sine wave steepens into a thin layer at x = 0.
+
+    u_t + u u_x = (0.01 / pi) u_xx        -1 < x < 1,  0 < t < 1
+    u(x, 0) = -sin(pi x),   u(-1, t) = u(1, t) = 0
+
+Run:   pinnsolve run problems/burgers.py
+"""
+
+from sympy import Eq, pi, sin, symbols
+
+import pinnsolve as ps
+
+x, t = symbols("x t")
+u = ps.fields("u", x, t)
+
+problem = ps.Problem(
+    domain=ps.Box({x: (-1, 1), t: (0, 1)}),
+    equations={"burgers": Eq(u.diff(t) + u * u.diff(x), 0.01 / pi * u.diff(x, 2))},
+    conditions={
+        "initial": Eq(u(x, 0), -sin(pi * x)),
+        "left": Eq(u(-1, t), 0),
+        "right": Eq(u(1, t), 0),
+    },
+)
+network = ps.MLP(width=32, depth=4)
+training = ps.Training(
+    points={"burgers": 4_000, "initial": 200, "left": 100, "right": 100},
+    phases=[ps.Adam(steps=1_000, lr=2e-3), ps.LBFGS(steps=5_000, resample=500)],
+)
+reference = ps.FiniteDifferences(cells={x: 2_048})

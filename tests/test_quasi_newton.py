@@ -1,0 +1,342 @@
+"""Quasi-Newton methods: on quadratics, Rosenbrock and Powell, against SciPy, and under faults."""
+
+from __future__ import annotations
+
+import math
+from collections.abc import Callable
+from itertools import pairwise
+from typing import Any
+
+import numpy as np
+import pytest
+import torch
+from hypothesis import given, settings
+from hypothesis import strategies as st
+from scipy.optimize import minimize
+from torch import Tensor, nn
+
+from pinnsolve.errors import ProblemError
+from pinnsolve.training.inverse_hessian import LimitedMemory
+from pinnsolve.training.objective import Objective
+from pinnsolve.training.phase import Step
+from pinnsolve.training.quasi_newton import LBFGS
+from pinnsolve.training.status import Status
+
+Residual = Callable[[Tensor], Tensor]
+
+
+def minimisation(residual: Residual, start: Tensor) -> Objective:
+    x = nn.Parameter(start.detach().clone())
+    return Objective(nn.ParameterDict({"x": x}), lambda _: {"r": residual(x)}, {})
+
+
+def run(objective: Objective, steps: int, *, below: float = -1.0, **options: Any) -> list[Step]:
+    stepper = LBFGS(steps, **options).start(objective)
+    taken: list[Step] = []
+    while len(taken) < steps and not (taken and (taken[-1].status or taken[-1].loss < below)):
+        taken.append(stepper.step(objective))
+        assert objective.vector.isfinite().all()
+    return taken
+
+
+def rosenbrock(x: Tensor) -> Tensor:
+    return torch.cat([10 * (x[1:] - x[:-1] ** 2), 1 - x[:-1]])
+
+
+def powell(x: Tensor) -> Tensor:
+    """Powell's singular function: the Hessian has rank two at the minimum."""
+    a, b, c, d = x
+    return torch.stack([a + 10 * b, 5**0.5 * (c - d), (b - 2 * c) ** 2, 10**0.5 * (a - d) ** 2])
+
+
+def wood(x: Tensor) -> Tensor:
+    a, b, c, d = x
+    return torch.stack(
+        [10 * (b - a * a), 1 - a, 90**0.5 * (d - c * c), 1 - c, 10**0.5 * (b + d - 2), (b - d) / 10**0.5]
+    )
+
+
+def orthogonal(size: int, seed: int = 1) -> Tensor:
+    generator = torch.Generator().manual_seed(seed)
+    return torch.linalg.qr(torch.randn(size, size, generator=generator, dtype=torch.float64))[0]
+
+
+def quadratic(size: int, condition: float) -> Residual:
+    matrix = torch.logspace(0, math.log10(condition) / 2, size, dtype=torch.float64)[:, None] * orthogonal(size)
+    return lambda x: matrix @ (x - 1)
+
+
+def vector(*entries: float) -> Tensor:
+    return torch.tensor(entries, dtype=torch.float64)
+
+
+ZOO = {
+    "rosenbrock 2": (rosenbrock, vector(-1.2, 1)),
+    "rosenbrock 10": (rosenbrock, vector(-1.2, 1).repeat(5)),
+    "rosenbrock 100": (rosenbrock, vector(-1.2, 1).repeat(50)),
+    "powell": (powell, vector(3, -1, 0, 1)),
+    "wood": (wood, vector(-3, -1, -3, -1)),
+    "quadratic 1e4": (quadratic(20, 1e4), torch.zeros(20).double()),
+    "quadratic 1e8": (quadratic(20, 1e8), torch.zeros(20).double()),
+}
+
+
+def pairs(size: int, count: int) -> list[tuple[Tensor, Tensor]]:
+    """Displacements and changes of gradient on one quadratic."""
+    generator = torch.Generator().manual_seed(0)
+    matrix = quadratic(size, 100.0)
+    hessian = torch.stack([matrix(column + 1) for column in torch.eye(size).double()], dim=1)
+    hessian = hessian.mT @ hessian
+    steps = torch.randn(count, size, generator=generator, dtype=torch.float64)
+    return [(step, hessian @ step) for step in steps]
+
+
+def two_loops(remembered: list[tuple[Tensor, Tensor]], gradient: Tensor) -> Tensor:
+    """Nocedal & Wright, algorithm 7.4, as printed."""
+    q, alphas = gradient.clone(), []
+    for s, y in reversed(remembered):
+        alphas.append(s.dot(q) / s.dot(y))
+        q -= alphas[-1] * y
+    s, y = remembered[-1]
+    r = q * s.dot(y) / y.dot(y)
+    for (s, y), alpha in zip(remembered, reversed(alphas), strict=True):
+        r += s * (alpha - y.dot(r) / s.dot(y))
+    return r
+
+
+def memory(remembered: list[tuple[Tensor, Tensor]], history: int) -> LimitedMemory:
+    inverse = LimitedMemory(torch.zeros_like(remembered[0][0]), history)
+    for s, y in remembered:
+        inverse.update(s, y, gradient=s, step=1.0)
+    return inverse
+
+
+@pytest.mark.parametrize("count", [1, 3, 7, 8, 20, 29])
+def test_the_limited_memory_is_the_two_loop_recursion_over_the_last_pairs(count: int) -> None:
+    met = pairs(12, count)
+    gradient = torch.ones(12).double()
+    assert torch.allclose(memory(met, 7).apply(gradient), two_loops(met[-7:], gradient), rtol=1e-10)
+
+
+@pytest.mark.parametrize("count", [1, 5, 30])
+def test_the_limited_memory_is_symmetric_positive_and_satisfies_the_last_secant_equation(count: int) -> None:
+    met = pairs(12, count)
+    inverse = memory(met, 10)
+    matrix = torch.stack([inverse.apply(column) for column in torch.eye(12).double()])
+    assert torch.allclose(matrix, matrix.mT, atol=1e-12)
+    assert torch.linalg.eigvalsh(matrix).min() > 0
+    assert torch.allclose(inverse.apply(met[-1][1]), met[-1][0], rtol=1e-8)
+
+
+@pytest.mark.parametrize("name", ZOO)
+def test_minima_are_found_with_no_more_evaluations_than_scipy_needs(name: str) -> None:
+    residual, start = ZOO[name]
+    below = 1e-12
+    taken = run(minimisation(residual, start), 3_000, below=below)
+    assert taken[-1].loss < below
+
+    class Reached(Exception):
+        pass
+
+    other, theirs = minimisation(residual, start), 0
+
+    def loss_and_gradient(x: np.ndarray) -> tuple[float, np.ndarray]:
+        nonlocal theirs
+        theirs += 1
+        evaluation = other.evaluate(torch.from_numpy(x))
+        if evaluation.loss < below:
+            raise Reached
+        return evaluation.loss, evaluation.gradient.numpy()
+
+    with pytest.raises(Reached):
+        minimize(
+            loss_and_gradient,
+            start.numpy(),
+            jac=True,
+            method="L-BFGS-B",
+            options={"maxcor": 100, "maxiter": 3_000, "ftol": 0, "gtol": 0},
+        )
+    assert sum(step.evaluations for step in taken) <= 1.5 * theirs
+
+
+@pytest.mark.parametrize("name", ZOO)
+def test_no_step_raises_the_loss_beyond_rounding(name: str) -> None:
+    losses = [step.loss for step in run(minimisation(*ZOO[name]), 300)]
+    assert all(after <= before * (1 + 1e-12) for before, after in pairwise(losses))
+
+
+def test_a_small_network_fits_a_sine_to_single_precision() -> None:
+    generator = torch.Generator().manual_seed(0)
+    network = nn.Sequential(nn.Linear(1, 16), nn.Tanh(), nn.Linear(16, 16), nn.Tanh(), nn.Linear(16, 1)).double()
+    x = torch.linspace(-1, 1, 100, dtype=torch.float64)[:, None]
+    objective = Objective(network, lambda points: {"fit": (network(points["x"]) - torch.sin(3 * x))[:, 0]}, {"x": x})
+    objective.vector = 0.5 * torch.randn(objective.size, generator=generator, dtype=torch.float64)
+    assert run(objective, 3_000, below=1e-8)[-1].loss < 1e-8
+
+
+@settings(max_examples=10, deadline=None)
+@given(seed=st.integers(0, 1000))
+def test_rotating_the_parameters_rotates_the_path(seed: int) -> None:
+    turn = orthogonal(4, seed)
+    start = 1e-2 * vector(3, -1, 0, 1)  # so close that the first step is the gradient itself, in any coordinates
+    plain, turned = minimisation(powell, start), minimisation(lambda x: powell(turn.mT @ x), turn @ start)
+    a, b = run(plain, 10), run(turned, 10)
+    assert [step.evaluations for step in a] == [step.evaluations for step in b]
+    assert torch.allclose(turn @ plain.vector, turned.vector, atol=1e-9)
+
+
+@pytest.mark.parametrize("factor", [2.0**10, 2.0**-4])
+def test_scaling_the_loss_changes_no_digit_of_the_path(factor: float) -> None:
+    start = vector(-1.2, 1).repeat(5)
+    plain, scaled = minimisation(rosenbrock, start), minimisation(lambda x: factor * rosenbrock(x), start)
+    run(plain, 40), run(scaled, 40)
+    assert torch.equal(plain.vector, scaled.vector)
+
+
+@pytest.mark.parametrize("moment", [0, 1, 4, 30])
+def test_a_loaded_state_continues_bit_for_bit(moment: int) -> None:
+    phase, start = LBFGS(50, 7), vector(-1.2, 1).repeat(5)
+    straight, first, second = (minimisation(rosenbrock, start) for _ in range(3))
+    stepper = phase.start(straight)
+    expected = [stepper.step(straight) for _ in range(50)]
+    before = phase.start(first)
+    for _ in range(moment):
+        before.step(first)
+    state = before.state()
+    second.vector = first.vector
+    before.step(first)  # the state is a copy: going on does not change it
+    after = phase.start(second)
+    after.load(state)
+    assert [after.step(second) for _ in range(50 - moment)] == expected[moment:]
+    assert torch.equal(second.vector, straight.vector)
+
+
+class Fault:
+    """Rosenbrock's function that goes wrong at chosen evaluations: in its value, or only in its gradient."""
+
+    def __init__(self, bad: float, *, hit: Callable[[int], bool], gradient_only: bool) -> None:
+        self.bad, self.hit, self.gradient_only, self.calls = bad, hit, gradient_only, 0
+
+    def __call__(self, x: Tensor) -> Tensor:
+        self.calls += 1
+        residual = rosenbrock(x)
+        if not self.hit(self.calls):
+            return residual
+        if self.gradient_only:
+            residual.register_hook(lambda gradient: gradient * self.bad)
+            return residual
+        return residual * self.bad
+
+
+@settings(max_examples=40, deadline=None)
+@given(
+    bad=st.sampled_from([math.nan, math.inf, 1e200]),
+    gradient_only=st.booleans(),
+    seed=st.integers(0, 10**6),
+    every=st.integers(2, 20),
+)
+def test_faults_at_random_evaluations_spoil_no_parameter_and_do_not_stop_the_descent(
+    bad: float, gradient_only: bool, seed: int, every: int
+) -> None:
+    draws = torch.randint(every, (5_000,), generator=torch.Generator().manual_seed(seed)).tolist()
+    fault = Fault(bad, hit=lambda call: call > 1 and draws[call] == 0, gradient_only=gradient_only)
+    taken = run(minimisation(fault, vector(-1.2, 1)), 400, below=1e-10)
+    assert taken[-1].loss < 1e-10
+
+
+@pytest.mark.parametrize("gradient_only", [True, False])
+def test_a_start_that_is_not_finite_is_reported(gradient_only: bool) -> None:
+    start = vector(-1.2, 1)
+    objective = minimisation(Fault(math.nan, hit=lambda call: True, gradient_only=gradient_only), start)
+    step = LBFGS(5).start(objective).step(objective)
+    assert math.isnan(step.loss)
+    assert torch.equal(objective.vector, start)
+
+
+def test_a_wall_of_infinities_beside_the_path_is_not_crossed() -> None:
+    residual = lambda x: torch.stack([x[0].log() * 10, 1 - x[1], (x[0] * x[1]).sqrt()])  # noqa: E731
+    objective = minimisation(residual, vector(1e-3, 5))
+    taken = run(objective, 100)
+    assert math.isfinite(taken[-1].loss)
+    assert taken[-1].status is Status.CONVERGED
+    assert objective.evaluate().gradient_norm < 1e-6
+
+
+def test_a_zero_loss_and_a_short_gradient_have_converged() -> None:
+    assert run(minimisation(lambda x: x - 1, torch.ones(3).double()), 5)[-1].status is Status.CONVERGED
+    objective = minimisation(rosenbrock, vector(-1.2, 1))
+    taken = run(objective, 100, tolerance_gradient=1e-3)
+    assert taken[-1].status is Status.CONVERGED
+    assert 1e-9 < objective.evaluate().gradient_norm <= 1e-3
+
+
+@pytest.mark.parametrize("dtype", [torch.float64, torch.float32])
+def test_a_minimum_above_zero_ends_at_rounding_level(dtype: torch.dtype) -> None:
+    residual = lambda x: torch.cat([rosenbrock(x), x.new_ones(1)])  # noqa: E731
+    objective = minimisation(residual, torch.tensor([-1.2, 1.0], dtype=dtype))
+    taken = run(objective, 200)
+    assert taken[-1].status in (Status.CONVERGED, Status.STALLED)
+    assert taken[-1].loss == pytest.approx(1 / 3, rel=10 * torch.finfo(dtype).eps)
+    assert sum(step.evaluations for step in taken) < 200
+
+
+def test_a_gradient_of_the_wrong_sign_is_found_out() -> None:
+    def residual(x: Tensor) -> Tensor:
+        result = x * 1.0
+        result.register_hook(lambda gradient: -gradient)
+        return result
+
+    start = vector(3, 4)
+    objective = minimisation(residual, start)
+    taken = run(objective, 10)
+    assert taken[-1].status is Status.NO_DESCENT
+    assert torch.equal(objective.vector, start)
+
+
+def test_time_that_is_up_inside_a_search_ends_it_within_one_evaluation() -> None:
+    objective = minimisation(rosenbrock, vector(-1.2, 1))
+    stepper = LBFGS(5).start(objective)
+    step = stepper.step(objective, expired=lambda: True)
+    assert step.evaluations <= 2
+    assert step.status is None
+    assert step.loss == objective.evaluate().loss
+
+
+def test_a_restart_evaluates_again_and_keeps_the_memory() -> None:
+    objective = minimisation(quadratic(20, 1e4), torch.zeros(20).double())
+    stepper = LBFGS(100).start(objective)
+    for _ in range(30):
+        stepper.step(objective)
+    stepper.restart(objective)
+    step = stepper.step(objective)
+    assert step.evaluations == 2
+    assert step.rate == 1.0
+
+
+def test_damping_forgets_the_memory_and_shortens_the_first_step() -> None:
+    objective = minimisation(quadratic(20, 1e4), torch.zeros(20).double())
+    stepper = LBFGS(100).start(objective)
+    for _ in range(5):
+        stepper.step(objective)
+    stepper.damp(objective, 2.0**-20)
+    before = objective.vector
+    assert stepper.step(objective, expired=lambda: True).evaluations == 2
+    assert stepper.state()["updates"] == 1
+    assert float((objective.vector - before).norm()) < 1e-5
+
+
+@pytest.mark.parametrize(
+    ("arguments", "message"),
+    [
+        ({"steps": 0}, r"LBFGS · steps=0"),
+        ({"steps": 5, "history": 0}, r"history=0"),
+        ({"steps": 5, "c1": 0.95}, r"c1=0\.95"),
+        ({"steps": 5, "c2": 1.0}, r"c2=1\.0"),
+        ({"steps": 5, "tolerance_gradient": -1.0}, r"tolerance_gradient"),
+        ({"steps": 5, "resample": -3}, r"resample"),
+        ({"steps": 5, "dtype": "double"}, r"dtype='double'"),
+    ],
+)
+def test_arguments_without_a_meaning_are_refused_when_written(arguments: dict[str, Any], message: str) -> None:
+    with pytest.raises(ProblemError, match=message):
+        LBFGS(**arguments)

@@ -1,0 +1,60 @@
+"""Schedules: what is filled in, and what is refused where it is written."""
+
+from __future__ import annotations
+
+import math
+from typing import Any
+
+import pytest
+
+from pinnsolve.domains.sampling import METHODS
+from pinnsolve.errors import ProblemError
+from pinnsolve.training.optimizers import Adam
+from pinnsolve.training.quasi_newton import LBFGS
+from pinnsolve.training.schedule import SAMPLINGS, Training, two_phase
+
+
+def test_an_empty_schedule_leaves_every_choice_open() -> None:
+    training = Training()
+    assert (training.points, training.phases, training.weights) == (None, None, None)
+
+
+def test_phases_become_a_tuple_in_order_and_inherit_the_redraws_they_do_not_set() -> None:
+    training = Training(phases=[Adam(10), LBFGS(20, resample=7)], resample=3)
+    assert training.phases == (Adam(10, resample=3), LBFGS(20, resample=7))
+
+
+def test_the_ways_of_sampling_are_those_that_the_domains_know() -> None:
+    assert set(SAMPLINGS) == set(METHODS)
+
+
+def test_the_default_phases_are_adam_then_lbfgs_in_float64() -> None:
+    adam, lbfgs = two_phase(100, 200, lr=1e-2, resample=50)
+    assert (adam.name, adam.steps, adam.dtype, adam.resample) == ("adam", 100, None, 50)
+    assert (lbfgs.name, lbfgs.steps, lbfgs.dtype, lbfgs.resample) == ("lbfgs", 200, "float64", 50)
+    assert [phase.name for phase in two_phase(0, 5)] == ["lbfgs"]
+    assert [phase.name for phase in two_phase(5, 0)] == ["adam"]
+
+
+@pytest.mark.parametrize(
+    ("arguments", "message"),
+    [
+        ({"points": {"wall": -5}}, r'points\["wall"\] · -5 · .*at least 1'),
+        ({"points": {"wall": 2.5}}, r"2\.5"),
+        ({"points": {"wall": True}}, r"True"),
+        ({"weights": {"wall": 0.0}}, r'weights\["wall"\] · 0\.0 · .*positive'),
+        ({"weights": {"wall": math.nan}}, r"nan"),
+        ({"weights": {"wall": math.inf}}, r"inf"),
+        ({"weights": {"wall": "high"}}, r"high"),
+        ({"sampling": "sobel"}, r"sampling · 'sobel' · .*sobol"),
+        ({"resample": -1}, r"resample · -1"),
+        ({"phases": []}, r"phases · \[\]"),
+        ({"phases": Adam(10)}, r"phases · Adam.*list of phases"),
+        ({"phases": "adam"}, r"phases · 'adam'"),
+        ({"phases": ["adam"]}, r"phases · 'adam' is not a phase · .*Adam\(steps"),
+        ({"phases": [Adam]}, r"Adam.*is not a phase"),
+    ],
+)
+def test_what_cannot_be_meant_is_refused_with_a_remedy(arguments: dict[str, Any], message: str) -> None:
+    with pytest.raises(ProblemError, match=message):
+        Training(**arguments)
