@@ -16,15 +16,18 @@ from typing import TYPE_CHECKING, Any
 import safetensors.torch
 import torch
 from safetensors import SafetensorError
+from sympy import Function
 from torch import nn
 
 from pinnsolve.compiler.trial import Trial, Unknowns
 from pinnsolve.declaration.storage import problem_from_data, problem_to_data
-from pinnsolve.declaration.trees import TreeError
+from pinnsolve.declaration.trees import TreeError, from_tree, to_tree
 from pinnsolve.errors import ProblemError
 from pinnsolve.networks.architectures import MLP, ResNet
 from pinnsolve.networks.fields import build_fields
 from pinnsolve.problem import Problem
+from pinnsolve.reference.exact import Exact
+from pinnsolve.reference.solve import FiniteDifferences
 
 if TYPE_CHECKING:
     from pinnsolve.solution import Solution
@@ -50,7 +53,8 @@ def save_solution(solution: Solution, folder: Path) -> Path:
         "problem": problem_to_data(solution.problem),
         "network": None if spec is None else {"kind": type(spec).__name__, **dataclasses.asdict(spec)},
         "dtype": str(next(solution.trial.parameters()).dtype).removeprefix("torch."),
-        "record": dict(solution.record),
+        "reference": _reference_to_data(solution.reference_spec),
+        "record": finite(dict(solution.record)),
     }
     write_atomically(folder / _WEIGHTS, safetensors.torch.save(state))
     write_atomically(folder / _DESCRIPTION, json.dumps(description, indent=1, allow_nan=False).encode())
@@ -67,7 +71,7 @@ def load_solution(path: Path, *, network: nn.Module | None = None) -> Solution:
         problem = problem_from_data(description["problem"])
         dtype = {"float32": torch.float32, "float64": torch.float64}[description["dtype"]]
         spec = _read_spec(description["network"])
-        record = dict(description["record"])
+        record, reference_spec = dict(description["record"]), _reference_from_data(description["reference"])
     except (TreeError, KeyError, TypeError, ValueError) as error:
         raise ArchiveError(str(folder), f"{_DESCRIPTION} is damaged: {error}", "run the problem again") from None
     if spec is None and network is None:
@@ -80,7 +84,7 @@ def load_solution(path: Path, *, network: nn.Module | None = None) -> Solution:
         trial.load_state_dict(state)
     except (OSError, SafetensorError, RuntimeError, KeyError) as error:
         raise ArchiveError(str(folder), f"{_WEIGHTS} does not fit: {error}", "run the problem again") from None
-    return Solution(problem, trial, spec, record)
+    return Solution(problem, trial, spec, record, reference_spec=reference_spec)
 
 
 def build_trial(problem: Problem, network: Any, *, seed: int, dtype: torch.dtype, device: torch.device | str) -> Trial:
@@ -115,6 +119,17 @@ def write_atomically(path: Path, content: bytes) -> None:
     temporary.replace(path)
 
 
+def finite(value: Any) -> Any:
+    """Return JSON data with every number that is not finite replaced by None."""
+    if isinstance(value, float):
+        return value if abs(value) < float("inf") else None
+    if isinstance(value, dict):
+        return {key: finite(v) for key, v in value.items()}
+    if isinstance(value, list | tuple):
+        return [finite(v) for v in value]
+    return value
+
+
 def _read_description(folder: Path) -> Mapping[str, Any]:
     file = folder / _DESCRIPTION
     if not file.is_file():
@@ -129,6 +144,30 @@ def _read_description(folder: Path) -> Mapping[str, Any]:
         found = description.get("schema") if isinstance(description, dict) else None
         raise ArchiveError(str(folder), f"schema {found!r}, not {SCHEMA}", "use the version of pinnsolve that wrote it")
     return description
+
+
+def _reference_to_data(spec: Any) -> dict[str, Any] | None:
+    """Return closed forms and finite differences as JSON data; stored observations are not copied."""
+    if not isinstance(spec, FiniteDifferences | Exact):
+        return None
+    unknowns = [[to_tree(symbol), float(value)] for symbol, value in (spec.unknowns or {}).items()]
+    if isinstance(spec, Exact):
+        fields = [
+            [key.__name__ if isinstance(key, type) else key.func.__name__, to_tree(e)] for key, e in spec.fields.items()
+        ]
+        return {"kind": "Exact", "fields": fields, "unknowns": unknowns}
+    cells = [[to_tree(symbol), count] for symbol, count in (spec.cells or {}).items()]
+    return {"kind": "FiniteDifferences", "cells": cells, "unknowns": unknowns, "seconds": spec.seconds}
+
+
+def _reference_from_data(data: Mapping[str, Any] | None) -> FiniteDifferences | Exact | None:
+    if data is None:
+        return None
+    unknowns = {from_tree(symbol): float(value) for symbol, value in data["unknowns"]} or None
+    if data["kind"] == "Exact":
+        return Exact({Function(str(name)): from_tree(e) for name, e in data["fields"]}, unknowns=unknowns)
+    cells = {from_tree(symbol): int(count) for symbol, count in data["cells"]} or None
+    return FiniteDifferences(cells, unknowns=unknowns, seconds=float(data["seconds"]))
 
 
 def _read_spec(data: Mapping[str, Any] | None) -> Any:

@@ -32,7 +32,7 @@ class AppliedField(AppliedUndef):
 
 
 def fields(names: str, *coordinates: Symbol, **assumptions: bool) -> Any:
-    """Declare fields over coordinates, as in `u, v = fields("u v", x, y)`.
+    """Declare one or several fields over coordinates.
 
     Args:
         names: Names separated by spaces or commas.

@@ -66,37 +66,49 @@ class TermPoints:
         candidates = self._draw(many, _TRAINING_STREAM, number + 1_000_003)
         terms = CompiledProblem(self.compiled.problem, tuple(t for t in self.compiled.terms if t.name in many))
         dtype = next(trial.parameters()).dtype
+        cast = {id(tensor): tensor.to(dtype) for tensor in candidates.values()}
         with torch.no_grad():
-            residuals = terms.residuals(trial, {name: candidates[name].to(dtype) for name in many})
-        for name, residual in residuals.items():
-            magnitudes = residual.abs().double().cpu().numpy()
-            chosen = choose_adaptively(magnitudes, self.counts[name], generator=generator)
-            fresh[name] = candidates[name][torch.as_tensor(chosen, device=self.device)]
+            residuals = terms.residuals(trial, {name: cast[id(candidates[name])] for name in many})
+        for names in _sharing({name: candidates[name] for name in many}):
+            sizes = sum(_relative_size(residuals[name]) for name in names)
+            chosen = choose_adaptively(sizes, self.counts[names[0]], generator=generator)
+            points = candidates[names[0]][torch.as_tensor(chosen, device=self.device)]
+            fresh |= dict.fromkeys(names, points)
         return fresh
 
     def _is_equation(self, name: str) -> bool:
         return self.compiled.problem.term(name).kind == "equation"
 
     def _draw(self, counts: Mapping[str, int], stream: int, number: int) -> dict[str, Tensor]:
+        """Draw points; terms that hold at the same place with the same count get the very same tensor."""
+        problem = self.compiled.problem
+        shared: dict[str, Tensor] = {}
         drawn: dict[str, Tensor] = {}
-        for k, compiled_term in enumerate(self.compiled.terms):
-            term = self.compiled.problem.term(compiled_term.name)
-            seed = int(np.random.SeedSequence((self.seed, stream, number, k)).generate_state(1)[0])
-            if term.columns:
-                array = np.stack(list(term.columns.values()), axis=1)
-            elif term.name in counts:
-                array = term_points(term, self.compiled.problem, counts[term.name], method=self.method, seed=seed)
-            elif not term.free:
-                array = np.zeros((1, 0))
-            else:
+        for name in (compiled_term.name for compiled_term in self.compiled.terms):
+            term = problem.term(name)
+            if not term.columns and term.free and name not in counts:
                 continue
-            drawn[term.name] = torch.as_tensor(array, dtype=torch.float64, device=self.device)
+            key = (
+                name
+                if term.columns
+                else f"{term_inputs(term, problem)} {counts.get(name)} {term_region(term, problem)}"
+            )
+            if key not in shared:
+                seed = int(np.random.SeedSequence((self.seed, stream, number, len(shared))).generate_state(1)[0])
+                if term.columns:
+                    array = np.stack(list(term.columns.values()), axis=1)
+                else:
+                    array = term_points(term, problem, counts.get(name, 1), method=self.method, seed=seed)
+                shared[key] = torch.as_tensor(array, dtype=torch.float64, device=self.device)
+            drawn[name] = shared[key]
         return drawn
 
 
 def term_points(term: Term, problem: Problem, count: int, *, method: str = "sobol", seed: int = 0) -> np.ndarray:
     """Draw points where a term holds, as an array (points, inputs of the term)."""
     region = term_region(term, problem)
+    if region is None:
+        return np.zeros((count, 0))
     points = draw(region, count, method=method, seed=seed)
     columns: dict[Symbol, np.ndarray] = dict(zip(region.coordinates, points.coordinates.T, strict=True))
     if points.normals is not None:
@@ -104,11 +116,28 @@ def term_points(term: Term, problem: Problem, count: int, *, method: str = "sobo
     return np.stack([columns[symbol] for symbol in term_inputs(term, problem)], axis=1)
 
 
-def term_region(term: Term, problem: Problem) -> Region:
-    """Return where a term holds: its own region, times the ranges of the free coordinates that this does not cover."""
+def term_region(term: Term, problem: Problem) -> Region | None:
+    """Return where a term holds: its own region, times the ranges of the free coordinates that this does not cover.
+
+    None stands for a single point.
+    """
     covered = () if term.region is None else term.region.coordinates
     rest = {c: problem.bounds[c] for c in term.free if c not in covered}
     if isinstance(term.region, Boundary):
         return term.region * Box(rest) if rest else term.region
     inside = {} if term.region is None else {c: ends for c, ends in term.region.bounds.items() if c in term.free}
-    return Box({c: inside.get(c, rest.get(c)) for c in term.free})
+    return Box({c: inside.get(c, problem.bounds[c]) for c in term.free}) if term.free else None
+
+
+def _sharing(points: Mapping[str, Tensor]) -> list[list[str]]:
+    """Return the names that share a tensor, together."""
+    groups: dict[int, list[str]] = {}
+    for name, tensor in points.items():
+        groups.setdefault(id(tensor), []).append(name)
+    return list(groups.values())
+
+
+def _relative_size(residual: Tensor) -> np.ndarray:
+    sizes = residual.abs().double().cpu().numpy()
+    mean = sizes.mean()
+    return sizes / mean if mean > 0 else sizes

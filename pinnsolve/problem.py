@@ -14,7 +14,7 @@ from types import MappingProxyType
 from typing import Any
 
 import numpy as np
-from sympy import Expr, MatrixBase, Symbol, sympify
+from sympy import Expr, Integral, MatrixBase, Symbol, sympify
 from sympy.core.function import AppliedUndef
 
 from pinnsolve.declaration.ansatz import check_ansatz, holds_exactly
@@ -73,7 +73,7 @@ class Problem:
         data = _read_data(self.data)
         if not equations:
             raise ProblemError("equations", "none", "state at least one equation")
-        _refuse_repeated_names([*equations, *conditions, *data])
+        _refuse_repeated_names([equations, conditions, data])
         self._read_fields(equations, conditions, data)
         self._check_statements([*equations, *conditions, *data])
         object.__setattr__(self, "ansatz", self._read_ansatz())
@@ -152,9 +152,20 @@ class Problem:
             normals = list(self.normal) if isinstance(statement.region, Boundary) else []
             allowed = [*self.coordinates, *self.unknowns, *normals]
             check_symbols(statement.name, with_ends_of_integrals(statement.expression), allowed)
-            check_places(statement.name, statement.expression, slots, self.bounds)
             if statement.region is not None:
                 _check_region(statement, self.bounds)
+            within = statement.region.bounds if statement.region is not None else None
+            check_places(statement.name, statement.expression, slots, self.bounds, within=within)
+            if statement.region is None:
+                _check_reach(statement, self.coordinates)
+        used = set().union(*(with_ends_of_integrals(s.expression).free_symbols for s in statements))
+        for symbol in self.unknowns:
+            if symbol not in used:
+                raise ProblemError(
+                    f"unknowns, {symbol}",
+                    "it appears in no equation, condition or observation",
+                    "use it there, or remove it from unknowns",
+                )
 
     def _terms(self, statement: Statement, kind: str) -> list[Term]:
         real, imaginary = self.split(statement.expression)
@@ -179,6 +190,9 @@ class Problem:
         observations = self.data[statement.group]
         key = statement.written
         measured = observations.values[key]
+        if not evaluations(with_ends_of_integrals(statement.expression)):
+            fields = ", ".join(map(str, self.declared_fields))
+            raise DataError(statement.name, f"no field in the key {key}", f"observe an expression of {fields}")
         value, weight = Symbol(f"value[{statement.name}]"), Symbol(f"weight[{statement.name}]")
         columns = {c: observations.at[c] for c in self.coordinates if c in observations.at}
         self._check_places_of_data(statement, columns)
@@ -199,26 +213,33 @@ class Problem:
         return made
 
     def _check_places_of_data(self, statement: Statement, columns: Mapping[Symbol, Any]) -> None:
+        at = self.data[statement.group].at
+        for extra in sorted(set(at) - set(self.coordinates), key=str):
+            twin = extra.name in [c.name for c in self.coordinates]
+            raise DataError(
+                statement.name,
+                f"{extra} in `at` is not a coordinate"
+                + (", but another symbol of this name with other assumptions" if twin else ""),
+                f"use {', '.join(map(str, self.coordinates))}, each symbol declared once",
+            )
         needed = {c for c in self.coordinates if c in _free(statement.expression, statement, self.coordinates)}
         for coordinate in needed - set(columns):
             raise DataError(
                 statement.name, f"no values of the coordinate {coordinate}", f"give at={{{coordinate}: ...}}"
             )
-        for extra in set(self.data[statement.group].at) - set(self.coordinates):
+        count = self.data[statement.group].count
+        points = np.stack([columns.get(c, np.full(count, low)) for c, (low, _) in self.bounds.items()], axis=1)
+        # Where a coordinate is pinned in the key, only the ranges of the others can be asked about.
+        region = self.domain if set(columns) == set(self.coordinates) else Box(self.bounds)
+        inside = region.contains(points)
+        if not inside.all():
+            row = int(np.argmin(inside))
+            place = ", ".join(f"{c} = {columns[c][row]:g}" for c in columns)
             raise DataError(
-                statement.name, f"{extra} in `at` is not a coordinate", f"use {', '.join(map(str, self.coordinates))}"
+                statement.name,
+                f"row {row + 1} lies outside the domain ({place}; {(~inside).sum()} such rows)",
+                "remove these rows or enlarge the domain",
             )
-        if set(columns) == set(self.coordinates):
-            points = np.stack([columns[c] for c in self.coordinates], axis=1)
-            inside = self.domain.contains(points)
-            if not inside.all():
-                row = int(np.argmin(inside))
-                place = ", ".join(f"{c} = {columns[c][row]:g}" for c in self.coordinates)
-                raise DataError(
-                    statement.name,
-                    f"row {row + 1} lies outside the domain ({place}; {(~inside).sum()} such rows)",
-                    "remove these rows or enlarge the domain",
-                )
 
     def _read_ansatz(self) -> Mapping[AppliedUndef, Expr]:
         if not isinstance(self.ansatz, Mapping):
@@ -235,7 +256,7 @@ class Problem:
                 )
         for term in self.terms:
             if term.kind == "condition":
-                _check_condition(term, self.coordinates)
+                _check_condition(term, self.coordinates[-1])
         whole = [t for t in equations if t.region is None]
         sought = bool(self.unknowns) or any(t.kind == "data" for t in self.terms)
         if len(whole) > len(self.fields):
@@ -257,15 +278,29 @@ class Problem:
         check_corners(self.terms, self.fields, self.bounds)
 
 
-def _check_condition(term: Term, coordinates: Sequence[Symbol]) -> None:
+def _check_condition(term: Term, coordinate: Symbol) -> None:
     readings = evaluations(with_ends_of_integrals(term.residual)).values()
     plain = all(argument.is_Symbol for reading in readings for argument in reading.location)
-    if term.region is None and plain and set(term.free) == set(coordinates):
+    if term.region is None and plain:
         raise ProblemError(
             term.name,
             f"{term.statement} would hold everywhere in the domain",
-            f"pin a coordinate, such as {coordinates[-1]} = 0, or say where with ps.on(region, ...)",
+            f"pin a coordinate, such as {coordinate} = 0, or say where with ps.on(region, ...)",
         )
+
+
+def _check_reach(statement: Statement, coordinates: Sequence[Symbol]) -> None:
+    """Raise for u(0, t) = sin(x): it would have to hold for every x, which no field in it can follow."""
+    if statement.expression.has(Integral):  # an integral equation of the first kind follows x by its kernel
+        return
+    followed = {s for r in evaluations(statement.expression).values() for a in r.location for s in a.free_symbols}
+    for coordinate in coordinates:
+        if followed and coordinate in statement.expression.free_symbols - followed:
+            raise ProblemError(
+                statement.name,
+                f"{statement.written} contains {coordinate}, on which no field in it depends",
+                f"pin the coordinate that is meant, or declare the field with {coordinate} as one of its arguments",
+            )
 
 
 def _check_region(statement: Statement, bounds: Mapping[Symbol, tuple[float, float]]) -> None:
@@ -297,14 +332,13 @@ def _resolved(statements: list[Statement]) -> list[Statement]:
     return [Statement(s.name, s.group, resolve(s.expression, s.name), s.written, s.region) for s in statements]
 
 
-def _refuse_repeated_names(statements: Sequence[Statement]) -> None:
-    seen: dict[str, str] = {}
-    for statement in statements:
-        if statement.name in seen:
-            raise ProblemError(
-                statement.name, "two terms have this name", "give every equation, condition and data its own"
-            )
-        seen[statement.name] = statement.group
+def _refuse_repeated_names(kinds: Sequence[Sequence[Statement]]) -> None:
+    seen: set[str] = set()
+    for statements in kinds:
+        names = {s.name for s in statements} | {s.group for s in statements}
+        for name in sorted(names & seen):
+            raise ProblemError(name, "two terms have this name", "give every equation, condition and data its own")
+        seen |= names
 
 
 def _read_data(data: Mapping[str, Observations]) -> list[Statement]:
@@ -344,12 +378,12 @@ def _read_unknowns(unknowns: Mapping[Symbol, float], coordinates: Sequence[Symbo
     for symbol, initial in unknowns.items():
         if not isinstance(symbol, Symbol):
             raise ProblemError("unknowns", f"{symbol!r} is not a symbol", "use the parameter's symbol as the key")
-        if symbol in coordinates:
+        if symbol.name in [c.name for c in coordinates]:
             raise ProblemError(
                 f"unknowns, {symbol}", "it is also a coordinate of the domain", "make it one or the other"
             )
         number = sympify(initial) if not isinstance(initial, str) else None
-        if number is None or not number.is_number or not math.isfinite(float(number)):
+        if not (isinstance(number, Expr) and number.is_real and math.isfinite(float(number))):
             raise ProblemError(f"unknowns, {symbol}", f"the initial value {initial!r}", "give a finite number")
         value = float(number)
         if (symbol.is_positive and value <= 0) or (symbol.is_negative and value >= 0):

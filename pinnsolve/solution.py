@@ -40,6 +40,7 @@ class Solution:
         record: The outcome, in the form of `result.json`.
         history: Progress of the training, oldest first.
         reference: What it was compared with, if anything.
+        reference_spec: How to solve that again, if it can be stored.
     """
 
     problem: Problem
@@ -48,6 +49,7 @@ class Solution:
     record: Mapping[str, Any]
     history: Sequence[Any] = ()
     reference: Any = None
+    reference_spec: Any = None
     _compiled: dict[Any, CompiledTerm] = field(default_factory=dict, repr=False)
 
     @property

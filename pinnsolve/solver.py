@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import math
 import time
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from dataclasses import asdict, dataclass
 from functools import partial
 from pathlib import Path
@@ -13,14 +13,16 @@ from typing import Any
 import torch
 from torch import nn
 
-from pinnsolve.archive import build_trial
+from pinnsolve.archive import build_trial, finite
 from pinnsolve.choices import Plan, choose, describe
-from pinnsolve.comparison import compare, estimate
+from pinnsolve.comparison import compare, estimate, thinned
 from pinnsolve.compiler.compile import compile_problem
 from pinnsolve.errors import ProblemError, UnsupportedError
 from pinnsolve.points import TermPoints
 from pinnsolve.problem import Problem
+from pinnsolve.reference.result import Reference
 from pinnsolve.reference.solve import FiniteDifferences, solve_reference
+from pinnsolve.run_directory import RunDirectory
 from pinnsolve.solution import Solution
 from pinnsolve.training.loop import Progress, TrainingResult, train
 from pinnsolve.training.objective import Objective
@@ -54,11 +56,15 @@ def solve(
     seed: int = 0,
     device: str = "auto",
     dtype: str = "float64",
-    out: str | Path | None = None,
+    out: str | Path | RunDirectory | None = None,
     quick: bool = False,
+    plots: bool = True,
     limits: Limits | None = None,
-    observers: Sequence[Callable[[Any], object]] = (),
+    observers: Sequence[Callable[[Progress], object]] = (),
+    watch: Callable[[Mapping[str, float]], object] | None = None,
     notify: Callable[[str], object] | None = None,
+    name: str = "problem",
+    argv: Sequence[str] = (),
 ) -> Solution:
     """Train a network on a problem and compare it with a reference.
 
@@ -72,9 +78,13 @@ def solve(
         dtype: "float64", or "float32" for the first phase.
         out: Folder for the results: see the README's section on the run directory.
         quick: Fewer points and steps, to see whether a declaration works.
+        plots: Whether pictures are written into `out`.
         limits: When to stop early.
         observers: Called with `Progress` after every step; one may end the run by raising StopIteration.
+        watch: Called every few seconds with the relative L2 error of each field against the reference.
         notify: Called with one line of text for every choice and event.
+        name: What the run is called in its record.
+        argv: The command line, for the record.
 
     Returns:
         The solution; a run that failed says so in `solution.status` and `solution.message`.
@@ -82,7 +92,14 @@ def solve(
     Raises:
         ProblemError: The declaration and the numerics do not fit.
     """
-    limits, notify = limits or Limits(), notify or _silent
+    limits, told = limits or Limits(), notify or _silent
+    directory = out if out is None or isinstance(out, RunDirectory) else RunDirectory(Path(out))
+
+    def notify(line: str) -> None:
+        told(line)
+        if directory is not None:
+            directory.log(line)
+
     clock = _Clock()
     compiled = compile_problem(problem)
     plan = choose(compiled, network, training, device=device, dtype=dtype, quick=quick)
@@ -93,7 +110,7 @@ def solve(
     solution = Solution(problem, trial, spec, {})
     clock.lap("setup")
     referee = _Referee(solution, FiniteDifferences() if reference is None else reference, notify)
-    referee.prepare()
+    referee.prepare(limits.tolerance)
     clock.lap("reference")
     points = TermPoints(compiled, plan.counts, plan.sampling, seed, plan.device)
     objective = Objective(trial, partial(compiled.residuals, trial), points.training(), weights=plan.weights)
@@ -104,7 +121,11 @@ def solve(
         plan.phases,
         held_out=held_out,
         resample=partial(points.redraw, trial),
-        observers=[*observers, *referee.observers(limits.tolerance)],
+        observers=[
+            *observers,
+            *([] if directory is None else [directory.observe]),
+            *referee.observers(limits.tolerance, watch),
+        ],
         max_seconds=limits.seconds,
         max_steps=limits.steps,
         stop=limits.stop,
@@ -113,11 +134,10 @@ def solve(
     clock.lap("train")
     referee.judge()
     clock.lap("reference")
-    solution.record = _record(solution, plan, result, objective, referee, clock.seconds, seed)
-    if out is not None:
-        from pinnsolve.run_directory import write_run
-
-        write_run(solution, Path(out))
+    solution.record = {"schema": 1, "problem": name, **_record(solution, plan, result, objective, referee, seed)}
+    solution.record |= {"wall_seconds": sum(clock.seconds.values()), "seconds": clock.seconds}
+    if directory is not None:
+        _write(solution, directory, clock, plots=plots, argv=argv)
     return solution
 
 
@@ -143,11 +163,21 @@ class _Referee:
         self.reference: Any = None
         self.errors: dict[str, dict[str, float]] = {}
 
-    def prepare(self) -> None:
-        """Solve the reference, unless it needs unknowns that training is to find."""
+    def prepare(self, tolerance: float | None) -> None:
+        """Solve the reference, unless it needs unknowns that training is to find.
+
+        Raises:
+            ProblemError: A tolerance is set and there is nothing to compare with.
+        """
         held = set(getattr(self.spec, "unknowns", None) or {})
         if set(self.solution.problem.unknowns) <= held:
             self._solve()
+        if tolerance is not None and self.reference is None:
+            raise ProblemError(
+                f"--tol {tolerance:g}",
+                "there is no reference to compare with before training",
+                "give reference=..., or leave it out",
+            )
 
     def judge(self) -> None:
         """Compare the trained solution, solving the reference with the unknowns found if that had to wait."""
@@ -155,19 +185,20 @@ class _Referee:
             self._solve()
         if self.reference is not None:
             self.errors = compare(self.solution, self.reference)
-            self.solution.reference = self.reference
+            self.solution.reference, self.solution.reference_spec = self.reference, self.spec
 
-    def observers(self, tolerance: float | None) -> list[Callable[[Progress], None]]:
-        """Return the observer that ends the run at a tolerance, if there is one."""
-        if tolerance is None:
-            return []
+    def observers(
+        self, tolerance: float | None, watch: Callable[[Mapping[str, float]], object] | None
+    ) -> list[Callable[[Progress], None]]:
+        """Return the observers that end the run at a tolerance and report the error now and then."""
         if self.reference is None:
-            raise ProblemError(
-                "tolerance",
-                f"{tolerance:g}, but there is no reference to compare with",
-                "give reference=..., or leave it out",
-            )
-        return [partial(self._stop_at, tolerance)]
+            return []
+        found: list[Callable[[Progress], None]] = []
+        if tolerance is not None:
+            found.append(partial(self._stop_at, tolerance))
+        if watch is not None:
+            found.append(_Watch(self.solution, thinned(self.reference, _WATCHED_POINTS), watch))
+        return found
 
     def _stop_at(self, tolerance: float, progress: Progress) -> None:
         if progress.step % _TOLERANCE_EVERY == 0:
@@ -185,20 +216,43 @@ class _Referee:
             self.spec = None
 
 
+class _Watch:
+    """Reports the errors against a reference every few seconds of training."""
+
+    def __init__(
+        self, solution: Solution, reference: Reference, report: Callable[[Mapping[str, float]], object]
+    ) -> None:
+        self.solution, self.reference, self.report = solution, reference, report
+        self._next = _WATCH_EVERY
+
+    def __call__(self, progress: Progress) -> None:
+        if progress.seconds >= self._next:
+            self._next = progress.seconds + _WATCH_EVERY
+            self.report({name: e["relative_l2"] for name, e in compare(self.solution, self.reference).items()})
+
+
+def _write(solution: Solution, directory: RunDirectory, clock: _Clock, *, plots: bool, argv: Sequence[str]) -> None:
+    directory.write(solution, argv=argv)
+    if plots:
+        from pinnsolve.plotting import write_plots  # here, because matplotlib is slow to import
+
+        write_plots(solution, directory.path / "plots")
+        clock.lap("plots")
+        solution.record |= {"wall_seconds": sum(clock.seconds.values()), "seconds": clock.seconds}
+    directory.finish(dict(solution.record))
+
+
 def _record(
     solution: Solution,
     plan: Plan,
     result: TrainingResult,
     objective: Objective,
     referee: _Referee,
-    seconds: dict[str, float],
     seed: int,
 ) -> dict[str, Any]:
     """Return the outcome in the form of result.json."""
     value = objective.value()
     record: dict[str, Any] = {
-        "schema": 1,
-        "problem": "problem",
         "status": _STATUS.get(result.status, "done"),
         "message": "",
         "seed": seed,
@@ -207,8 +261,6 @@ def _record(
         "threads": torch.get_num_threads(),
         "parameters": sum(p.numel() for p in solution.trial.network.parameters()),
         "points": dict(plan.counts),
-        "wall_seconds": sum(seconds.values()),
-        "seconds": dict(seconds),
         "phases": [asdict(phase) for phase in result.phases],
         "loss": {"total": value.loss, "terms": dict(value.terms)},
         "reference": {"kind": "none"},
@@ -242,17 +294,6 @@ def _message(record: dict[str, Any], result: TrainingResult) -> str:
     return f"{'; '.join([compared, *found])}. {result.status.sentence}"
 
 
-def finite(value: Any) -> Any:
-    """Return JSON data with every number that is not finite replaced by None."""
-    if isinstance(value, float):
-        return value if math.isfinite(value) else None
-    if isinstance(value, dict):
-        return {key: finite(v) for key, v in value.items()}
-    if isinstance(value, list | tuple):
-        return [finite(v) for v in value]
-    return value
-
-
 def _silent(line: str) -> None:
     """Say nothing."""
 
@@ -260,3 +301,9 @@ def _silent(line: str) -> None:
 _STATUS = {Status.DIVERGED: "diverged", Status.INTERRUPTED: "interrupted"}
 _TOLERANCE_EVERY = 50
 """Steps between two comparisons with the reference when a tolerance is set."""
+
+_WATCH_EVERY = 5.0
+"""Seconds between two reports of the error."""
+
+_WATCHED_POINTS = 4_000
+"""Points of the reference on which the error is reported; the final one uses them all."""

@@ -16,10 +16,10 @@ from scipy.optimize import minimize
 from torch import Tensor, nn
 
 from pinnsolve.errors import ProblemError
-from pinnsolve.training.inverse_hessian import LimitedMemory
+from pinnsolve.training.inverse_hessian import InverseHessian, LimitedMemory, SelfScaledBroyden, self_scaling
 from pinnsolve.training.objective import Objective
 from pinnsolve.training.phase import Step
-from pinnsolve.training.quasi_newton import LBFGS
+from pinnsolve.training.quasi_newton import LBFGS, SSBroyden
 from pinnsolve.training.status import Status
 
 Residual = Callable[[Tensor], Tensor]
@@ -30,10 +30,10 @@ def minimisation(residual: Residual, start: Tensor) -> Objective:
     return Objective(nn.ParameterDict({"x": x}), lambda _: {"r": residual(x)}, {})
 
 
-def run(objective: Objective, steps: int, *, below: float = -1.0, **options: Any) -> list[Step]:
-    stepper = LBFGS(steps, **options).start(objective)
+def run(objective: Objective, phase: LBFGS | SSBroyden, *, below: float = -1.0) -> list[Step]:
+    stepper = phase.start(objective)
     taken: list[Step] = []
-    while len(taken) < steps and not (taken and (taken[-1].status or taken[-1].loss < below)):
+    while len(taken) < phase.steps and not (taken and (taken[-1].status or taken[-1].loss < below)):
         taken.append(stepper.step(objective))
         assert objective.vector.isfinite().all()
     return taken
@@ -104,35 +104,97 @@ def two_loops(remembered: list[tuple[Tensor, Tensor]], gradient: Tensor) -> Tens
     return r
 
 
-def memory(remembered: list[tuple[Tensor, Tensor]], history: int) -> LimitedMemory:
-    inverse = LimitedMemory(torch.zeros_like(remembered[0][0]), history)
-    for s, y in remembered:
-        inverse.update(s, y, gradient=s, step=1.0)
+def limited(size: int, history: int) -> InverseHessian:
+    return LimitedMemory(torch.zeros(size, dtype=torch.float64), history)
+
+
+def self_scaled(size: int) -> InverseHessian:
+    return SelfScaledBroyden(torch.zeros(size, dtype=torch.float64))
+
+
+def learned(inverse: InverseHessian, met: list[tuple[Tensor, Tensor]]) -> InverseHessian:
+    """Teach pairs as a method would meet them: every displacement s is -t H g for the gradient g = -H^-1 s and t = 1."""
+    for s, y in met:
+        gradient = -torch.linalg.solve(dense(inverse, len(s)), s) if not inverse.empty else s
+        inverse.update(s, y, gradient=gradient, step=1.0)
     return inverse
+
+
+def dense(inverse: InverseHessian, size: int) -> Tensor:
+    return torch.stack([inverse.apply(column) for column in torch.eye(size).double()], dim=1)
 
 
 @pytest.mark.parametrize("count", [1, 3, 7, 8, 20, 29])
 def test_the_limited_memory_is_the_two_loop_recursion_over_the_last_pairs(count: int) -> None:
     met = pairs(12, count)
     gradient = torch.ones(12).double()
-    assert torch.allclose(memory(met, 7).apply(gradient), two_loops(met[-7:], gradient), rtol=1e-10)
+    assert torch.allclose(learned(limited(12, 7), met).apply(gradient), two_loops(met[-7:], gradient), rtol=1e-10)
 
 
 @pytest.mark.parametrize("count", [1, 5, 30])
-def test_the_limited_memory_is_symmetric_positive_and_satisfies_the_last_secant_equation(count: int) -> None:
+@pytest.mark.parametrize("build", [lambda: limited(12, 10), lambda: self_scaled(12)])
+def test_inverse_hessians_are_symmetric_positive_and_satisfy_the_last_secant_equation(
+    build: Callable[[], InverseHessian], count: int
+) -> None:
     met = pairs(12, count)
-    inverse = memory(met, 10)
-    matrix = torch.stack([inverse.apply(column) for column in torch.eye(12).double()])
-    assert torch.allclose(matrix, matrix.mT, atol=1e-12)
+    inverse = learned(build(), met)
+    matrix = dense(inverse, 12)
+    assert torch.allclose(matrix, matrix.mT, rtol=1e-9, atol=1e-9 * float(matrix.abs().max()))
     assert torch.linalg.eigvalsh(matrix).min() > 0
     assert torch.allclose(inverse.apply(met[-1][1]), met[-1][0], rtol=1e-8)
+
+
+@pytest.mark.parametrize("build", [lambda: limited(12, 10), lambda: self_scaled(12)])
+def test_an_inverse_hessian_that_was_reset_is_as_good_as_new(build: Callable[[], InverseHessian]) -> None:
+    met = pairs(12, 6)
+    used, new = learned(build(), met), build()
+    used.reset()
+    assert used.empty
+    assert torch.equal(dense(learned(used, met[:2]), 12), dense(learned(new, met[:2]), 12))
+
+
+def test_the_self_scaled_update_is_the_published_one() -> None:
+    (s, y), (first_s, first_y) = pairs(6, 2)
+    inverse = learned(self_scaled(6), [(first_s, first_y)])
+    h = dense(inverse, 6)
+    gradient, step = -torch.linalg.solve(h, s) / 0.25, 0.25
+    b = float(s @ torch.linalg.solve(h, s) / (s @ y))
+    tau, phi = self_scaling(b, float(y @ h @ y / (s @ y)), size=6)
+    inverse.update(s, y, gradient=gradient, step=step)
+    v = (y @ h @ y).sqrt() * (s / (s @ y) - h @ y / (y @ h @ y))
+    expected = (h - torch.outer(h @ y, h @ y) / (y @ h @ y) + phi * torch.outer(v, v)) / tau
+    assert torch.allclose(dense(inverse, 6), expected + torch.outer(s, s) / (s @ y), rtol=1e-10)
+    assert (tau, phi) != (1.0, 1.0)
+
+
+def test_with_neither_scaling_nor_mixing_the_update_is_that_of_bfgs(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr("pinnsolve.training.inverse_hessian.self_scaling", lambda b, h, size: (1.0, 1.0))
+    met = pairs(8, 3)
+    inverse = learned(self_scaled(8), met[:-1])
+    h, (s, y) = dense(inverse, 8), met[-1]
+    project = torch.eye(8).double() - torch.outer(s, y) / (s @ y)
+    expected = project @ h @ project.mT + torch.outer(s, s) / (s @ y)  # Nocedal & Wright, eq. 6.17
+    assert torch.allclose(dense(learned(inverse, met[-1:]), 8), expected, rtol=1e-10)
+
+
+@given(b=st.floats(1e-8, 1e8), excess=st.floats(0, 1e8), size=st.integers(1, 10_000))
+def test_self_scaling_never_enlarges_the_hessian_and_keeps_it_positive(b: float, excess: float, size: int) -> None:
+    h = (1 + excess) / b
+    tau, phi = self_scaling(b, h, size=size)
+    assert 0 < tau <= 1
+    assert phi * max(h * b - 1, 0) > -1  # Broyden's family is positive definite above this
+    assert math.isfinite(phi)
+
+
+def test_a_matrix_that_predicts_the_curvature_exactly_is_not_rescaled() -> None:
+    assert self_scaling(1.0, 1.0, size=5) == (1.0, 1.0)
 
 
 @pytest.mark.parametrize("name", ZOO)
 def test_minima_are_found_with_no_more_evaluations_than_scipy_needs(name: str) -> None:
     residual, start = ZOO[name]
     below = 1e-12
-    taken = run(minimisation(residual, start), 3_000, below=below)
+    taken = run(minimisation(residual, start), LBFGS(3_000), below=below)
     assert taken[-1].loss < below
 
     class Reached(Exception):
@@ -160,42 +222,52 @@ def test_minima_are_found_with_no_more_evaluations_than_scipy_needs(name: str) -
 
 
 @pytest.mark.parametrize("name", ZOO)
-def test_no_step_raises_the_loss_beyond_rounding(name: str) -> None:
-    losses = [step.loss for step in run(minimisation(*ZOO[name]), 300)]
+def test_self_scaled_broyden_finds_the_minima_too(name: str) -> None:
+    assert run(minimisation(*ZOO[name]), SSBroyden(1_000), below=1e-20)[-1].loss < 1e-20
+
+
+@pytest.mark.parametrize("phase", [LBFGS(300), SSBroyden(300)])
+@pytest.mark.parametrize("name", ZOO)
+def test_no_step_raises_the_loss_beyond_rounding(name: str, phase: LBFGS | SSBroyden) -> None:
+    losses = [step.loss for step in run(minimisation(*ZOO[name]), phase)]
     assert all(after <= before * (1 + 1e-12) for before, after in pairwise(losses))
 
 
-def test_a_small_network_fits_a_sine_to_single_precision() -> None:
+@pytest.mark.parametrize(("phase", "below"), [(LBFGS(2_000), 1e-8), (SSBroyden(1_000), 1e-14)])
+def test_a_small_network_fits_a_sine(phase: LBFGS | SSBroyden, below: float) -> None:
     generator = torch.Generator().manual_seed(0)
     network = nn.Sequential(nn.Linear(1, 16), nn.Tanh(), nn.Linear(16, 16), nn.Tanh(), nn.Linear(16, 1)).double()
     x = torch.linspace(-1, 1, 100, dtype=torch.float64)[:, None]
     objective = Objective(network, lambda points: {"fit": (network(points["x"]) - torch.sin(3 * x))[:, 0]}, {"x": x})
     objective.vector = 0.5 * torch.randn(objective.size, generator=generator, dtype=torch.float64)
-    assert run(objective, 3_000, below=1e-8)[-1].loss < 1e-8
+    assert run(objective, phase, below=below)[-1].loss < below
 
 
+@pytest.mark.parametrize("phase", [LBFGS(10), SSBroyden(10)])
 @settings(max_examples=10, deadline=None)
 @given(seed=st.integers(0, 1000))
-def test_rotating_the_parameters_rotates_the_path(seed: int) -> None:
+def test_rotating_the_parameters_rotates_the_path(phase: LBFGS | SSBroyden, seed: int) -> None:
     turn = orthogonal(4, seed)
     start = 1e-2 * vector(3, -1, 0, 1)  # so close that the first step is the gradient itself, in any coordinates
     plain, turned = minimisation(powell, start), minimisation(lambda x: powell(turn.mT @ x), turn @ start)
-    a, b = run(plain, 10), run(turned, 10)
+    a, b = run(plain, phase), run(turned, phase)
     assert [step.evaluations for step in a] == [step.evaluations for step in b]
     assert torch.allclose(turn @ plain.vector, turned.vector, atol=1e-9)
 
 
+@pytest.mark.parametrize("phase", [LBFGS(40), SSBroyden(40)])
 @pytest.mark.parametrize("factor", [2.0**10, 2.0**-4])
-def test_scaling_the_loss_changes_no_digit_of_the_path(factor: float) -> None:
+def test_scaling_the_loss_changes_no_digit_of_the_path(factor: float, phase: LBFGS | SSBroyden) -> None:
     start = vector(-1.2, 1).repeat(5)
     plain, scaled = minimisation(rosenbrock, start), minimisation(lambda x: factor * rosenbrock(x), start)
-    run(plain, 40), run(scaled, 40)
+    run(plain, phase), run(scaled, phase)
     assert torch.equal(plain.vector, scaled.vector)
 
 
+@pytest.mark.parametrize("phase", [LBFGS(50, 7), SSBroyden(50)])
 @pytest.mark.parametrize("moment", [0, 1, 4, 30])
-def test_a_loaded_state_continues_bit_for_bit(moment: int) -> None:
-    phase, start = LBFGS(50, 7), vector(-1.2, 1).repeat(5)
+def test_a_loaded_state_continues_bit_for_bit(moment: int, phase: LBFGS | SSBroyden) -> None:
+    start = vector(-1.2, 1).repeat(5)
     straight, first, second = (minimisation(rosenbrock, start) for _ in range(3))
     stepper = phase.start(straight)
     expected = [stepper.step(straight) for _ in range(50)]
@@ -228,19 +300,20 @@ class Fault:
         return residual * self.bad
 
 
-@settings(max_examples=40, deadline=None)
+@pytest.mark.parametrize("phase", [LBFGS(600), SSBroyden(600)])
+@settings(max_examples=25, deadline=None)
 @given(
     bad=st.sampled_from([math.nan, math.inf, 1e200]),
     gradient_only=st.booleans(),
     seed=st.integers(0, 10**6),
-    every=st.integers(2, 20),
+    every=st.integers(3, 20),
 )
 def test_faults_at_random_evaluations_spoil_no_parameter_and_do_not_stop_the_descent(
-    bad: float, gradient_only: bool, seed: int, every: int
+    phase: LBFGS | SSBroyden, bad: float, gradient_only: bool, seed: int, every: int
 ) -> None:
-    draws = torch.randint(every, (5_000,), generator=torch.Generator().manual_seed(seed)).tolist()
+    draws = torch.randint(every, (20_000,), generator=torch.Generator().manual_seed(seed)).tolist()
     fault = Fault(bad, hit=lambda call: call > 1 and draws[call] == 0, gradient_only=gradient_only)
-    taken = run(minimisation(fault, vector(-1.2, 1)), 400, below=1e-10)
+    taken = run(minimisation(fault, vector(-1.2, 1)), phase, below=1e-10)
     assert taken[-1].loss < 1e-10
 
 
@@ -256,25 +329,26 @@ def test_a_start_that_is_not_finite_is_reported(gradient_only: bool) -> None:
 def test_a_wall_of_infinities_beside_the_path_is_not_crossed() -> None:
     residual = lambda x: torch.stack([x[0].log() * 10, 1 - x[1], (x[0] * x[1]).sqrt()])  # noqa: E731
     objective = minimisation(residual, vector(1e-3, 5))
-    taken = run(objective, 100)
+    taken = run(objective, LBFGS(100))
     assert math.isfinite(taken[-1].loss)
     assert taken[-1].status is Status.CONVERGED
     assert objective.evaluate().gradient_norm < 1e-6
 
 
 def test_a_zero_loss_and_a_short_gradient_have_converged() -> None:
-    assert run(minimisation(lambda x: x - 1, torch.ones(3).double()), 5)[-1].status is Status.CONVERGED
+    assert run(minimisation(lambda x: x - 1, torch.ones(3).double()), LBFGS(5))[-1].status is Status.CONVERGED
     objective = minimisation(rosenbrock, vector(-1.2, 1))
-    taken = run(objective, 100, tolerance_gradient=1e-3)
+    taken = run(objective, LBFGS(100, tolerance_gradient=1e-3))
     assert taken[-1].status is Status.CONVERGED
     assert 1e-9 < objective.evaluate().gradient_norm <= 1e-3
 
 
+@pytest.mark.parametrize("phase", [LBFGS(200), SSBroyden(200)])
 @pytest.mark.parametrize("dtype", [torch.float64, torch.float32])
-def test_a_minimum_above_zero_ends_at_rounding_level(dtype: torch.dtype) -> None:
+def test_a_minimum_above_zero_ends_at_rounding_level(dtype: torch.dtype, phase: LBFGS | SSBroyden) -> None:
     residual = lambda x: torch.cat([rosenbrock(x), x.new_ones(1)])  # noqa: E731
     objective = minimisation(residual, torch.tensor([-1.2, 1.0], dtype=dtype))
-    taken = run(objective, 200)
+    taken = run(objective, phase)
     assert taken[-1].status in (Status.CONVERGED, Status.STALLED)
     assert taken[-1].loss == pytest.approx(1 / 3, rel=10 * torch.finfo(dtype).eps)
     assert sum(step.evaluations for step in taken) < 200
@@ -288,7 +362,7 @@ def test_a_gradient_of_the_wrong_sign_is_found_out() -> None:
 
     start = vector(3, 4)
     objective = minimisation(residual, start)
-    taken = run(objective, 10)
+    taken = run(objective, LBFGS(10))
     assert taken[-1].status is Status.NO_DESCENT
     assert torch.equal(objective.vector, start)
 

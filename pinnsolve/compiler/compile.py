@@ -1,13 +1,15 @@
 """The compiler: the passes in order, and the compiled problem they give.
 
-Evaluations of the network are grouped over terms by the derivatives they need: all boundary values of a problem, say, are one
-batch, because at a few hundred points a call costs its overhead and not its arithmetic.
+Terms that hold at the same points share one evaluation of the network there, with all the derivatives that any of them needs;
+and evaluations that need the same derivatives are one batch, all boundary values of a problem, say, because at a few hundred
+points a call costs its overhead and not its arithmetic.
 """
 
 from __future__ import annotations
 
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
+from functools import cache
 
 import torch
 from sympy import Expr, Symbol
@@ -26,10 +28,14 @@ Values = dict[MultiIndex, Tensor]
 
 @dataclass(frozen=True)
 class CompiledLocation:
-    """A place to evaluate the network, one program for each coordinate, and the jet plan for the derivatives there."""
+    """A place to evaluate the network, one program for each coordinate, and the derivatives needed there.
 
+    Two locations with equal `key` on the same points are the same place.
+    """
+
+    key: str
     place: tuple[Program, ...]
-    plan: JetPlan
+    indices: frozenset[MultiIndex]
 
     def points(self, inputs: Tensor) -> Tensor:
         """Return the points (points, coordinates) where the network is evaluated."""
@@ -121,8 +127,9 @@ def compile_expression(name: str, expression: Expr, inputs: Sequence[Symbol], *,
     lowered = lower(name, expression, inputs, problem=problem)  # first: only now is every derivative visible
     locations = tuple(
         CompiledLocation(
+            f"{lowered.inputs} {location.place}",
             tuple(emit(e, lowered.inputs, name=name) for e in location.place),
-            plan_jets(location.indices, dimension=len(problem.coordinates)),
+            location.indices,
         )
         for location in lowered.locations
     )
@@ -150,18 +157,35 @@ def _emit(lowered: LoweredTerm, problem: Problem) -> Program:
 
 
 def _evaluate(terms: Sequence[tuple[CompiledTerm, Tensor]], network: nn.Module) -> list[list[Values]]:
-    """Evaluate the network at every location of every term, one batch for each distinct plan."""
-    placed = [[location.points(inputs) for location in term.locations] for term, inputs in terms]
-    batches: dict[JetPlan, list[tuple[int, int]]] = {}
-    for k, (term, _) in enumerate(terms):
-        for j, location in enumerate(term.locations):
-            batches.setdefault(location.plan, []).append((k, j))
-    values: list[list[Values]] = [[{} for _ in places] for places in placed]
-    for plan, members in batches.items():
-        points = [placed[k][j] for k, j in members]
+    """Evaluate the network at every location of every term: once for each place, one batch for each set of derivatives."""
+    places: dict[tuple[int, str], _Place] = {}
+    for term, inputs in terms:
+        for location in term.locations:
+            place = places.setdefault((id(inputs), location.key), _Place(location, inputs))
+            place.indices |= location.indices
+    batches: dict[frozenset[MultiIndex], list[_Place]] = {}
+    for place in places.values():
+        batches.setdefault(frozenset(place.indices), []).append(place)
+    for indices, members in batches.items():
+        points = [place.location.points(place.inputs) for place in members]
+        plan = _plan(indices, points[0].shape[1])
         found = derivatives(network, torch.cat(points) if len(points) > 1 else points[0], plan)
         sizes = [len(p) for p in points]
         for index, tensor in found.items():
-            for (k, j), part in zip(members, tensor.split(sizes), strict=True):
-                values[k][j][index] = part
-    return values
+            for place, part in zip(members, tensor.split(sizes), strict=True):
+                place.values[index] = part
+    return [[places[id(inputs), location.key].values for location in term.locations] for term, inputs in terms]
+
+
+class _Place:
+    """A distinct place of one call: where, which derivatives, and their values."""
+
+    def __init__(self, location: CompiledLocation, inputs: Tensor) -> None:
+        self.location, self.inputs = location, inputs
+        self.indices: set[MultiIndex] = set()
+        self.values: Values = {}
+
+
+@cache
+def _plan(indices: frozenset[MultiIndex], dimension: int) -> JetPlan:
+    return plan_jets(indices, dimension=dimension)

@@ -108,6 +108,11 @@ def finite_gradient(x: Tensor) -> Tensor:
     return _FiniteGradient.apply(x)
 
 
+def sheltered(x: Tensor, like: Tensor) -> Tensor:
+    """Return x, one for each point, with `finite_gradient`: a fault at one point must not cost a parameter its whole gradient."""
+    return finite_gradient(x.expand_as(like) if x.ndim == 0 else x)
+
+
 def scaled_sum(total: Tensor, term: Tensor, factor: float) -> Tensor:
     """Return total + factor · term."""
     return torch.add(total, term, alpha=factor)
@@ -201,6 +206,10 @@ RELATIONS: dict[type, Callable[..., Any]] = {
     sympy.Or: operator.or_,
 }
 """Conditions of a Piecewise."""
+
+
+_UNBOUNDED = (sympy.Pow, sympy.exp, sympy.sinh, sympy.cosh, sympy.tan, *SINGULAR, *REWRITES, sympy.loggamma)
+"""What may overflow or be singular in a branch that is not taken."""
 
 
 class _Emitter:
@@ -321,9 +330,19 @@ class _Emitter:
     def _piecewise(self, expression: sympy.Piecewise) -> Operand:
         result: Operand = float("nan")  # where no condition holds, as in SymPy
         for value, condition in reversed(expression.args):
-            taken = self.value(value)
+            taken = self.value(self._sheltered(value))
             result = taken if condition == sympy.true else self.call(select, self.value(condition), taken, result, 0)
         return result
+
+    def _sheltered(self, branch: Expr) -> Expr:
+        """Guard the symbols of a branch: where x log(x) or exp(1000) is not taken, its reverse pass meets 0 · inf inside."""
+        if not branch.has(*_UNBOUNDED):
+            return branch
+        shelters: dict[Expr, Expr] = {}
+        for symbol in sorted(branch.free_symbols, key=str):
+            shelters[symbol] = sympy.Dummy(symbol.name, **symbol.assumptions0)
+            self.registers[shelters[symbol]] = self.call(sheltered, self.value(symbol), 0)
+        return branch.xreplace(shelters)
 
     def _guarded(self, expression: Expr) -> Operand:
         key = ("guarded", expression)

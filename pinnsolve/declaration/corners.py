@@ -64,25 +64,30 @@ def given_values(terms: Sequence[Term], fields: Sequence[AppliedUndef], bounds: 
 
 
 def check_corners(terms: Sequence[Term], fields: Sequence[AppliedUndef], bounds: Bounds) -> None:
-    """Raise when two conditions give a field different values where their planes meet.
+    """Raise when two conditions give a field different values where their planes meet, or a value is not a real number.
 
     Raises:
-        ProblemError: Names both conditions, the corner and the two values.
+        ProblemError: Names both conditions, the corner and the two values; or the condition and a place.
     """
-    for first, second in itertools.combinations(given_values(terms, fields, bounds), 2):
-        if first.field != second.field or first.coordinate == second.coordinate:
+    given = list(given_values(terms, fields, bounds))
+    sizes: dict[str, float] = {}
+    for value in given:
+        sizes[value.field] = max(sizes.get(value.field, 0.0), _size(value))
+    for first, second in itertools.combinations(given, 2):
+        if first.field != second.field:
             continue
-        if not (_reaches(first, second) and _reaches(second, first)):
-            continue
-        for corner in _corner_points(first, second):
+        if first.coordinate == second.coordinate:
+            meet = _overlap(first, second, bounds)
+        else:
+            meet = _reaches(first, second) and _reaches(second, first)
+        for corner in _corner_points(first, second) if meet else ():
             one, other = (_number(v.value, corner) for v in (first, second))
             if one is None or other is None:
                 continue
-            scale = max(_size(first), _size(second), abs(one), abs(other))
-            if abs(one - other) > AGREEMENT * scale:
+            if abs(one - other) > AGREEMENT * max(sizes[first.field], abs(one), abs(other)):
                 raise ProblemError(
                     f"{first.term}, {second.term}",
-                    f"at the corner {', '.join(f'{c} = {v:g}' for c, v in corner.items())} the first says "
+                    f"at {', '.join(f'{c} = {v:g}' for c, v in corner.items())} the first says "
                     f"{first.field} = {one:.6g}, the second {other:.6g}",
                     "make them agree there, or leave the corner out of one: "
                     f"ps.on(ps.Interval({second.coordinate}, low, high), Eq(...)) with a range that stops short of it",
@@ -95,9 +100,20 @@ def _reaches(value: GivenValue, other: GivenValue) -> bool:
     return low - slack <= other.at <= high + slack
 
 
+def _overlap(first: GivenValue, second: GivenValue, bounds: Bounds) -> bool:
+    """Return whether two values are given on one plane, over more than a common edge."""
+    low, high = bounds[first.coordinate]
+    shared = [(max(a[0], b[0]), min(a[1], b[1])) for c, a in first.ranges.items() for b in [second.ranges[c]]]
+    return abs(first.at - second.at) <= ROUNDING * (high - low) and all(a < b for a, b in shared)
+
+
 def _corner_points(first: GivenValue, second: GivenValue) -> Iterator[dict[Symbol, float]]:
     corner = {first.coordinate: first.at, second.coordinate: second.at}
-    shared = {c: ends for c, ends in first.ranges.items() if c in second.ranges}
+    shared = {
+        c: (max(ends[0], second.ranges[c][0]), min(ends[1], second.ranges[c][1]))
+        for c, ends in first.ranges.items()
+        if c in second.ranges
+    }
     for fraction in (0.0, 0.31, 0.5, 0.77, 1.0) if shared else (0.0,):
         yield corner | {c: low + fraction * (high - low) for c, (low, high) in shared.items()}
 
@@ -108,10 +124,17 @@ def _number(value: Expr, place: Mapping[Symbol, float]) -> float | None:
 
 
 def _size(value: GivenValue) -> float:
-    """The largest magnitude of a condition's data at a few places of its plane."""
+    """The largest magnitude of a condition's data on a diagonal of its plane, dense enough to meet a localised pulse."""
     sizes = [0.0]
-    for fraction in (0.0, 0.23, 0.5, 0.81, 1.0):
-        place = {c: low + fraction * (high - low) for c, (low, high) in value.ranges.items()}
+    for fraction in np.linspace(0, 1, 41) if value.value.free_symbols else (0.5,):
+        place = {c: float(low + fraction * (high - low)) for c, (low, high) in value.ranges.items()}
         number = _number(value.value, place | {value.coordinate: value.at})
+        if number is None and 0 < fraction < 1:  # a singularity at an end, such as 1/x, is met by no point
+            shown = ", ".join(f"{c} = {v:g}" for c, v in place.items() if c in value.value.free_symbols)
+            raise ProblemError(
+                value.term,
+                f"{value.value} is not a finite real number at {shown or 'any point'}",
+                "give data that are real and finite in the whole range",
+            )
         sizes.append(abs(number) if number is not None else 0.0)
     return max(sizes)

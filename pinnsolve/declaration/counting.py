@@ -13,7 +13,7 @@ from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass
 
 import numpy as np
-from sympy import Dummy, Expr, Integral, Symbol, lambdify
+from sympy import Dummy, Expr, Integral, Symbol
 from sympy.core.function import AppliedUndef
 
 from pinnsolve.declaration.terms import Term, evaluations, with_ends_of_integrals
@@ -25,12 +25,16 @@ Bounds = Mapping[Symbol, tuple[float, float]]
 
 @dataclass(frozen=True)
 class Plane:
-    """Where a condition holds: a coordinate at a value (or at both ends at once), which share of the face, which fields."""
+    """Where a condition holds: a coordinate at a value (or at both ends at once), which share of the face, which fields.
+
+    An integral, a reflection u(-x) = u(x), or values in a volume may stand in for conditions but are never one too many.
+    """
 
     coordinate: Symbol
     value: float | None
     share: float
     fields: frozenset[str]
+    stand_in: bool = False
 
 
 def orders(terms: Sequence[Term], fields: Sequence[AppliedUndef]) -> dict[tuple[str, Symbol], int]:
@@ -55,18 +59,25 @@ def planes(term: Term, slots: Mapping[str, tuple[Symbol, ...]], bounds: Bounds) 
             yield Plane(face.coordinate, face.value, face.measure / full, names)
         return
     pinned: dict[Symbol, set[float]] = {}
+    reflected: set[Symbol] = set()
     for reading in readings:
         for coordinate, argument in zip(slots[reading.field], reading.location, strict=True):
             if argument.is_number:
                 pinned.setdefault(coordinate, set()).add(float(argument))
+            elif argument != coordinate:
+                reflected.add(coordinate)
     if any(sum(bool(a.is_number) for a in reading.location) > 1 for reading in readings):
         return
     share = 1.0
     if term.region is not None:
         inside = term.region.bounds
         share = math.prod((hi - lo) / (bounds[c][1] - bounds[c][0]) for c, (lo, hi) in inside.items() if c in term.free)
+    if term.region is not None and not pinned:
+        yield from (Plane(c, None, math.inf, names, stand_in=True) for c in term.free)
     for coordinate, values in pinned.items():
-        yield Plane(coordinate, values.pop() if len(values) == 1 else None, share, names)
+        spread = term.residual.has(Integral) or coordinate in reflected
+        yield Plane(coordinate, values.pop() if len(values) == 1 else None, share, names, spread)
+    yield from (Plane(c, None, share, names, stand_in=True) for c in reflected if c not in pinned)
 
 
 def check_counts(terms: Sequence[Term], fields: Sequence[AppliedUndef], bounds: Bounds, *, free_unknowns: bool) -> None:
@@ -84,7 +95,9 @@ def check_counts(terms: Sequence[Term], fields: Sequence[AppliedUndef], bounds: 
     has_data = any(term.kind == "data" for term in terms)
     highest = orders(terms, fields)
     slots = {f.func.__name__: f.args for f in fields}
-    stands = [(t, p) for t in terms if t.kind == "condition" for p in planes(t, slots, bounds)]
+    conditions = {t.residual: t for t in reversed(terms) if t.kind == "condition" and t.region is None}
+    distinct = [t for t in terms if t.kind == "condition" and (t.region is not None or conditions[t.residual] is t)]
+    stands = [(t, p) for t in distinct for p in planes(t, slots, bounds)]
     for coordinate in bounds:
         given = _total([p for _, p in stands if p.coordinate == coordinate])
         total = sum(highest.get((name, coordinate), 0) for name in slots)
@@ -112,7 +125,9 @@ def _check_surplus(
     regular: bool,
     least: int,
 ) -> None:
-    ends = [(t, p) for t, p in stands if p.coordinate == coordinate and _at_end(p, bounds[coordinate])]
+    ends = [
+        (t, p) for t, p in stands if p.coordinate == coordinate and not p.stand_in and _at_end(p, bounds[coordinate])
+    ]
     if least == 0:  # periodicity of a coordinate that is not differentiated follows from the equation: harmless
         ends = [(t, p) for t, p in ends if p.value is not None]
     given = _total([p for _, p in ends])
@@ -172,7 +187,7 @@ def _linearise(
     dummies = {place: Dummy() for place in readings}
     opened = residual.xreplace(dummies)
     symbols = [*dummies.values(), *sorted(opened.free_symbols - set(dummies.values()), key=str)]
-    state = [generator.uniform(*bounds[s]) if s in bounds else generator.uniform(0.5, 1.5) for s in symbols]
+    state = {s: generator.uniform(*bounds[s]) if s in bounds else generator.uniform(0.5, 1.5) for s in symbols}
     row: list[list[tuple[int, complex]]] = []
     for field in fields:
         entries: list[tuple[int, complex]] = []
@@ -181,15 +196,16 @@ def _linearise(
                 continue
             if reading.location != field.args:
                 return None
-            coefficient = complex(lambdify(symbols, opened.diff(dummies[place]), "numpy")(*state))
+            value = opened.diff(dummies[place]).evalf(subs=state)
+            if not value.is_number or not value.is_finite:
+                return None
+            coefficient = complex(value)
             power = 0
             for c, order in zip(field.args, reading.orders, strict=True):
                 if c == coordinate:
                     power = order
                 else:
                     coefficient *= frozen[c] ** order
-            if not np.isfinite(coefficient):
-                return None
             entries.append((power, coefficient))
         row.append(entries)
     return row

@@ -51,13 +51,15 @@ class Observations:
                 raise DataError(
                     self.source, f"the key {key!r} of `values`", "use a SymPy expression of the fields as the key"
                 )
-        count = max((np.size(array) for array in (*self.at.values(), *self.values.values())), default=0)
-        at = {key: self._column(f"at[{key}]", array, count, real=True) for key, array in self.at.items()}
-        values = {key: self._column(f"values[{key}]", array, count, real=False) for key, array in self.values.items()}
+        at = {key: self._numbers(f"at[{key}]", array, real=True) for key, array in self.at.items()}
+        values = {key: self._numbers(f"values[{key}]", array, real=False) for key, array in self.values.items()}
+        count = max(array.size for array in (*at.values(), *values.values()))
+        at = {key: self._column(f"at[{key}]", array, count) for key, array in at.items()}
+        values = {key: self._column(f"values[{key}]", array, count) for key, array in values.items()}
         object.__setattr__(self, "at", MappingProxyType(at))
         object.__setattr__(self, "values", MappingProxyType(values))
         if self.noise is not None:
-            noise = self._column("noise", self.noise, count, real=True)
+            noise = self._column("noise", self._numbers("noise", self.noise, real=True), count)
             if not (noise > 0).all():
                 row = int(np.argmin(noise > 0))
                 raise DataError(
@@ -91,7 +93,7 @@ class Observations:
         """
         caller = sys._getframe(1).f_globals.get("__file__")
         file = Path(path) if caller is None else Path(caller).resolve().parent / path
-        table = _read_table(file)
+        table = read_table(file)
         columns = {"at": at, "values": values}
         picked = {
             group: {key: _pick(table, name, file) for key, name in chosen.items()} for group, chosen in columns.items()
@@ -99,17 +101,21 @@ class Observations:
         spread = None if noise is None else _pick(table, noise, file)
         return Observations(at=picked["at"], values=picked["values"], noise=spread, source=file.name)
 
-    def _column(self, name: str, array: Any, count: int, *, real: bool) -> NDArray[Any]:
+    def _numbers(self, name: str, array: Any, *, real: bool) -> NDArray[Any]:
         try:
             column = np.asarray(array)
-            column = column.astype(complex if np.iscomplexobj(column) and not real else float)
+            if real and np.iscomplexobj(column):
+                raise TypeError("they are complex")
+            column = column.astype(complex if np.iscomplexobj(column) else float)
         except (TypeError, ValueError) as error:
             raise DataError(self.source, f"{name} is not numbers: {error}", "give an array of numbers") from None
-        if column.ndim > 1 and 1 not in (column.shape[0], column.size // column.shape[0]):
+        if column.ndim > 1 and max(column.shape) != column.size:
             raise DataError(
                 self.source, f"{name} has the shape {column.shape}", "give one number a point: flatten the arrays"
             )
-        column = column.ravel()
+        return column.ravel()
+
+    def _column(self, name: str, column: NDArray[Any], count: int) -> NDArray[Any]:
         if column.size == 0 or column.size not in (1, count):
             raise DataError(
                 self.source, f"{name} has {column.size} entries, others {count}", "give arrays of one length"
@@ -125,15 +131,12 @@ class Observations:
         return np.array(np.broadcast_to(column, (count,)))
 
 
-def _pick(table: Mapping[str, NDArray[Any]], name: str | float, file: Path) -> Any:
-    if not isinstance(name, str):
-        return name
-    if name not in table:
-        raise DataError(file.name, f"no column {name!r}", f"choose among {', '.join(map(repr, table))}")
-    return table[name]
+def read_table(file: Path) -> Mapping[str, NDArray[Any]]:
+    """Read the columns of a `.csv`, `.txt`, `.tsv`, `.dat` or `.npz` table by their names.
 
-
-def _read_table(file: Path) -> Mapping[str, NDArray[Any]]:
+    Raises:
+        DataError: The file is missing, unreadable, or holds something that is not a number.
+    """
     if not file.is_file():
         raise DataError(file.name, f"there is no file {file}", "give a path relative to the problem file")
     if file.suffix == ".npz":
@@ -145,6 +148,14 @@ def _read_table(file: Path) -> Mapping[str, NDArray[Any]]:
     if file.suffix in {".csv", ".txt", ".tsv", ".dat"}:
         return _read_text(file)
     raise DataError(file.name, f"tables of the kind {file.suffix!r} are not read", "use .csv or .npz")
+
+
+def _pick(table: Mapping[str, NDArray[Any]], name: str | float, file: Path) -> Any:
+    if not isinstance(name, str):
+        return name
+    if name not in table:
+        raise DataError(file.name, f"no column {name!r}", f"choose among {', '.join(map(repr, table))}")
+    return table[name]
 
 
 def _read_text(file: Path) -> Mapping[str, NDArray[Any]]:
@@ -160,6 +171,9 @@ def _read_text(file: Path) -> Mapping[str, NDArray[Any]]:
     header = [name.strip() for name in rows[0]]
     if all(_is_number(name) for name in header):
         raise DataError(file.name, f"the first line holds numbers, not names: {lines[0][:60]}", "add a header line")
+    repeated = sorted({name for name in header if header.count(name) > 1})
+    if repeated:
+        raise DataError(file.name, f"several columns named {repeated[0]!r}", "give every column its own name")
     columns: list[list[float]] = [[] for _ in header]
     for number, row in enumerate(rows[1:], start=1):
         if len(row) != len(header):

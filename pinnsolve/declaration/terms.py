@@ -13,7 +13,23 @@ from typing import Any
 
 import numpy as np
 from numpy.typing import NDArray
-from sympy import Derivative, Eq, Expr, Integral, MatrixBase, Subs, Symbol, sympify
+from sympy import (
+    Add,
+    Derivative,
+    Dummy,
+    Eq,
+    Expr,
+    Float,
+    Integer,
+    Integral,
+    MatrixBase,
+    Subs,
+    Symbol,
+    nan,
+    oo,
+    sympify,
+    zoo,
+)
 from sympy.core.function import AppliedUndef
 from sympy.core.relational import Relational
 from sympy.logic.boolalg import Boolean, BooleanAtom
@@ -21,6 +37,11 @@ from sympy.logic.boolalg import Boolean, BooleanAtom
 from pinnsolve.declaration.discontinuities import has_delta, refuse_derivative_of_jump
 from pinnsolve.domains.regions import Region
 from pinnsolve.errors import ProblemError, UnsupportedError
+
+_UNCANCELLED = Float("0.7548776662466927")
+"""No coefficient that anybody writes."""
+
+_NOT_FINITE = (oo, -oo, zoo, nan)
 
 
 @dataclass(frozen=True)
@@ -156,20 +177,17 @@ def evaluations(expression: Expr) -> dict[Expr, Evaluation]:
 
 
 def with_ends_of_integrals(expression: Expr) -> Expr:
-    """Replace each integral by its integrand at both limits: enough to see which places and symbols it reaches.
+    """Replace each integral by a sum of all that it reaches: every field at both limits, and every symbol.
+
+    The sum is not the integral; it serves to see places and symbols. Integrands are left out because a weight such as sin(pi s)
+    vanishes at the limits, and the coefficients are such that no u(x) outside cancels the u(x) at the end of a Volterra integral.
 
     Raises:
-        UnsupportedError: An integral without limits.
+        UnsupportedError: An integral without limits, over an infinite range, or with a singular integrand.
     """
-    while integrals := expression.atoms(Integral):
+    while integrals := [i for i in expression.atoms(Integral) if not i.function.has(Integral)]:
         for integral in integrals:
-            ends = integral.function
-            for limits in integral.limits:
-                if len(limits) != 3:
-                    raise UnsupportedError(str(integral), "an integral without limits", "write Integral(f, (s, 0, 1))")
-                variable, low, high = limits
-                ends = ends.subs(variable, low) + ends.subs(variable, high)
-            expression = expression.xreplace({integral: ends})
+            expression = expression.xreplace({integral: _reach(integral)})
     return expression
 
 
@@ -207,11 +225,37 @@ def _as_expression(entry: Any, name: str) -> Expr:
         raise ProblemError(
             name, f"{entry!r} is a {type(entry).__name__}", "write Eq(left, right) with SymPy expressions"
         )
-    if expression.is_number:
+    if expression.is_number and not expression.has(AppliedUndef):  # SymPy calls a definite integral of a field a number
         raise ProblemError(
             name, f"the statement folded to the number {expression}", "check the two sides; a field must remain"
         )
+    if expression.xreplace({integral: Integer(1) for integral in expression.atoms(Integral)}).has(*_NOT_FINITE):
+        raise ProblemError(name, f"a value that is not finite in {entry}", "give finite numbers and functions")
     return expression
+
+
+def _reach(integral: Integral) -> Expr:
+    reached = [*evaluations(integral.function), *integral.function.free_symbols]
+    for limits in integral.limits:
+        if len(limits) != 3:
+            raise UnsupportedError(str(integral), "an integral without limits", "write Integral(f, (s, 0, 1))")
+        variable, *ends = limits
+        if any(end.is_infinite for end in ends):
+            raise UnsupportedError(
+                str(integral),
+                f"the range of {variable} is infinite",
+                "carry it out with .doit(), or cut it off where the integrand has decayed",
+            )
+        integrand = integral.function.xreplace({place: Dummy() for place in evaluations(integral.function)})
+        if any(integrand.subs(variable, end).has(*_NOT_FINITE) for end in ends):
+            raise UnsupportedError(
+                str(integral),
+                f"the integrand is singular at an end of the range of {variable}",
+                "substitute the singularity away, such as s = x - r**2 for 1/sqrt(x - s)",
+            )
+        reached = [part.subs(variable, end) for part in reached for end in ends]
+    weights = (_UNCANCELLED + k for k in range(len(reached)))
+    return Add(*(weight * part for weight, part in zip(weights, reached, strict=True) if not part.is_number))
 
 
 def _collect(expression: Expr, found: dict[Expr, Evaluation]) -> None:

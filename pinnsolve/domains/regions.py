@@ -190,10 +190,12 @@ class Boundary:
     def contains(self, points: Array) -> NDArray[np.bool_]:
         """Return for each row (points, coordinates) whether it lies on one of the faces, to rounding."""
         inside = np.zeros(len(points), dtype=bool)
+        smallest = min((high - low for low, high in self.bounds.values() if high > low), default=0.0)
         for face in self.faces:
             ranges = {c: face.bounds.get(c, (face.value, face.value)) for c in self.coordinates}
             low, high = np.array(list(ranges.values())).T
-            slack = ROUNDING * np.maximum(high - low, 1.0)
+            # The range of the held coordinate is not known here: rounding is measured by its value and the smallest extent.
+            slack = ROUNDING * np.where(high > low, high - low, np.maximum(np.abs(high), smallest))
             inside |= ((points >= low - slack) & (points <= high + slack)).all(axis=1)
         return inside
 
@@ -227,7 +229,12 @@ class Boundary:
         return PointSet(coordinates, face.measure, normals)
 
     def __add__(self, other: Boundary) -> Boundary:
-        """Return the union."""
+        """Return the union.
+
+        Raises:
+            ProblemError: Boundaries of regions with different coordinates.
+        """
+        self._require_same_coordinates(other)
         return Boundary(self.faces + tuple(f for f in other.faces if f not in self.faces), self.coordinates)
 
     def __sub__(self, other: Boundary) -> Boundary:
@@ -236,10 +243,18 @@ class Boundary:
         Raises:
             ProblemError: Nothing is left.
         """
+        self._require_same_coordinates(other)
         left = tuple(f for f in self.faces if f not in other.faces)
         if not left:
             raise ProblemError("boundary", "no face is left after the subtraction", "subtract fewer faces")
         return Boundary(left, self.coordinates)
+
+    def _require_same_coordinates(self, other: Boundary) -> None:
+        if self.coordinates != other.coordinates:
+            ours, theirs = (", ".join(map(str, boundary.coordinates)) for boundary in (self, other))
+            raise ProblemError(
+                "boundary", f"boundaries in ({ours}) and in ({theirs})", "multiply both by the same interval first"
+            )
 
     def __mul__(self, other: Box) -> Boundary:
         """Return the boundary times an interval of time or of a parameter."""
@@ -250,6 +265,8 @@ class Boundary:
             Face(f.coordinate, f.value, f.outward, MappingProxyType({**f.bounds, **other.bounds})) for f in self.faces
         )
         return Boundary(faces, self.coordinates + other.coordinates)
+
+    __rmul__ = __mul__
 
 
 def normal_symbol(coordinate: Symbol) -> Symbol:

@@ -18,7 +18,9 @@ from pinnsolve.reference.finite_differences import Array
 _CHUNK = 20_000
 
 
-def cole_hopf(x: Array, t: Array, *, viscosity: float, nodes: int = 200, slope: bool = False) -> Array | tuple[Array, Array]:
+def cole_hopf(
+    x: Array, t: Array, *, viscosity: float, nodes: int = 200, slope: bool = False
+) -> Array | tuple[Array, Array]:
     """Return the solution, and its slope in x when asked for.
 
     The weights f / E[f] form a probability, and f' = sin(pi y) f / (2 nu), so u_x = -mean(pi cos(pi y)) - var(sin(pi y)) / (2 nu).
@@ -36,7 +38,8 @@ def cole_hopf(x: Array, t: Array, *, viscosity: float, nodes: int = 200, slope: 
     x, t = np.broadcast_arrays(np.asarray(x, dtype=np.float64), np.asarray(t, dtype=np.float64))
     z, weight = roots_hermite(nodes)
     parts = [
-        _average(x.ravel()[k : k + _CHUNK], t.ravel()[k : k + _CHUNK], viscosity, z, weight) for k in range(0, x.size, _CHUNK)
+        _average(x.ravel()[k : k + _CHUNK], t.ravel()[k : k + _CHUNK], viscosity, z, weight)
+        for k in range(0, x.size, _CHUNK)
     ]
     u, u_x = (np.concatenate(p).reshape(x.shape) for p in zip(*parts, strict=True))
     return (u, u_x) if slope else u

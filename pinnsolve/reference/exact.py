@@ -43,7 +43,9 @@ class Exact:
         for key, value in self.fields.items():
             expression = value if isinstance(value, str) else sympify(value)
             if not isinstance(expression, Expr):
-                raise ProblemError(f"Exact, {key}", f"{value!r} is not an expression", "give a SymPy expression of the coordinates")
+                raise ProblemError(
+                    f"Exact, {key}", f"{value!r} is not an expression", "give a SymPy expression of the coordinates"
+                )
             read[key] = expression
         object.__setattr__(self, "fields", MappingProxyType(read))
 
@@ -62,7 +64,9 @@ def exact_reference(problem: Problem, spec: Exact, unknowns: Mapping[Symbol, flo
     def evaluate(points: Array) -> dict[str, Array]:
         with np.errstate(all="ignore"):  # values that are not finite are data for the caller
             columns = np.asarray(points, dtype=np.float64).T
-            return {n: np.array(np.broadcast_to(f(*columns), len(points)), dtype=np.float64) for n, f in functions.items()}
+            return {
+                n: np.array(np.broadcast_to(f(*columns), len(points)), dtype=np.float64) for n, f in functions.items()
+            }
 
     points, shape = _points(problem)
     return Reference(
@@ -81,7 +85,9 @@ def exact_reference(problem: Problem, spec: Exact, unknowns: Mapping[Symbol, flo
 def _real_forms(problem: Problem, spec: Exact) -> dict[str, Expr]:
     """Return a closed form for every real field, in the problem's order."""
     written = {_name(key): expression for key, expression in spec.fields.items()}
-    complex_parts = {name: (p.real.func.__name__, p.imaginary.func.__name__) for name, p in problem.complex_fields.items()}
+    complex_parts = {
+        name: (p.real.func.__name__, p.imaginary.func.__name__) for name, p in problem.complex_fields.items()
+    }
     declared = [f.func.__name__ for f in problem.fields]
     for name in written:
         if name not in declared and name not in complex_parts:
@@ -104,12 +110,16 @@ def _checked(problem: Problem, name: str, form: Expr) -> Expr:
     if unknown:
         symbols = ", ".join(sorted(map(str, unknown)))
         known = ", ".join(map(str, problem.coordinates))
-        raise ProblemError(f"Exact, {name}", f"{symbols} is not a coordinate", f"use {known}; give values in Exact(unknowns=...)")
+        raise ProblemError(
+            f"Exact, {name}", f"{symbols} is not a coordinate", f"use {known}; give values in Exact(unknowns=...)"
+        )
     return form
 
 
 def _name(key: Any) -> str:
-    return str(getattr(key, "func", key).__name__ if hasattr(key, "args") and key.args else getattr(key, "__name__", key))
+    return str(
+        getattr(key, "func", key).__name__ if hasattr(key, "args") and key.args else getattr(key, "__name__", key)
+    )
 
 
 def _points(problem: Problem) -> tuple[Array, tuple[int, ...] | None]:

@@ -102,8 +102,13 @@ def derivative_rows(axis: Axis, places: Array, *, order: int, accuracy: int) -> 
         raise ValueError(f"{axis.count} nodes are too few for a formula of {widths.max()} nodes")
     # The weights depend only on the width and on the place within the stencil: one set for the whole inside of a grid.
     kinds, kind = np.unique(np.stack([widths, np.round(cells - starts, 9)]), axis=1, return_inverse=True)
-    table = [weights(np.arange(w), s, order) / axis.spacing**order for w, s in zip(kinds[0].astype(int), kinds[1], strict=True)]
-    indices = np.concatenate([np.arange(s, s + w) for s, w in zip(starts, widths, strict=True)] or [np.zeros(0, dtype=int)])
+    table = [
+        weights(np.arange(w), s, order) / axis.spacing**order
+        for w, s in zip(kinds[0].astype(int), kinds[1], strict=True)
+    ]
+    indices = np.concatenate(
+        [np.arange(s, s + w) for s, w in zip(starts, widths, strict=True)] or [np.zeros(0, dtype=int)]
+    )
     entries = np.concatenate([table[k] for k in kind] or [np.zeros(0)])
     pointers = np.concatenate([[0], np.cumsum(widths)])
     rows = sparse.csr_array((entries, indices % axis.count, pointers), shape=(len(cells), axis.count))

@@ -41,7 +41,7 @@ def evolution_level(
     layout, path = march(evolution, cells, tolerance=tolerance, steps=steps, deadline=deadline)
     low, high = evolution.bounds[evolution.time]
     sides = [
-        np.linspace(low, high, _TIMES + 1) if c == evolution.time else _nodes(evolution.bounds[c], cells[c])
+        np.linspace(low, high, _TIMES + 1) if c == evolution.time else _nodes(evolution.bounds[c], cells[c], layout)
         for c in range(len(evolution.bounds))
     ]
     label = _label(problem.coordinates, cells) if cells else f"{len(path.times) - 1} steps"
@@ -62,9 +62,10 @@ def steady_level(problem: Problem, values: BoundaryValues, cells: Mapping[int, i
     solved, free = solve_steady(values, layout, start=start)
     names = [f.func.__name__ for f in problem.fields]
     functions = {
-        name: interpolate(solved[layout.numbers(k)], layout.axes[k], kinked=_kinked(layout)) for k, name in enumerate(names)
+        name: interpolate(solved[layout.numbers(k)], layout.axes[k], kinked=_kinked(layout))
+        for k, name in enumerate(names)
     }
-    points, _ = comparison_grid([_nodes(values.bounds[c], cells[c]) for c in range(len(values.bounds))])
+    points, _ = comparison_grid([_nodes(values.bounds[c], cells[c], layout) for c in range(len(values.bounds))])
     return Level(_label(problem.coordinates, cells), cells, functions, points, frozenset(names[k] for k in free))
 
 
@@ -93,8 +94,9 @@ def _kinked(layout: Layout) -> frozenset[int]:
     return frozenset(layout.space) if layout.accuracy == 2 else frozenset()
 
 
-def _nodes(ends: tuple[float, float], cells: int) -> Array:
-    return np.linspace(*ends, cells + 1)
+def _nodes(ends: tuple[float, float], cells: int, layout: Layout) -> Array:
+    """Return the nodes, and the midpoints where it is the interpolation between them that limits the accuracy."""
+    return np.linspace(*ends, cells * (2 if _kinked(layout) else 1) + 1)
 
 
 def _label(coordinates: tuple[Symbol, ...], cells: Mapping[int, int]) -> str:

@@ -8,8 +8,8 @@ import numpy as np
 from scipy.spatial import cKDTree
 from sympy.core.function import AppliedUndef
 
-from pinnsolve.errors import ProblemError
 from pinnsolve.declaration.observations import Observations
+from pinnsolve.errors import ProblemError
 from pinnsolve.problem import Problem
 from pinnsolve.reference.finite_differences import Array
 from pinnsolve.reference.result import Reference
@@ -27,7 +27,9 @@ def measured_reference(problem: Problem, observations: Observations) -> Referenc
     """
     missing = [str(c) for c in problem.coordinates if c not in observations.at]
     if missing:
-        raise ProblemError("reference", f"observations without {', '.join(missing)}", "give places for every coordinate")
+        raise ProblemError(
+            "reference", f"observations without {', '.join(missing)}", "give places for every coordinate"
+        )
     points = np.stack([np.asarray(observations.at[c], dtype=np.float64) for c in problem.coordinates], axis=1)
     values: dict[str, Array] = {}
     for key, numbers in observations.values.items():

@@ -16,8 +16,7 @@ from sympy import Add, Dummy, Expr, Matrix, Symbol
 from pinnsolve.errors import UnsupportedError
 from pinnsolve.problem import Problem
 from pinnsolve.reference.collocation import Layout, System
-from pinnsolve.reference.finite_differences import Array
-from pinnsolve.reference.newton import solve_newton
+from pinnsolve.reference.newton import UnresolvedError, solve_newton
 from pinnsolve.reference.placement import (
     Bounds,
     Law,
@@ -141,11 +140,13 @@ def read_evolution(problem: Problem, readings: Sequence[Reading], time: int) -> 
     )
 
 
-def march(evolution: Evolution, cells: Mapping[int, int], *, tolerance: float, steps: int, deadline: float) -> tuple[Layout, Path]:
+def march(
+    evolution: Evolution, cells: Mapping[int, int], *, tolerance: float, steps: int, deadline: float
+) -> tuple[Layout, Path]:
     """Return the solution on a grid as a path of states.
 
     Raises:
-        UnsupportedError: The initial state does not exist, or the solution cannot be followed to the end.
+        UnresolvedError: The initial state does not exist, or the solution cannot be followed to the end.
         OutOfTimeError: The deadline has come.
     """
     layout, time = evolution.layout(cells), evolution.time
@@ -175,7 +176,9 @@ def march(evolution: Evolution, cells: Mapping[int, int], *, tolerance: float, s
         )
     except StepTooSmallError as error:
         found = f"no finite-difference reference: the solution cannot be followed to the end, {error}"
-        raise UnsupportedError("equations", found, "shorten the range of time, or check the sign of the equation") from error
+        raise UnresolvedError(
+            "equations", found, "shorten the range of time, or check the sign of the equation"
+        ) from error
     return layout, path
 
 
@@ -261,7 +264,9 @@ def _divided(law: Law) -> Law:
     return replace(law, expression=rate + law.expression.subs(rate, 0) / slope)
 
 
-def _initial_laws(readings: Sequence[Reading], fields: Sequence[tuple[int, int]], depth: Sequence[int], time: int) -> list[Law]:
+def _initial_laws(
+    readings: Sequence[Reading], fields: Sequence[tuple[int, int]], depth: Sequence[int], time: int
+) -> list[Law]:
     """Return the initial conditions with the field, of those still without one, that each determines."""
     laws: list[Law] = []
     for reading in sorted(readings, key=lambda r: max(slot.orders[time] for slot in r.slots)):
@@ -269,7 +274,9 @@ def _initial_laws(readings: Sequence[Reading], fields: Sequence[tuple[int, int]]
         law = _law(reading, fields, depth, target=-1, time=time)
         choices = [slot.field for slot in law.slots if slot.field in open_targets]
         if law.rates or not choices:
-            raise UnsupportedError(reading.name, "no finite-difference reference: not a condition for the initial state", REMEDY)
+            raise UnsupportedError(
+                reading.name, "no finite-difference reference: not a condition for the initial state", REMEDY
+            )
         laws.append(replace(law, target=max(choices, key=lambda f: fields[f][1])))
     return laws
 

@@ -7,6 +7,7 @@ Problems, 2004, section 3.3). A system that determines a field only up to a cons
 
 from __future__ import annotations
 
+from collections.abc import Callable
 from dataclasses import dataclass
 
 import numpy as np
@@ -20,7 +21,14 @@ from pinnsolve.reference.reading import REMEDY
 
 _STEPS = 60
 _CONVERGED = 1e-11
+_ROUNDING = 1e-6
+"""A correction below this part of the solution that no longer shrinks is rounding: high derivatives amplify it by 1/h^m."""
+
 _SMALLEST = 1e-4
+
+
+class UnresolvedError(UnsupportedError):
+    """No solution on this grid; a finer one may have it."""
 
 
 @dataclass(frozen=True)
@@ -44,7 +52,7 @@ def solve_newton(
         constants: Vectors that may be added to any solution: each is bordered away with mean zero.
 
     Raises:
-        UnsupportedError: A singular Jacobian, values that are not finite, no convergence.
+        UnresolvedError: A singular Jacobian, values that are not finite, no convergence.
     """
     values = np.array(start, dtype=np.float64)
     for count in range(_STEPS):
@@ -66,14 +74,14 @@ def solve_newton(
                 break
             damping /= 2
         else:
-            if size <= 1e-7 * np.linalg.norm(values):
-                return Root(values, count)  # rounding, not nonlinearity, is what stops the decrease
+            if size <= _ROUNDING * np.linalg.norm(values):
+                return Root(values, count)
             raise _refusal(name, "Newton's method finds no descent")
         values = trial
     raise _refusal(name, f"Newton's method has not converged in {_STEPS} steps")
 
 
-def _factor(jacobian: sparse.csc_array, constants: tuple[Array, ...], name: str):  # noqa: ANN202
+def _factor(jacobian: sparse.csc_array, constants: tuple[Array, ...], name: str) -> Callable[[Array], Array]:
     size, extra = jacobian.shape[0], len(constants)
     if extra:
         border = sparse.csc_array(np.stack(constants, axis=1))
@@ -85,5 +93,5 @@ def _factor(jacobian: sparse.csc_array, constants: tuple[Array, ...], name: str)
     return lambda right: factors.solve(np.concatenate([right, np.zeros(extra)]))[:size]
 
 
-def _refusal(name: str, found: str) -> UnsupportedError:
-    return UnsupportedError(name, f"no finite-difference reference: {found}", REMEDY)
+def _refusal(name: str, found: str) -> UnresolvedError:
+    return UnresolvedError(name, f"no finite-difference reference: {found}", REMEDY)

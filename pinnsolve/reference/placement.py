@@ -10,7 +10,7 @@ from __future__ import annotations
 
 import itertools
 from collections.abc import Mapping, Sequence
-from dataclasses import dataclass, field, replace
+from dataclasses import dataclass, field
 
 import numpy as np
 from scipy.optimize import linear_sum_assignment
@@ -71,7 +71,11 @@ def is_periodic(reading: Reading, bounds: Bounds) -> int | None:
     if reading.kind != "condition" or len(reading.slots) != 2:
         return None
     (first, one), (second, two) = reading.slots.items()
-    if (first.field, first.orders) != (second.field, second.orders) or len(first.places) != 1 or len(second.places) != 1:
+    if (
+        (first.field, first.orders) != (second.field, second.orders)
+        or len(first.places) != 1
+        or len(second.places) != 1
+    ):
         return None
     (c, a), (d, b) = first.places[0], second.places[0]
     if c != d or {_side(a, bounds[c]), _side(b, bounds[c])} != {0, 1}:
@@ -114,14 +118,16 @@ def find_fluxes(equations: Sequence[Reading], fields: int, time: int | None) -> 
     return {flux: place for flux, place in found.items() if flux not in moving}
 
 
-def match(equations: Sequence[Reading], own: Sequence[frozenset[int]], time: int | None, fluxes: Mapping[int, tuple[int, int]]) -> list[int]:
+def match(
+    equations: Sequence[Reading], own: Sequence[frozenset[int]], time: int | None, fluxes: Mapping[int, tuple[int, int]]
+) -> list[int]:
     """Return for each equation the field it stands for: the one with the highest derivatives in it.
 
     Args:
         equations: As many as fields.
         own: The coordinates that each field reads.
         time: Position of the coordinate of evolution.
-        fluxes: Matched already.
+        fluxes: Matched already; an equation that contains a flux contains, through it, the fields that the flux is made of.
 
     Raises:
         UnsupportedError: No complete matching, as for a pressure, which the equation of continuity does not contain.
@@ -129,24 +135,27 @@ def match(equations: Sequence[Reading], own: Sequence[frozenset[int]], time: int
     if len(equations) != len(own):
         found = f"{len(equations)} equations for {len(own)} fields"
         raise UnsupportedError("equations", f"no finite-difference reference: {found}", REMEDY)
+    taken = {e: flux for flux, (e, _) in fluxes.items()}
     gain = np.full((len(equations), len(own)), -_NEVER)
     for (e, equation), f in itertools.product(enumerate(equations), range(len(own))):
-        contained = [s for s in equation.slots if s.field in {f, *(q for q in fluxes if f in _fields(equations[fluxes[q][0]]) - {q})}]
-        runs = equation.runs == own[f]
-        if f in fluxes or any(e == number for number, _ in fluxes.values()):
-            gain[e, f] = 1e3 if fluxes.get(f, (None,))[0] == e else -_NEVER
-        elif contained and runs:
+        through = [q for q, (number, _) in fluxes.items() if f in _fields(equations[number]) - {q}]
+        contained = [s for s in equation.slots if s.field in {f, *through}]
+        if e in taken or f in fluxes:
+            gain[e, f] = 1 if taken.get(e) == f else -_NEVER
+        elif contained and equation.runs == own[f]:
             moving = time is not None and any(s.orders[time] for s in contained if s.field == f)
-            gain[e, f] = 1 + max(sum(s.orders) for s in contained) + 100 * moving + (any(s.field == f for s in contained))
+            gain[e, f] = 1 + max(sum(s.orders) for s in contained) + 100 * moving + (f in _fields(equation))
     rows, columns = linear_sum_assignment(gain, maximize=True)
     for e, f in zip(rows, columns, strict=True):
-        if gain[e, f] < 0:
+        if gain[e, f] < 0 or (time is None and f not in fluxes and _stands_below(equations, e, f)):
             found = "no equation of its own for one of the fields, such as a pressure"
             raise UnsupportedError(equations[e].name, f"no finite-difference reference: {found}", REMEDY)
     return [int(f) for f in columns]
 
 
-def seat(walls: Sequence[Wall], own: Sequence[frozenset[int]], orders: Sequence[Mapping[int, int]]) -> list[tuple[int, int]]:
+def seat(
+    walls: Sequence[Wall], own: Sequence[frozenset[int]], orders: Sequence[Mapping[int, int]]
+) -> list[tuple[int, int]]:
     """Return for each condition the field whose rows it replaces, and the layer.
 
     Args:
@@ -187,7 +196,10 @@ def orders_of(
     orders: dict[int, int] = {}
     for c in range(len(equations[0].coordinates)):
         direct = max(equation.order(field, c) for equation in equations)
-        by_flux = max((equations[fluxes[q][0]].order(field, c) + max(e.order(q, c) for e in equations) for q in through), default=0)
+        by_flux = max(
+            (equations[fluxes[q][0]].order(field, c) + max(e.order(q, c) for e in equations) for q in through),
+            default=0,
+        )
         if c != time and max(direct, by_flux) > 0:
             orders[c] = max(direct, by_flux)
     return orders
@@ -271,6 +283,12 @@ def _side(value: float, ends: tuple[float, float]) -> int | None:
         if abs(value - end) <= _AT_END * (ends[1] - ends[0]):
             return side
     return None
+
+
+def _stands_below(equations: Sequence[Reading], number: int, field: int) -> bool:
+    """Return whether a field of several coordinates is given an equation of lower order than it has elsewhere."""
+    orders = [max((sum(s.orders) for s in e.slots if s.field == field), default=-1) for e in equations]
+    return len(equations[number].runs) > 1 and 0 <= orders[number] < max(orders)
 
 
 def _fields(reading: Reading) -> set[int]:

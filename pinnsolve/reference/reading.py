@@ -9,12 +9,27 @@ from __future__ import annotations
 from collections.abc import Mapping
 from dataclasses import dataclass, replace
 
-from sympy import Derivative, DiracDelta, Dummy, Expr, Heaviside, Integral, Piecewise, Subs, Symbol, ceiling, floor, nan, sign, zoo
+from sympy import (
+    Derivative,
+    DiracDelta,
+    Dummy,
+    Expr,
+    Heaviside,
+    Integral,
+    Piecewise,
+    Subs,
+    Symbol,
+    ceiling,
+    floor,
+    nan,
+    sign,
+    zoo,
+)
 from sympy.core.function import AppliedUndef
 
+from pinnsolve.declaration.terms import Term
 from pinnsolve.domains.regions import Boundary, normal_symbol
 from pinnsolve.errors import UnsupportedError
-from pinnsolve.declaration.terms import Term
 from pinnsolve.problem import Problem
 
 REMEDY = "give the truth with reference = ps.Exact({...}) or as observations, or go on without a reference"
@@ -160,7 +175,9 @@ def with_rate(reading: Reading, coordinate: int) -> Reading:
         orders = tuple(order + (c == coordinate) for c, order in enumerate(slot.orders))
         raised = slots.setdefault(replace(slot, orders=orders), Dummy(f"s{len(slots)}", real=True))
         total += reading.expression.diff(symbol) * raised
-    return replace(reading, name=f"rate of {reading.name}", expression=total.replace(DiracDelta, lambda *_: 0), slots=slots)
+    return replace(
+        reading, name=f"rate of {reading.name}", expression=total.replace(DiracDelta, lambda *_: 0), slots=slots
+    )
 
 
 def _sides(term: Term, problem: Problem) -> list[tuple[dict[int, float], dict[Symbol, float], str]]:
@@ -171,8 +188,14 @@ def _sides(term: Term, problem: Problem) -> list[tuple[dict[int, float], dict[Sy
     if isinstance(term.region, Boundary):
         sides = []
         for face in term.region.faces:
-            if any(abs(a - b) > 1e-9 * (d - c) for x, (a, b) in _ranges(face.bounds, problem) for c, d in [problem.bounds[x]]):
-                raise UnsupportedError(term.name, "no finite-difference reference: it holds on a part of a face", REMEDY)
+            if any(
+                abs(a - b) > 1e-9 * (d - c)
+                for x, (a, b) in _ranges(face.bounds, problem)
+                for c, d in [problem.bounds[x]]
+            ):
+                raise UnsupportedError(
+                    term.name, "no finite-difference reference: it holds on a part of a face", REMEDY
+                )
             normal = {normal_symbol(c): float(face.outward * (c == face.coordinate)) for c in problem.coordinates}
             sides.append(({position(face.coordinate): face.value}, normal, f" at {face.coordinate} = {face.value:g}"))
         return sides

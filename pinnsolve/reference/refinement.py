@@ -14,12 +14,14 @@ from dataclasses import dataclass, field, replace
 from typing import TypeVar
 
 from pinnsolve.reference.finite_differences import Array
+from pinnsolve.reference.newton import UnresolvedError
 from pinnsolve.reference.result import GridFunction, GridRow, relative_l2
 from pinnsolve.reference.rosenbrock import OutOfTimeError
 
 Grid = TypeVar("Grid")
 
 _LEAST_ORDER = 0.5
+_CLOSE = 1e-5
 _GOAL, _CHEAP_GOAL, _CHEAP_SECONDS = 1e-5, 1e-8, 2.0
 """Refine to the first error; go on to the second while a grid is expected to take less than this."""
 
@@ -95,6 +97,14 @@ class Refinement:
             rows.append(GridRow(level.label, step.last[largest], order))
         return tuple(rows)
 
+    @property
+    def rounds(self) -> bool:
+        """Whether rounding has begun to win: close grids, and the last one is further from its neighbour than that from its own."""
+        if len(self.steps) < 2:
+            return False
+        last, before = max(self.steps[-1].last.values()), max(self.steps[-1].before.values())
+        return before < min(last, _CLOSE)
+
     def with_level(self, level: Level) -> Refinement:
         """Return the refinement with one more grid."""
         if not self.levels:
@@ -140,13 +150,16 @@ def refine(
 
     Raises:
         OutOfTimeError: Not even the first grid was done in time.
+        UnresolvedError: No grid has a solution.
     """
     done = Refinement((), (), accuracy)
+    refused: UnresolvedError | None = None
     for grid in grids:
-        if len(done.levels) > 2 and not all_grids:
-            error, expected = max(done.error.values()), growth * done.levels[-1].seconds
+        if done.levels:
+            expected = growth * done.levels[-1].seconds
             goal = _CHEAP_GOAL if expected < _CHEAP_SECONDS else _GOAL
-            if error <= goal or clock.monotonic() + expected > deadline:
+            small = len(done.levels) > 2 and max(done.error.values()) <= goal and not all_grids
+            if small or clock.monotonic() + expected > deadline:
                 break
         began = clock.monotonic()
         try:
@@ -155,5 +168,15 @@ def refine(
             if not done.levels:
                 raise
             break
-        done = done.with_level(replace(level, seconds=clock.monotonic() - began))
+        except UnresolvedError as error:
+            if done.levels or clock.monotonic() > deadline:
+                break
+            refused = error  # a nonlinear problem may exist on fine grids only
+            continue
+        finer = done.with_level(replace(level, seconds=clock.monotonic() - began))
+        if finer.rounds and not all_grids:
+            break
+        done = finer
+    if refused is not None and not done.levels:
+        raise refused
     return done

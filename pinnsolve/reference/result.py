@@ -78,7 +78,9 @@ class GridFunction:
         return np.asarray(self.spline(own))
 
 
-def interpolate(values: Array, axes: Mapping[int, Axis | Array], *, kinked: frozenset[int] = frozenset()) -> GridFunction:
+def interpolate(
+    values: Array, axes: Mapping[int, Axis | Array], *, kinked: frozenset[int] = frozenset()
+) -> GridFunction:
     """Return the tensor-product spline through values on a grid.
 
     Its error is of order 6, above that of the formulas, so that a reference is as good between nodes as on them.
@@ -102,7 +104,7 @@ def interpolate(values: Array, axes: Mapping[int, Axis | Array], *, kinked: froz
         k = min(degree, len(places) - 1)
         k -= k % 2 == 0 and k > 0  # even degrees need knots between the nodes
         line = make_interp_spline(places, coefficients, k=k, axis=column)
-        coefficients = np.moveaxis(line.c, 0, column)
+        coefficients = np.asarray(np.moveaxis(line.c, 0, column), dtype=np.float64)
         knots.append(line.t)
         degrees.append(k)
     if not knots:

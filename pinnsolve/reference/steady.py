@@ -109,7 +109,8 @@ def solve_steady(values: BoundaryValues, layout: Layout, *, start: Array | None 
         start: First guess; zero when omitted.
 
     Raises:
-        UnsupportedError: Wrong number of conditions, a singular system, no convergence.
+        UnsupportedError: A wrong number of conditions.
+        UnresolvedError: A singular system, no convergence.
     """
     on_interval = len(values.bounds) == 1 and not values.periodic
     system = _on_interval(values, layout) if on_interval else _on_box(values, layout)

@@ -5,6 +5,7 @@ Every update satisfies the secant equation H y = s and keeps H positive definite
 
 from __future__ import annotations
 
+import math
 from collections.abc import Mapping
 from typing import TYPE_CHECKING, Protocol
 
@@ -135,6 +136,98 @@ class LimitedMemory:
         """Return the number of pairs and the row of the oldest."""
         history = len(self._products)
         return (self._updates, 0) if self._updates <= history else (history, self._updates % history)
+
+
+class SelfScaledBroyden:
+    """A dense matrix, updated within Broyden's family after scaling down what the last step has shown to be too long.
+
+    With Hy = H y, the self-scaled update of Al-Baali (1998), Comput. Optim. Appl. 9, in the form of Urbán, Stefanou & Pons
+    (2025), J. Comput. Phys. 523, sec. 2.3, is
+
+        H+ = (H - Hy Hy^T / y.Hy + phi v v^T) / tau + s s^T / s.y,    v = sqrt(y.Hy) (s / s.y - Hy / y.Hy),
+
+    that is H+ = H / tau + W C W^T with the two columns W = (s, Hy): one pass over the matrix. BFGS is tau = phi = 1.
+
+    Args:
+        zero: A zero vector of the objective's size n, precision and device; memory is n^2 numbers.
+    """
+
+    def __init__(self, zero: Float[Tensor, " parameters"]) -> None:
+        self._matrix = zero.new_zeros(len(zero), len(zero))
+        self._updates = 0
+
+    @property
+    def empty(self) -> bool:
+        """Whether no pair was learned."""
+        return self._updates == 0
+
+    def apply(self, gradient: Float[Tensor, " parameters"]) -> Float[Tensor, " parameters"]:
+        """Return H g."""
+        return self._matrix @ gradient
+
+    def update(
+        self,
+        displacement: Float[Tensor, " parameters"],
+        change: Float[Tensor, " parameters"],
+        *,
+        gradient: Float[Tensor, " parameters"],
+        step: float,
+    ) -> None:
+        """Learn a pair; the first one sets the scale, H = s.y / y.y."""
+        modelled = -step * displacement.dot(gradient)  # s.B s, as B s = -t g for B the inverse of H
+        if self.empty:
+            scale = displacement.dot(change) / change.dot(change)
+            self._matrix.zero_().diagonal().copy_(scale)
+            modelled = displacement.dot(displacement) / scale
+        image = self._matrix @ change
+        curvature, length, model = torch.stack([displacement.dot(change), change.dot(image), modelled]).tolist()
+        tau, phi = self_scaling(model / curvature, length / curvature, size=len(change))
+        mixed = -phi / (curvature * tau)
+        first = phi * length / (curvature * curvature * tau) + 1 / curvature
+        weights = change.new_tensor([[first, mixed], [mixed, (phi - 1) / (length * tau)]])
+        columns = torch.stack([displacement, image], dim=1)
+        self._matrix.addmm_(columns @ weights, columns.mT, beta=1 / tau)
+        self._updates += 1
+
+    def reset(self) -> None:
+        """Forget everything."""
+        self._updates = 0
+
+    def state(self) -> dict[str, Tensor | float]:
+        """Return a copy of the matrix."""
+        return {"matrix": self._matrix.clone(), "updates": self._updates}
+
+    def load(self, state: Mapping[str, Tensor | float]) -> None:
+        """Continue from what `state` returned."""
+        self._matrix.copy_(torch.as_tensor(state["matrix"]))
+        self._updates = int(state["updates"])
+
+
+def self_scaling(b: float, h: float, *, size: int) -> tuple[float, float]:
+    """Choose scaling tau and member phi of Broyden's family (Urbán, Stefanou & Pons 2025, sec. 2.3).
+
+    Args:
+        b: s.B s / s.y, the curvature along the step that the old matrix promised, relative to the one met; B = 1 / H.
+        h: y.H y / s.y, the same seen from the gradients; b h >= 1.
+        size: Number of parameters.
+
+    Returns:
+        tau and phi; those of BFGS, both 1, where the formulas overflow.
+    """
+    excess = max(h * b - 1.0, 0.0)
+    rho = min(1.0, h * (1 - math.sqrt(excess / (1 + excess))))
+    if rho <= 0:
+        return 1.0, 1.0
+    lowest = (rho - 1) / excess if excess > 0 else -math.inf
+    theta = max(lowest, min(1 / rho, (1 - b) / b))
+    sigma = 1 + excess * theta
+    if not 0 < sigma < math.inf:
+        return 1.0, 1.0
+    shrink = min(1.0, 1 / b)
+    volume = sigma ** (-1 / (size - 1)) if size > 1 else 1.0
+    tau = min(shrink * volume, sigma) if theta <= 0 else shrink * min(volume, 1 / theta)
+    phi = (1 - theta) / sigma
+    return (tau, phi) if 0 < tau < math.inf else (1.0, 1.0)
 
 
 def _solve(matrix: Tensor, right: Tensor, *, upper: bool) -> Tensor:

@@ -1,0 +1,7 @@
+"""`python -m pinnsolve` is the command line."""
+
+import sys
+
+from pinnsolve.cli import main
+
+sys.exit(main())

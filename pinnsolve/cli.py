@@ -1,0 +1,215 @@
+"""The command line: parse, call, print, exit code. Heavy imports wait until a verb needs them, so that help is instant."""
+
+from __future__ import annotations
+
+import os
+import sys
+from collections.abc import Sequence
+from pathlib import Path
+from typing import Any
+
+import click
+
+_TEMPLATES = ("burgers", "inverse", "oscillator", "poisson")
+_EXISTING_FILE = click.Path(exists=True, dir_okay=False, path_type=Path)
+_EXISTING_RUN = click.Path(exists=True, file_okay=False, path_type=Path)
+
+
+class Grid(click.ParamType):
+    """A regular grid as text, `x=0:1:101,t=0.5`: ends and number of points, or one value."""
+
+    name = "grid"
+
+    def convert(
+        self, value: Any, param: click.Parameter | None, ctx: click.Context | None
+    ) -> dict[str, tuple[float, float, int]]:
+        """Return low, high and count for each coordinate."""
+        axes: dict[str, tuple[float, float, int]] = {}
+        for part in str(value).split(","):
+            name, _, text = part.partition("=")
+            try:
+                numbers = text.split(":")
+                low, high = float(numbers[0]), float(numbers[1] if len(numbers) > 1 else numbers[0])
+                count = int(numbers[2]) if len(numbers) > 2 else (51 if len(numbers) > 1 else 1)
+            except ValueError:
+                count = 0
+            if not name or count < 1:
+                self.fail(f"{part!r} is not NAME=LOW:HIGH:COUNT or NAME=VALUE, as in x=0:1:101,t=0.5", param, ctx)
+            axes[name.strip()] = (low, high, count)
+        return axes
+
+
+@click.group(context_settings={"help_option_names": ["-h", "--help"], "max_content_width": 100})
+@click.version_option(package_name="pinnsolve")
+def cli() -> None:
+    """Solve differential equations declared in SymPy with physics-informed neural networks.
+
+    A problem file is a Python program: `run` and `check` execute it with your rights. Everything else pinnsolve opens is
+    data and is never executed.
+    """
+
+
+@cli.command()
+@click.argument("name")
+@click.option("--template", type=click.Choice(_TEMPLATES), default="burgers", show_default=True)
+def new(name: str, template: str) -> None:
+    """Write a commented problem file NAME.py to start from."""
+    target = Path(name if name.endswith(".py") else f"{name}.py")
+    if target.exists():
+        raise click.UsageError(f"{target} exists already; choose another name")
+    source = Path(__file__).with_name("templates") / f"{template}.py"
+    target.write_text(source.read_text(encoding="utf-8"), encoding="utf-8")
+    click.echo(f"wrote {target}; next: pinnsolve check {target}, then pinnsolve run {target}")
+
+
+@cli.command()
+@click.argument("problem", type=_EXISTING_FILE)
+def check(problem: Path) -> None:
+    """Print the mathematics of PROBLEM.py as understood; train nothing."""
+    from pinnsolve.choices import choose
+    from pinnsolve.compiler.compile import compile_problem
+    from pinnsolve.description import describe_problem
+    from pinnsolve.problem_file import load_problem_file
+
+    file = load_problem_file(problem)
+    compiled = compile_problem(file.problem)
+    plan = choose(compiled, file.network, file.training)
+    click.echo(describe_problem(compiled, plan, name=file.name))
+
+
+@cli.command()
+@click.argument("problem", type=_EXISTING_FILE)
+@click.option(
+    "--out", type=click.Path(path_type=Path), help="Folder for the results; default runs/<problem>/<time>-s<seed>."
+)
+@click.option("--seed", type=int, default=0, show_default=True)
+@click.option("--device", type=click.Choice(["auto", "cpu", "cuda"]), default="auto", show_default=True)
+@click.option("--dtype", type=click.Choice(["float64", "float32"]), default="float64", show_default=True)
+@click.option(
+    "--max-time", type=click.FloatRange(min=0, min_open=True), metavar="SECONDS", help="Bound on the whole training."
+)
+@click.option("--max-steps", type=click.IntRange(min=1), metavar="N", help="Bound on the steps of all phases together.")
+@click.option(
+    "--tol",
+    type=click.FloatRange(min=0, min_open=True),
+    metavar="REL_L2",
+    help="Stop when the error is below; exit 6 if never.",
+)
+@click.option("--quick", is_flag=True, help="Fewer points and steps, to see whether a declaration works.")
+@click.option("--threads", type=click.IntRange(min=1), metavar="N", help="Threads of torch.")
+@click.option("--no-plots", is_flag=True, help="Write no pictures.")
+@click.option("--json", "as_json", is_flag=True, help="Print the contents of result.json on stdout.")
+@click.option("-q", "quiet", is_flag=True, help="No progress.")
+@click.option("-v", "verbose", is_flag=True, help="Tracebacks on the terminal.")
+def run(problem: Path, **options: Any) -> None:
+    """Train PROBLEM.py, compare with the reference, plot, and write the run directory."""
+    from pinnsolve.running import run_problem_file
+
+    sys.exit(run_problem_file(problem, **options))
+
+
+@cli.command()
+@click.argument("path", type=click.Path(exists=True, path_type=Path))
+@click.option(
+    "--tol", type=click.FloatRange(min=0, min_open=True), metavar="REL_L2", help="Exit 6 if the error is above."
+)
+@click.option("--json", "as_json", is_flag=True, help="Print the outcome as JSON on stdout.")
+def verify(path: Path, tol: float | None, as_json: bool) -> None:
+    """Print the reference's own convergence, then the error of a RUN against it; for a PROBLEM.py the reference alone."""
+    from pinnsolve.verification import verify_path
+
+    sys.exit(verify_path(path, tolerance=tol, as_json=as_json))
+
+
+@cli.command("eval")
+@click.argument("run_directory", metavar="RUN", type=_EXISTING_RUN)
+@click.option("--points", type=_EXISTING_FILE, help="A .csv or .npz with a column for each coordinate.")
+@click.option("--grid", type=Grid(), help="x=0:1:101,t=0:1:51")
+@click.option(
+    "-o", "--output", type=click.Path(dir_okay=False, path_type=Path), help="A .csv or .npz; stdout as CSV otherwise."
+)
+def evaluate(run_directory: Path, points: Path | None, grid: Any, output: Path | None) -> None:
+    """Evaluate the fields of a RUN at points."""
+    from pinnsolve.tables import evaluate_at
+
+    if (points is None) == (grid is None):
+        raise click.UsageError("give either --points or --grid")
+    evaluate_at(run_directory, points=points, grid=grid, output=output)
+
+
+@cli.command()
+@click.argument("run_directory", metavar="RUN", type=_EXISTING_RUN)
+def plot(run_directory: Path) -> None:
+    """Draw the pictures of a RUN again."""
+    from pinnsolve.plotting import write_plots
+    from pinnsolve.verification import load_with_reference
+
+    for path in write_plots(load_with_reference(run_directory), run_directory / "plots"):
+        click.echo(path)
+
+
+@cli.command()
+@click.argument("run_directory", metavar="RUN", type=_EXISTING_RUN)
+@click.option("--json", "as_json", is_flag=True, help="Print the contents of result.json on stdout.")
+def show(run_directory: Path, as_json: bool) -> None:
+    """Show what was done in a RUN and how well."""
+    from pinnsolve.run_directory import read_result
+    from pinnsolve.summary import summarise
+
+    record = read_result(run_directory)
+    click.echo(
+        (run_directory / "result.json").read_text(encoding="utf-8") if as_json else summarise(record), nl=not as_json
+    )
+
+
+def main(argv: Sequence[str] | None = None) -> int:
+    """Run the command line and return its exit code; a traceback reaches the terminal only with -v."""
+    _tolerate_narrow_encodings()
+    arguments = list(sys.argv[1:] if argv is None else argv)
+    try:
+        cli.main(args=arguments, prog_name="pinnsolve", standalone_mode=False)
+    except SystemExit as stop:
+        return int(stop.code or 0)
+    except click.exceptions.Exit as stop:
+        return stop.exit_code
+    except click.ClickException as error:
+        error.show()
+        return error.exit_code
+    except (click.Abort, KeyboardInterrupt):
+        return 130
+    except BrokenPipeError:
+        # Whoever read stdout has left; what could not be written is nobody's loss.
+        os.dup2(os.open(os.devnull, os.O_WRONLY), sys.stdout.fileno())
+        return 0
+    except Exception as error:  # the last line of defence: every fault becomes one sentence and an exit code
+        return _report(error, verbose="-v" in arguments)
+    return 0
+
+
+def _report(error: Exception, *, verbose: bool) -> int:
+    if verbose:
+        import traceback
+
+        traceback.print_exception(error)
+    code = getattr(error, "exit_code", None)
+    if code is not None:
+        click.echo(f"error: {error}", err=True)
+        return int(code)
+    if isinstance(error, MemoryError):
+        click.echo("error: out of memory · reduce points=, or the width of the network", err=True)
+        return 7
+    if isinstance(error, OSError):
+        click.echo(
+            f"error: {error.filename or 'a file'} · {error.strerror or error} · free or choose another place", err=True
+        )
+        return 7
+    click.echo(f"internal error: {type(error).__name__}: {error} · run again with -v and report it", err=True)
+    return 1
+
+
+def _tolerate_narrow_encodings() -> None:
+    """Let a terminal that cannot show a character show another, rather than fail."""
+    for stream in (sys.stdout, sys.stderr):
+        reconfigure = getattr(stream, "reconfigure", None)
+        if reconfigure is not None:
+            reconfigure(errors="replace")

@@ -1,0 +1,34 @@
+"""Burgers' equation from measurements: how strong are advection and viscosity?
+
+    u_t + lambda u u_x = nu u_xx          -1 < x < 1,  0 < t < 1,   lambda = ?,  nu = ?
+    2,000 values of u, scattered in space and time, without noise
+
+The measurements are in data/burgers_observations.csv, made by data/make_burgers_observations.py from the Cole-Hopf solution
+with lambda = 1 and nu = 0.01 / pi. No initial or boundary condition is given: the measurements stand in for them.
+
+Run:   pinnsolve run problems/burgers_inverse.py
+"""
+
+from sympy import Eq, symbols
+
+import pinnsolve as ps
+
+x, t = symbols("x t")
+u = ps.fields("u", x, t)
+advection = symbols("lambda")
+viscosity = symbols("nu", positive=True)
+
+problem = ps.Problem(
+    domain=ps.Box({x: (-1, 1), t: (0, 1)}),
+    equations={"burgers": Eq(u.diff(t) + advection * u * u.diff(x), viscosity * u.diff(x, 2))},
+    unknowns={advection: 0.5, viscosity: 0.02},
+    data={
+        "sensors": ps.Observations.read("data/burgers_observations.csv", at={x: "x", t: "t"}, values={u: "u"}),
+    },
+)
+network = ps.MLP(width=30, depth=3)
+training = ps.Training(
+    points={"burgers": 3_000},
+    phases=[ps.Adam(steps=1_000, lr=2e-3), ps.LBFGS(steps=3_000, resample=500)],
+)
+reference = ps.Observations.read("data/burgers_field.npz", at={x: "x", t: "t"}, values={u: "u"})

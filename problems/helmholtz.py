@@ -1,0 +1,29 @@
+"""Helmholtz' equation with a manufactured source, one wave across and four up.
+
+    u_xx + u_yy + u = (1 - 17 pi^2) sin(pi x) sin(4 pi y)      -1 < x, y < 1
+    u = 0 on the boundary;   exactly u = sin(pi x) sin(4 pi y)
+
+Run:   pinnsolve run problems/helmholtz.py
+"""
+
+from sympy import Eq, pi, sin, symbols
+
+import pinnsolve as ps
+
+x, y = symbols("x y")
+u = ps.fields("u", x, y)
+square = ps.Box({x: (-1, 1), y: (-1, 1)})
+solution = sin(pi * x) * sin(4 * pi * y)
+
+problem = ps.Problem(
+    domain=square,
+    equations={"helmholtz": Eq(ps.laplacian(u, x, y) + u, (1 - 17 * pi**2) * solution)},
+    conditions={"boundary": ps.on(square.boundary, Eq(u, 0))},
+)
+network = ps.MLP(width=30, depth=3)
+training = ps.Training(
+    points={"helmholtz": 2_500, "boundary": 400},
+    phases=[ps.Adam(steps=1_000, lr=2e-3), ps.LBFGS(steps=3_000)],
+    weights={"boundary": 1_000},
+)
+reference = ps.Exact({u: solution})

@@ -1,0 +1,28 @@
+"""A damped oscillator with a hardening spring (Duffing), released from rest.
+
+    q'' + 0.2 q' + q + q^3 = 0            0 < t < 10
+    q(0) = 1,  q'(0) = 0
+
+There is no closed form; the reference integrates the same declaration to twelve digits.
+
+Run:   pinnsolve run problems/oscillator.py
+"""
+
+from sympy import Eq, Rational, symbols
+
+import pinnsolve as ps
+
+t = symbols("t")
+q = ps.fields("q", t)
+
+problem = ps.Problem(
+    domain=ps.Interval(t, 0, 10),
+    equations={"spring": Eq(q.diff(t, 2) + Rational(1, 5) * q.diff(t) + q + q**3, 0)},
+    conditions={"displaced": Eq(q(0), 1), "at_rest": Eq(q.diff(t).subs(t, 0), 0)},
+)
+network = ps.MLP(width=20, depth=3)
+training = ps.Training(
+    points={"spring": 500},
+    phases=[ps.Adam(steps=1_500, lr=2e-3), ps.LBFGS(steps=5_000)],
+)
+reference = ps.FiniteDifferences()

@@ -1,0 +1,28 @@
+"""Poisson's equation on the unit square, one bump.
+
+    u_xx + u_yy = -2 pi^2 sin(pi x) sin(pi y)      0 < x, y < 1
+    u = 0 on the boundary;   exactly u = sin(pi x) sin(pi y)
+
+Run:   pinnsolve run problems/poisson_2d.py
+"""
+
+from sympy import Eq, pi, sin, symbols
+
+import pinnsolve as ps
+
+x, y = symbols("x y")
+u = ps.fields("u", x, y)
+square = ps.Box({x: (0, 1), y: (0, 1)})
+
+problem = ps.Problem(
+    domain=square,
+    equations={"poisson": Eq(ps.laplacian(u, x, y), -2 * pi**2 * sin(pi * x) * sin(pi * y))},
+    conditions={"boundary": ps.on(square.boundary, Eq(u, 0))},
+)
+network = ps.MLP(width=20, depth=3)
+training = ps.Training(
+    points={"poisson": 1_000, "boundary": 400},
+    phases=[ps.Adam(steps=500, lr=2e-3), ps.LBFGS(steps=2_000)],
+    weights={"boundary": 100},
+)
+reference = ps.Exact({u: sin(pi * x) * sin(pi * y)})

@@ -1,0 +1,31 @@
+"""A vibrating string: one mode over two periods.
+
+    u_tt = u_xx                           0 < x < 1,  0 < t < 4
+    u(x, 0) = sin(pi x),  u_t(x, 0) = 0,  u(0, t) = u(1, t) = 0;   exactly u = sin(pi x) cos(pi t)
+
+Run:   pinnsolve run problems/wave.py
+"""
+
+from sympy import Eq, cos, pi, sin, symbols
+
+import pinnsolve as ps
+
+x, t = symbols("x t")
+u = ps.fields("u", x, t)
+
+problem = ps.Problem(
+    domain=ps.Box({x: (0, 1), t: (0, 4)}),
+    equations={"wave": Eq(u.diff(t, 2), u.diff(x, 2))},
+    conditions={
+        "shape": Eq(u(x, 0), sin(pi * x)),
+        "at_rest": Eq(u.diff(t).subs(t, 0), 0),
+        "left": Eq(u(0, t), 0),
+        "right": Eq(u(1, t), 0),
+    },
+)
+network = ps.MLP(width=24, depth=3)
+training = ps.Training(
+    points={"wave": 2_000, "shape": 200, "at_rest": 200, "left": 200, "right": 200},
+    phases=[ps.Adam(steps=1_000, lr=2e-3), ps.LBFGS(steps=3_000)],
+)
+reference = ps.Exact({u: sin(pi * x) * cos(pi * t)})
