@@ -24,7 +24,7 @@ from pinnsolve.declaration.corners import check_corners
 from pinnsolve.declaration.counting import check_counts
 from pinnsolve.declaration.gauges import find_gauges
 from pinnsolve.declaration.observations import Observations
-from pinnsolve.declaration.slots import check_places, check_symbols, find_fields
+from pinnsolve.declaration.slots import check_places, check_reach, check_symbols, find_fields
 from pinnsolve.declaration.terms import Statement, Term, evaluations, read_statements, resolve, with_ends_of_integrals
 from pinnsolve.domains.regions import Boundary, Box, Region
 from pinnsolve.errors import DataError, ProblemError, UnsupportedError
@@ -153,11 +153,11 @@ class Problem:
             allowed = [*self.coordinates, *self.unknowns, *normals]
             check_symbols(statement.name, with_ends_of_integrals(statement.expression), allowed)
             if statement.region is not None:
-                _check_region(statement, self.bounds)
+                _check_region(statement.name, statement.region, self.bounds)
             within = statement.region.bounds if statement.region is not None else None
             check_places(statement.name, statement.expression, slots, self.bounds, within=within)
             if statement.region is None:
-                _check_reach(statement, self.coordinates)
+                check_reach(statement, self.coordinates)
         used = set().union(*(with_ends_of_integrals(s.expression).free_symbols for s in statements))
         for symbol in self.unknowns:
             if symbol not in used:
@@ -250,7 +250,8 @@ class Problem:
         equations = [t for t in self.terms if t.kind == "equation"]
         for term in equations:
             readings = evaluations(with_ends_of_integrals(term.residual)).values()
-            if all(any(a.is_number for a in r.location) for r in readings) and term.region is None:
+            spread = term.region is not None or term.residual.has(Integral)
+            if all(any(a.is_number for a in r.location) for r in readings) and not spread:
                 raise ProblemError(
                     term.name, f"{term.statement} holds only where a coordinate is pinned", "move it to conditions"
                 )
@@ -289,32 +290,18 @@ def _check_condition(term: Term, coordinate: Symbol) -> None:
         )
 
 
-def _check_reach(statement: Statement, coordinates: Sequence[Symbol]) -> None:
-    """Raise for u(0, t) = sin(x): it would have to hold for every x, which no field in it can follow."""
-    if statement.expression.has(Integral):  # an integral equation of the first kind follows x by its kernel
-        return
-    followed = {s for r in evaluations(statement.expression).values() for a in r.location for s in a.free_symbols}
-    for coordinate in coordinates:
-        if followed and coordinate in statement.expression.free_symbols - followed:
-            raise ProblemError(
-                statement.name,
-                f"{statement.written} contains {coordinate}, on which no field in it depends",
-                f"pin the coordinate that is meant, or declare the field with {coordinate} as one of its arguments",
-            )
-
-
-def _check_region(statement: Statement, bounds: Mapping[Symbol, tuple[float, float]]) -> None:
-    for coordinate, (low, high) in statement.region.bounds.items():
+def _check_region(name: str, region: Region, bounds: Mapping[Symbol, tuple[float, float]]) -> None:
+    for coordinate, (low, high) in region.bounds.items():
         if coordinate not in bounds:
             raise ProblemError(
-                statement.name,
+                name,
                 f"its region has the coordinate {coordinate}",
                 "use a region of the domain's coordinates",
             )
         slack = 1e-9 * (bounds[coordinate][1] - bounds[coordinate][0])
         if low < bounds[coordinate][0] - slack or high > bounds[coordinate][1] + slack:
             raise ProblemError(
-                statement.name,
+                name,
                 f"its region has {coordinate} from {low:g} to {high:g}, the domain from "
                 f"{bounds[coordinate][0]:g} to {bounds[coordinate][1]:g}",
                 "keep the region inside the domain",
@@ -323,8 +310,8 @@ def _check_region(statement: Statement, bounds: Mapping[Symbol, tuple[float, flo
 
 def _free(expression: Expr, statement: Statement, coordinates: Sequence[Symbol]) -> tuple[Symbol, ...]:
     symbols = with_ends_of_integrals(expression).free_symbols
-    if statement.region is not None and isinstance(statement.region, Boundary | Box):
-        symbols = symbols | (set(statement.region.coordinates) if isinstance(statement.region, Boundary) else set())
+    if isinstance(statement.region, Boundary):
+        symbols = symbols | set(statement.region.coordinates)
     return tuple(c for c in coordinates if c in symbols)
 
 

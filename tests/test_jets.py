@@ -58,9 +58,11 @@ def assert_same(found: dict[MultiIndex, Tensor], expected: dict[MultiIndex, Tens
         assert float((found[index] - exact).detach().abs().max()) <= tolerance * scale, index
 
 
-def assert_jets_agree(function: Function, points: Tensor, *, tolerance: float = 1e-11) -> None:
+def assert_jets_agree(
+    function: Function, points: Tensor, *, plan: JetPlan | None = None, tolerance: float = 1e-11
+) -> None:
     dimension = points.shape[1]
-    plan = plan_jets(ALL_TO_FOUR[dimension], dimension=dimension)
+    plan = plan or plan_jets(ALL_TO_FOUR[dimension], dimension=dimension)
     with warnings.catch_warnings():
         warnings.simplefilter("error")  # No case may pass by falling back to what it is compared with.
         found = derivatives(function, points, plan)
@@ -188,7 +190,7 @@ BINARY: dict[str, Callable[[Tensor, Tensor], Tensor]] = {
     "lerp": lambda a, b: torch.lerp(a, b, 0.3),
     "broadcast over a column": lambda a, b: a[:, :1] * b + a[:, 1:],
     "broadcast over a new dimension": lambda a, b: a[:, None, :] * b[:, :, None],
-    "broadcast to fewer dimensions": lambda a, b: a[:, 0] * b.sum(1) + b.mean(0),
+    "broadcast to fewer dimensions": lambda a, b: a * b.mean(0) + b.mean(),
     "atan2": lambda a, b: torch.atan2(a - 1, b),
     "atan2 with a constant": lambda a, b: torch.atan2(a, W[0]),
     "hypot": torch.hypot,
@@ -219,6 +221,7 @@ BINARY: dict[str, Callable[[Tensor, Tensor], Tensor]] = {
 }
 
 
+@pytest.mark.filterwarnings("ignore:.*jit.script:DeprecationWarning")  # torch's own forward differentiation uses it.
 @pytest.mark.parametrize("name", BINARY)
 def test_an_operation_on_two_jets_has_the_derivatives_of_each_channel(name: str) -> None:
     def channelwise(points: Tensor) -> Tensor:
@@ -275,9 +278,6 @@ SHAPES: dict[str, Function] = {
     "size": lambda z: z * z.size(1) + z.size()[0] * z.dim() + z.numel() + len(z) + z.ndim,
     "iteration": lambda z: torch.stack([row * k for k, row in enumerate(z)]),
     "in evaluation, dropout": lambda z: F.dropout(z, 0.5, training=False),
-    "layer_norm": lambda z: F.layer_norm(z, (4,), W.reshape(-1)[:4], W.reshape(-1)[2:]),
-    "rms_norm": lambda z: F.rms_norm(z, (4,), W.reshape(-1)[:4]),
-    "group_norm": lambda z: F.group_norm(z, 2, W.reshape(-1)[:4], W.reshape(-1)[2:]),
     "prelu": lambda z: F.prelu(z - 1.2, torch.tensor([0.1, 0.2, 0.3, 0.4], dtype=z.dtype)),
     "batch_norm": lambda z: F.batch_norm(z, M[0, 0], M[1, 1].abs(), M[2, 0], M[3, 0]),
 }
@@ -303,6 +303,7 @@ def _forward_derivative(function: Function, s: Tensor) -> Tensor:
     return torch.func.jvp(function, (s,), (torch.ones_like(s),))[1]
 
 
+@pytest.mark.filterwarnings("ignore:.*jit.script:DeprecationWarning")
 @pytest.mark.parametrize("name", SHAPES)
 def test_a_rearrangement_acts_on_every_coefficient_alike(name: str) -> None:
     def rearranged(points: Tensor) -> Tensor:
@@ -316,12 +317,12 @@ def test_a_module_written_for_tensors_runs_on_jets(activation: type[nn.Module]) 
     class Residual(nn.Module):
         def __init__(self) -> None:
             super().__init__()
-            self.lift, self.inner, self.norm = nn.Linear(2, 6), nn.Linear(6, 6), nn.LayerNorm(6)
+            self.lift, self.inner = nn.Linear(2, 6), nn.Linear(6, 6)
             self.activation, self.slope = activation(), nn.Parameter(torch.ones(6))
 
         def forward(self, x: Tensor) -> Tensor:
             h = self.activation(self.lift(x))
-            h = self.norm(h + self.slope * self.activation(self.inner(h)))
+            h = h + self.slope * self.activation(self.inner(h))
             return torch.cat([h.sum(-1, keepdim=True), x[..., :1] * h[..., 2:3]], dim=-1)
 
     torch.manual_seed(0)
@@ -336,13 +337,42 @@ def test_a_sequential_with_every_common_layer_runs_on_jets() -> None:
         nn.GroupNorm(2, 8), nn.Unflatten(1, (2, 4)), nn.LayerNorm(4), nn.Flatten(), nn.PReLU(8), nn.Identity(),
         nn.RMSNorm(8), nn.CELU(), nn.LeakyReLU(), nn.LogSigmoid(), nn.Softsign(), nn.Linear(8, 2),
     ).double().eval()  # fmt: skip
-    assert_jets_agree(network, uniform(5, 3, seed=9), tolerance=1e-10)
+    # To second order only: see the test below.
+    assert_jets_agree(network, uniform(5, 3, seed=9), plan=plan_jets({(2, 0, 0), (0, 1, 1)}, dimension=3))
+
+
+def _standardised(z: Tensor, eps: float = 1e-5) -> Tensor:
+    centred = z - z.mean(-1, keepdim=True)
+    return centred / (centred.square().mean(-1, keepdim=True) + eps).sqrt()
+
+
+def test_normalisation_has_the_derivatives_of_its_formula_at_every_order() -> None:
+    # Not those of nested passes through torch's own layer_norm: its third derivatives are wrong (measured with torch 2.13).
+    points, plan = uniform(6, 2, seed=13), plan_jets({(3, 0), (1, 2)}, dimension=2)
+
+    def features(points: Tensor) -> Tensor:
+        return torch.cat([curved(points, 0.5, 2.0), curved(points * 0.7, -1.0, 1.9)], 1)
+
+    def grouped(points: Tensor) -> Tensor:
+        return _standardised(features(points).reshape(-1, 2, 2)).reshape(-1, 4)
+
+    cases: list[tuple[Function, Function]] = [
+        (nn.LayerNorm(4, dtype=torch.float64), lambda p: _standardised(features(p))),
+        (nn.GroupNorm(2, 4, dtype=torch.float64), grouped),
+        (
+            nn.RMSNorm(4, eps=0.1, dtype=torch.float64),
+            lambda p: features(p) / (features(p).square().mean(1, True) + 0.1).sqrt(),
+        ),
+    ]
+    for module, formula in cases:
+        found = derivatives(lambda p, module=module: module(features(p)), points, plan)  # type: ignore[misc]
+        assert_same(found, nested_derivatives(formula, points, plan))
 
 
 def test_dropout_in_training_drops_all_coefficients_of_a_unit_together() -> None:
     plan = plan_jets({(2,)}, dimension=1)
     z = variables(uniform(200, 1, low=0.5), plan).exp()
-    dropped = F.dropout(z, 0.3)
+    dropped = cast(Any, F.dropout)(z, 0.3)
     ratio = dropped.coefficients / z.coefficients
     torch.testing.assert_close(ratio, ratio[:1].expand_as(ratio))
     assert set(ratio[0].flatten().round(decimals=6).tolist()) == {0.0, round(1 / 0.7, 6)}
@@ -368,8 +398,8 @@ def test_derivatives_are_those_of_sympy(expression: sp.Expr, function: Callable[
     plan = plan_jets({(2, 1, 1), (0, 3, 1), (4, 0, 0)}, dimension=3)
     found = derivatives(lambda p: function(p[:, :1], p[:, 1:2], p[:, 2:]), points, plan)
     for index, values in found.items():
-        exact = sp.lambdify((X, Y, T), sp.diff(expression, *zip((X, Y, T), index, strict=True)), "numpy")
-        expected = torch.as_tensor(exact(*points.numpy().T)).expand(13)
+        exact = sp.lambdify((X, Y, T), sp.diff(expression, *zip((X, Y, T), index, strict=True)), ["scipy", "numpy"])
+        expected = torch.as_tensor(exact(*points.numpy().T), dtype=torch.float64).expand(13)
         torch.testing.assert_close(values[:, 0], expected, rtol=1e-11, atol=1e-11)
 
 
@@ -495,7 +525,7 @@ def test_low_degrees_store_no_vanishing_coefficients() -> None:
     assert len(x.coefficients) == 3
     assert len((x @ W.T).coefficients) == 3
     assert len((x * x).coefficients) == 4
-    assert len((x.lift(W[:1]) * x).coefficients) == 3
+    assert len((x * W[:1]).coefficients) == 3
     assert len(x.tanh().coefficients) == plan.size
     assert not x.derivative((3, 0)).any()
 
@@ -664,6 +694,7 @@ def test_in_place_operations_are_refused_and_answered_by_nested_passes(name: str
     [
         lambda z: torch.div(z, 2, rounding_mode="floor"),
         lambda z: F.batch_norm(z, None, None, training=True),
+        lambda z: F.softmax(z, dim=1, dtype=torch.float32),
         lambda z: z.mT,
         lambda z: torch.linalg.inv(z),
     ],
@@ -690,6 +721,7 @@ def test_a_fault_of_the_network_is_raised_and_not_hidden() -> None:
         derivatives(network, uniform(5, 2), plan_jets({(1, 0)}, dimension=2))
 
 
+@pytest.mark.filterwarnings("ignore:.*should not be instantiated:DeprecationWarning")  # torch's own tracer does it.
 def test_jets_and_their_gradient_can_be_traced_whole() -> None:
     network = nn.Sequential(nn.Linear(2, 5), nn.Tanh(), nn.Linear(5, 5), nn.SiLU(), nn.Linear(5, 1)).double()
     points, plan = uniform(9, 2), plan_jets({(2, 0), (0, 1)}, dimension=2)
@@ -698,6 +730,7 @@ def test_jets_and_their_gradient_can_be_traced_whole() -> None:
         u = derivatives(network, points, plan)
         return (u[(0, 1)] + u[(0, 0)] * u[(1, 0)] - 0.1 * u[(2, 0)]).square().mean()
 
+    loss()  # Python 3.11 forms the tables of a plan under a lock, which cannot be traced.
     traced = torch.compile(loss, backend="aot_eager", fullgraph=True)
     torch.testing.assert_close(traced(), loss(), rtol=1e-12, atol=0.0)
     parameters = list(network.parameters())

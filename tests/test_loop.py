@@ -340,3 +340,15 @@ def test_every_status_is_a_sentence_with_a_short_name_that_reads_back(status: St
     assert str(status) == status.sentence
     assert status.sentence[0].isupper()
     assert status.sentence.endswith(".")
+
+
+def test_a_state_whose_loss_is_already_high_is_not_returned_to(objective: Objective) -> None:
+    vectors: list[list[float]] = []
+    script = Script(((3.0, 1.0), (9.0, 9.0), (50.0, 50.0)), losses=(1.0, 500.0, math.nan))
+    train(objective, [script], observers=[lambda progress: vectors.append(objective.vector.tolist())])
+    assert vectors == [[3.0, 1.0], [9.0, 9.0], [3.0, 1.0]]
+
+
+def test_the_state_before_every_redraw_is_checked(objective: Objective) -> None:
+    result = train(objective, [Adam(25, resample=10)], resample=lambda step: {}, check_every=100)
+    assert [progress.step for progress in result.history] == [10, 20, 25]

@@ -317,6 +317,23 @@ def test_faults_at_random_evaluations_spoil_no_parameter_and_do_not_stop_the_des
     assert taken[-1].loss < 1e-10
 
 
+@pytest.mark.parametrize("phase", [LBFGS(20), SSBroyden(20)])
+def test_when_a_whole_search_fails_the_curvature_is_forgotten_and_the_gradient_followed(
+    phase: LBFGS | SSBroyden,
+) -> None:
+    failing = range(0)
+    fault = Fault(math.nan, hit=lambda call: call in failing, gradient_only=False)
+    objective = minimisation(fault, vector(-1.2, 1))
+    stepper = phase.start(objective)
+    before = [stepper.step(objective) for _ in range(10)][-1]
+    failing = range(fault.calls + 1, fault.calls + 21)
+    step = stepper.step(objective)
+    assert step.status is None
+    assert step.loss < before.loss
+    assert step.evaluations > 20
+    assert stepper.state()["updates"] == 1
+
+
 @pytest.mark.parametrize("gradient_only", [True, False])
 def test_a_start_that_is_not_finite_is_reported(gradient_only: bool) -> None:
     start = vector(-1.2, 1)
@@ -326,13 +343,28 @@ def test_a_start_that_is_not_finite_is_reported(gradient_only: bool) -> None:
     assert torch.equal(objective.vector, start)
 
 
-def test_a_wall_of_infinities_beside_the_path_is_not_crossed() -> None:
-    residual = lambda x: torch.stack([x[0].log() * 10, 1 - x[1], (x[0] * x[1]).sqrt()])  # noqa: E731
-    objective = minimisation(residual, vector(1e-3, 5))
-    taken = run(objective, LBFGS(100))
-    assert math.isfinite(taken[-1].loss)
+def beside_a_wall(x: Tensor) -> Tensor:
+    """Not a number where a coordinate is negative; the minimum is above zero."""
+    return torch.stack([10 * x[0].log(), 1 - x[1], (x[0] * x[1]).sqrt()])
+
+
+@pytest.mark.parametrize("phase", [LBFGS(200), SSBroyden(200)])
+@pytest.mark.parametrize("start", [vector(1e-3, 5), vector(3, 0.1), vector(0.5, 0.5), vector(20, 30), vector(2, 4)])
+def test_the_minimum_beside_a_wall_is_found_and_the_end_is_noticed(start: Tensor, phase: LBFGS | SSBroyden) -> None:
+    objective = minimisation(beside_a_wall, start)
+    taken = run(objective, phase)
     assert taken[-1].status is Status.CONVERGED
     assert objective.evaluate().gradient_norm < 1e-6
+    assert len(taken) < 60
+
+
+@pytest.mark.parametrize("phase", [LBFGS(1), SSBroyden(1)])
+def test_a_gradient_that_does_not_change_teaches_nothing(phase: LBFGS | SSBroyden) -> None:
+    objective = minimisation(lambda x: (1e9 - x).sqrt(), vector(0.0))
+    stepper = phase.start(objective)
+    step = stepper.step(objective)
+    assert step.loss < 1e9
+    assert stepper.state()["updates"] == 0
 
 
 def test_a_zero_loss_and_a_short_gradient_have_converged() -> None:

@@ -254,6 +254,8 @@ class _Emitter:
             return self._fold(RELATIONS[kind], [self.value(a) for a in expression.args])
         if isinstance(expression, sympy.Not):
             return self.call(logical_not, self.value(expression.args[0]))
+        if isinstance(expression, sympy.logic.boolalg.BooleanFunction):  # if-then-else, exclusive or
+            return self.value(expression.to_nnf())
         if kind in REWRITES:
             return self.value(REWRITES[kind](*expression.args))
         if kind in SINGULAR:

@@ -11,7 +11,7 @@ import itertools
 import math
 from collections.abc import Iterator
 
-from sympy import Abs, DiracDelta, Expr, Heaviside, Max, Min, Piecewise, Symbol, ceiling, floor, sign
+from sympy import DiracDelta, Expr, Heaviside, Piecewise, Symbol, ceiling, floor, sign
 from sympy.core.function import AppliedUndef
 from sympy.core.relational import Relational
 
@@ -20,6 +20,9 @@ from pinnsolve.errors import ProblemError
 _ADVICE = "make the flux a field of its own: q = k*u.diff(x) as one equation, q.diff(x) = f as another"
 _OFFSET = 1e-7
 """How far to either side of a break the branches are compared, relative to the break's size."""
+
+_ROUNDING = 1e-10
+"""Differences below this, relative to the values, are rounding."""
 
 
 def refuse_derivative_of_jump(expression: Expr, coordinate: Symbol) -> None:
@@ -76,15 +79,19 @@ def _piecewise_jumps(part: Piecewise, coordinate: Symbol) -> bool:
             centre = place.subs(sample)
             if not centre.is_number or not centre.is_real:
                 continue
-            step = _OFFSET * max(1.0, abs(float(centre)))
-            below, above = (part.subs(sample).subs(coordinate, float(centre) + s) for s in (-step, step))
-            if below.is_number and above.is_number:
-                low, high = float(below), float(above)
-                if math.isfinite(low) and abs(high - low) > 1e-4 * max(abs(low), abs(high)):
-                    return True
+            pairs = [
+                _sides(part.subs(sample), coordinate, float(centre), offset) for offset in (_OFFSET, _OFFSET / 100)
+            ]
+            wide, narrow = (abs(high - low) for low, high in pairs)
+            size = max(abs(side) for pair in pairs for side in pair)
+            # A kink closes as its sides approach, a jump does not; comparisons with the NaN of a complex side are false.
+            if narrow > _ROUNDING * size and narrow > 0.5 * wide:
+                return True
     return False
 
 
-def smooth_alternatives() -> tuple[type, ...]:
-    """Return the functions with kinks but no jumps, whose first derivative may be taken and second may not."""
-    return (Abs, Max, Min)
+def _sides(part: Expr, coordinate: Symbol, centre: float, offset: float) -> tuple[float, float]:
+    """Return the values to either side of a break, NaN where they are not real."""
+    step = offset * (abs(centre) or 1.0)
+    low, high = (part.subs(coordinate, centre + s).evalf() for s in (-step, step))
+    return float(low) if low.is_real else math.nan, float(high) if high.is_real else math.nan

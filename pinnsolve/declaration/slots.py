@@ -10,10 +10,10 @@ import difflib
 import itertools
 from collections.abc import Iterable, Mapping, Sequence
 
-from sympy import Expr, Symbol
+from sympy import Expr, Integral, Symbol
 from sympy.core.function import AppliedUndef
 
-from pinnsolve.declaration.terms import Evaluation, evaluations, with_ends_of_integrals
+from pinnsolve.declaration.terms import Evaluation, Statement, evaluations, with_ends_of_integrals
 from pinnsolve.domains.regions import ROUNDING
 from pinnsolve.errors import ProblemError
 
@@ -50,6 +50,10 @@ def find_fields(
                     f"{applied}, but {found[label]} in {homes[label]}",
                     f"keep one order of arguments: {found[label]}",
                 )
+    for _, expression in statements:  # a field that stands under integrals only, f(s), where its slots leave no choice
+        for applied in sorted(expression.atoms(AppliedUndef), key=str):
+            if len(applied.args) == len(coordinates) and expression.has(Integral):
+                found.setdefault(applied.func.__name__, applied.func(*coordinates))
     in_equations = {a.func.__name__ for _, e in statements for a in e.atoms(AppliedUndef)}
     for name, expression in itertools.chain(statements, extra):
         for label in sorted({a.func.__name__ for a in expression.atoms(AppliedUndef)}):
@@ -111,6 +115,21 @@ def check_places(
             )
         for coordinate, argument in zip(coordinates, reading.location, strict=True):
             _check_slot(name, reading, coordinate, argument, slots[reading.field], bounds, ranges)
+
+
+def check_reach(statement: Statement, coordinates: Sequence[Symbol]) -> None:
+    """Raise for u(0, t) = sin(x): it would have to hold for every x, which no field in it can follow."""
+    if statement.expression.has(Integral):  # an integral equation of the first kind follows x by its kernel
+        return
+    readings = evaluations(statement.expression).values()
+    followed = {s for reading in readings for argument in reading.location for s in argument.free_symbols}
+    for coordinate in coordinates:
+        if readings and coordinate in statement.expression.free_symbols - followed:
+            raise ProblemError(
+                statement.name,
+                f"{statement.written} contains {coordinate}, on which no field in it depends",
+                f"pin the coordinate that is meant, or declare the field with {coordinate} as one of its arguments",
+            )
 
 
 def nearest(name: str, names: Iterable[str], form: str = "; perhaps {} was meant") -> str:

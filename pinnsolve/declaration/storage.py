@@ -1,16 +1,19 @@
 """A problem as plain data: what a stored solution keeps of its declaration, and the problem read back from it.
 
-Reading repeats no check (the problem passed them when it was written) and runs nothing: the mathematics comes as trees, the
-numbers as numbers. Observations are not stored; their terms are, without the measured columns.
+Reading runs nothing: the mathematics comes as trees, the numbers as numbers. It does not repeat the checks of a declaration,
+which this one passed when it was written, but asks that the parts fit each other, in case somebody else wrote the file.
+Observations are not stored; their terms are, without the measured columns.
 """
 
 from __future__ import annotations
 
+import math
 from collections.abc import Mapping
 from types import MappingProxyType
 from typing import Any
 
-from sympy import Symbol
+from sympy import Expr, Symbol
+from sympy.core.function import AppliedUndef
 
 from pinnsolve.declaration.complexes import Parts
 from pinnsolve.declaration.terms import Term
@@ -43,28 +46,29 @@ def problem_from_data(data: Mapping[str, Any]) -> Problem:
         TreeError: The data are malformed.
     """
     try:
-        parts = [Parts(*map(from_tree, triple)) for triple in data["complex_fields"]]
+        parts = [Parts(*map(_field, triple)) for triple in data["complex_fields"]]
         values = {
             "domain": _region_from_data(data["domain"]),
-            "declared_fields": tuple(map(from_tree, data["declared_fields"])),
-            "fields": tuple(map(from_tree, data["fields"])),
+            "declared_fields": tuple(map(_field, data["declared_fields"])),
+            "fields": tuple(map(_field, data["fields"])),
             "complex_fields": MappingProxyType({p.whole.func.__name__: p for p in parts}),
-            "unknowns": MappingProxyType({from_tree(symbol): float(value) for symbol, value in data["unknowns"]}),
-            "ansatz": MappingProxyType({from_tree(f): from_tree(e) for f, e in data["ansatz"]}),
-            "gauges": MappingProxyType({str(k): tuple(map(from_tree, v)) for k, v in data["gauges"].items()}),
+            "unknowns": MappingProxyType({_symbol(symbol): _number(value) for symbol, value in data["unknowns"]}),
+            "ansatz": MappingProxyType({_field(f): _expression(e) for f, e in data["ansatz"]}),
+            "gauges": MappingProxyType({str(k): tuple(map(_symbol, v)) for k, v in data["gauges"].items()}),
             "exact": frozenset(map(str, data["exact"])),
             "terms": tuple(map(_term_from_data, data["terms"])),
             "equations": {},
             "conditions": {},
             "data": {},
         }
+        problem = object.__new__(Problem)
+        for name, value in values.items():
+            object.__setattr__(problem, name, value)
+        _require_fit(problem)
     except TreeError:
         raise
-    except (KeyError, TypeError, ValueError, AttributeError) as error:
+    except (LookupError, TypeError, ValueError, AttributeError, ArithmeticError, RecursionError) as error:
         raise TreeError(f"malformed declaration: {error!r}") from None
-    problem = object.__new__(Problem)
-    for name, value in values.items():
-        object.__setattr__(problem, name, value)
     return problem
 
 
@@ -85,9 +89,9 @@ def _term_from_data(data: Mapping[str, Any]) -> Term:
         str(data["name"]),
         str(data["group"]),
         str(data["kind"]),
-        from_tree(data["residual"]),
+        _expression(data["residual"]),
         str(data["statement"]),
-        tuple(map(from_tree, data["free"])),
+        tuple(map(_symbol, data["free"])),
         None if data["region"] is None else _region_from_data(data["region"]),
     )
 
@@ -105,10 +109,13 @@ def _region_from_data(data: Mapping[str, Any]) -> Region:
     if "box" in data:
         return Box(_bounds_from_data(data["box"]))
     faces = tuple(
-        Face(from_tree(c), float(value), int(outward), MappingProxyType(_bounds_from_data(bounds)))
+        Face(_symbol(c), _number(value), 1 if outward > 0 else -1, MappingProxyType(_bounds_from_data(bounds)))
         for c, value, outward, bounds in data["faces"]
     )
-    return Boundary(faces, tuple(map(from_tree, data["coordinates"])))
+    coordinates = tuple(map(_symbol, data["coordinates"]))
+    if not faces or any({f.coordinate, *f.bounds} != set(coordinates) for f in faces):
+        raise TreeError("a boundary whose faces do not have its coordinates")
+    return Boundary(faces, coordinates)
 
 
 def _bounds_to_data(bounds: Mapping[Symbol, tuple[float, float]]) -> list[list[Any]]:
@@ -116,4 +123,54 @@ def _bounds_to_data(bounds: Mapping[Symbol, tuple[float, float]]) -> list[list[A
 
 
 def _bounds_from_data(data: list[list[Any]]) -> dict[Symbol, tuple[float, float]]:
-    return {from_tree(c): (float(low), float(high)) for c, low, high in data}
+    return {_symbol(c): (_number(low), _number(high)) for c, low, high in data}
+
+
+def _require_fit(problem: Problem) -> None:
+    """Raise unless fields read the domain's coordinates, and terms, ansatz and complex parts read the fields."""
+    names = [f.func.__name__ for f in problem.fields]
+    declared = [f.func.__name__ for f in problem.declared_fields]
+    whole = [n for n in declared if n not in problem.complex_fields]
+    parts = [p.func.__name__ for c in problem.complex_fields.values() for p in (c.real, c.imaginary)]
+    if not names or sorted(names) != sorted(whole + parts) or not set(problem.complex_fields) <= set(declared):
+        raise TreeError("fields that do not belong together")
+    for field in (*problem.fields, *problem.declared_fields):
+        if len(set(field.args)) != len(field.args) or not set(field.args) <= set(problem.coordinates):
+            raise TreeError(f"the field {field} of something else than the coordinates")
+    for expression in (*(t.residual for t in problem.terms), *problem.ansatz.values()):
+        if not {f.func.__name__ for f in expression.atoms(AppliedUndef)} <= set(names):
+            raise TreeError(f"a field that is not declared in {str(expression)[:80]}")
+    if not set(problem.ansatz) <= set(problem.fields) or not set(problem.gauges) <= set(names):
+        raise TreeError("an ansatz or a free constant for a field that is not declared")
+    for term in problem.terms:
+        if term.kind not in _KINDS or not set(term.free) <= set(problem.coordinates):
+            raise TreeError(f"the term {term.name[:80]} of an unknown kind, or over other coordinates")
+
+
+def _expression(tree: Any) -> Expr:
+    return _checked(tree, Expr)
+
+
+def _field(tree: Any) -> AppliedUndef:
+    return _checked(tree, AppliedUndef)
+
+
+def _symbol(tree: Any) -> Symbol:
+    return _checked(tree, Symbol)
+
+
+def _checked(tree: Any, kind: type) -> Any:
+    read = from_tree(tree)
+    if not isinstance(read, kind):
+        raise TreeError(f"{str(tree)[:80]} is not a {kind.__name__}")
+    return read
+
+
+def _number(value: Any) -> float:
+    number = float(value)
+    if isinstance(value, str | bool) or not math.isfinite(number):
+        raise TreeError(f"{str(value)[:80]} is not a finite number")
+    return number
+
+
+_KINDS = ("equation", "condition", "data")

@@ -1,7 +1,8 @@
 """Expressions as plain lists, for storing a declaration without pickle and reading it back without evaluating text.
 
 A tree is a JSON list: the name of a node and its arguments. Reading builds only nodes named in a table, so that a file from a
-stranger can describe mathematics and nothing else; sizes are bounded, and powers of large numbers stay unevaluated.
+stranger can describe mathematics and nothing else. Nothing is simplified on the way: what was stored is rebuilt as it was, and
+a power or a gamma function of huge numbers is not carried out.
 """
 
 from __future__ import annotations
@@ -11,8 +12,12 @@ from collections.abc import Mapping
 from typing import Any
 
 import sympy
+from mpmath.libmp import repr_dps, to_str
 from sympy import Basic, Expr, Symbol
+from sympy.core.assumptions import common_assumptions
 from sympy.core.function import AppliedUndef, UndefinedFunction
+from sympy.functions.elementary.piecewise import ExprCondPair
+from sympy.logic.boolalg import Boolean
 
 from pinnsolve.operators import AppliedField, fields
 
@@ -75,8 +80,22 @@ _FUNCTIONS = [
     "Tuple",
 ]
 _CLASSES: Mapping[str, Any] = {
-    name: getattr(sympy, name, None) or getattr(sympy.functions.elementary.piecewise, name) for name in _FUNCTIONS
+    name: ExprCondPair if name == "ExprCondPair" else getattr(sympy, name) for name in _FUNCTIONS
 }
+_ARGUMENTS: Mapping[str, Any] = {
+    "And": Boolean,
+    "Or": Boolean,
+    "Not": Boolean,
+    "Piecewise": ExprCondPair,
+    "ExprCondPair": (Expr, Boolean),
+    "Integral": (Expr, sympy.Tuple),
+}
+"""What the arguments of a node must be, where that is not an expression."""
+
+_AS_IT_IS = frozenset({"ExprCondPair", "Integral", "Tuple"})
+"""Nodes that have no evaluation to leave out."""
+
+_ASSUMPTIONS = frozenset(common_assumptions([sympy.Integer(1)])) | {"polar"}
 _CONSTANTS = {
     "pi": sympy.pi,
     "E": sympy.E,
@@ -86,7 +105,8 @@ _CONSTANTS = {
     "EulerGamma": sympy.EulerGamma,
 }
 _LARGEST_TREE = 200_000
-_LARGEST_POWER = 1_000
+_LONGEST_NAME = _LONGEST_NUMBER = 200
+_HIGHEST_ORDER = 100
 
 
 class TreeError(ValueError):
@@ -107,7 +127,7 @@ def to_tree(expression: Basic) -> Tree:
     if isinstance(expression, sympy.Rational):
         return ["Rational", str(expression.p), str(expression.q)]
     if isinstance(expression, sympy.Float):
-        return ["Float", str(expression), int(expression._prec)]
+        return ["Float", to_str(expression._mpf_, repr_dps(expression._prec)), int(expression._prec)]
     if isinstance(expression, AppliedUndef):
         return ["Field", expression.func.__name__, dict(expression.func._kwargs), *map(to_tree, expression.args)]
     if isinstance(expression, sympy.Derivative):
@@ -155,47 +175,41 @@ class _Reader:
         name, *arguments = tree
         if name in _CONSTANTS:
             return _CONSTANTS[name]
-        special = getattr(self, f"_{name.lower()}", None) if name in _SPECIAL else None
-        if special is not None:
-            return special(*arguments)
+        if name in _SPECIAL:
+            return getattr(self, f"_{name.lower()}")(*arguments)
         if name not in _CLASSES:
             raise TreeError(f"unknown node {name[:40]!r}")
         built = [self.read(a) for a in arguments]
-        if name == "Pow":
-            return _power(*built)
-        return _CLASSES[name](*built)
+        if not all(isinstance(a, _ARGUMENTS.get(name, Expr)) for a in built):
+            raise TreeError(f"an argument of {name} that has no place there")
+        return _CLASSES[name](*built, **({} if name in _AS_IT_IS else {"evaluate": False}))
 
     def _symbol(self, name: str, assumptions: Mapping[str, bool]) -> Symbol:
-        if not isinstance(name, str) or len(name) > 200 or not all(isinstance(v, bool) for v in assumptions.values()):
-            raise TreeError("malformed symbol")
-        return Symbol(name, **assumptions)
+        return Symbol(_name(name), **_assumptions(assumptions))
 
     def _rational(self, p: str, q: str) -> Expr:
-        if len(p) > 200 or len(q) > 200:
-            raise TreeError("a number of more than 200 digits")
+        if max(len(p), len(q)) > _LONGEST_NUMBER or int(q) < 1:
+            raise TreeError(f"a fraction without a denominator, or of more than {_LONGEST_NUMBER} digits")
         return sympy.Rational(int(p), int(q))
 
     def _float(self, digits: str, precision: int) -> Expr:
-        if len(digits) > 200 or not 1 <= precision <= 1_000:
-            raise TreeError("a number of more than 200 digits")
-        if not math.isfinite(float(digits)):
-            raise TreeError("a number that is not finite")
+        if len(digits) > _LONGEST_NUMBER or not 1 <= precision <= 1_000 or not math.isfinite(float(digits)):
+            raise TreeError(f"a number that is not finite, or of more than {_LONGEST_NUMBER} digits")
         return sympy.Float(digits, precision=precision)
 
     def _field(self, name: str, assumptions: Mapping[str, bool], *arguments: Tree) -> Expr:
-        if (
-            not isinstance(name, str)
-            or not name.isidentifier()
-            or not all(isinstance(v, bool) for v in assumptions.values())
-        ):
-            raise TreeError("malformed field")
         read = [self.read(a) for a in arguments]
-        if all(isinstance(a, Symbol) for a in read):
-            return fields(name, *read, **assumptions)
-        return UndefinedFunction(name, bases=(AppliedField,), **assumptions)(*read)
+        if not read or not all(isinstance(a, Expr) for a in read):
+            raise TreeError("a field of something that is not an expression")
+        if all(isinstance(a, Symbol) for a in read) and len(_name(name).replace(",", " ").split()) == 1:
+            return fields(name, *read, **_assumptions(assumptions))
+        return UndefinedFunction(_name(name), bases=(AppliedField,), **_assumptions(assumptions))(*read)
 
     def _derivative(self, inner: Tree, pairs: list[list[Any]]) -> Expr:
-        return sympy.Derivative(self.read(inner), *((self.read(v), int(n)) for v, n in pairs))
+        orders = [n for _, n in pairs]
+        if not all(type(n) is int and 1 <= n <= _HIGHEST_ORDER for n in orders):
+            raise TreeError(f"derivatives of the orders {str(orders)[:80]}")
+        return sympy.Derivative(self.read(inner), *((self.read(v), n) for v, n in pairs))
 
     def _subs(self, inner: Tree, variables: list[Tree], point: list[Tree]) -> Expr:
         return sympy.Subs(self.read(inner), tuple(map(self.read, variables)), tuple(map(self.read, point)))
@@ -204,7 +218,14 @@ class _Reader:
 _SPECIAL = frozenset({"Symbol", "Rational", "Float", "Field", "Derivative", "Subs"})
 
 
-def _power(base: Expr, exponent: Expr) -> Expr:
-    """Build a power, leaving one unevaluated that could take forever to carry out."""
-    harmless = not exponent.is_number or (exponent.is_Rational and abs(exponent) <= _LARGEST_POWER)
-    return sympy.Pow(base, exponent, evaluate=bool(harmless or not base.is_number))
+def _name(name: Any) -> str:
+    if not isinstance(name, str) or not 0 < len(name) <= _LONGEST_NAME:
+        raise TreeError(f"a name of more than {_LONGEST_NAME} letters, or none")
+    return name
+
+
+def _assumptions(assumptions: Any) -> dict[str, bool]:
+    read = dict(assumptions)
+    if not set(read) <= _ASSUMPTIONS or not all(isinstance(value, bool) for value in read.values()):
+        raise TreeError(f"assumptions that SymPy does not have: {str(read)[:80]}")
+    return read

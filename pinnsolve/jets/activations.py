@@ -101,7 +101,9 @@ def _(z: Jet) -> Jet:
 
 
 @rule(F.softmax, torch.softmax)
-def _(z: Jet, dim: int, **_: object) -> Jet:
+def _(z: Jet, dim: int, _stacklevel: int = 3, dtype: None = None) -> Jet:
+    if dtype is not None:
+        raise MissingRuleError("torch.softmax in another dtype")
     # A shift changes nothing but the range of the exponentials, so it may count as constant.
     weights = (z - z.value.detach().amax(dim, keepdim=True)).exp()
     return weights / weights.sum(dim, keepdim=True)

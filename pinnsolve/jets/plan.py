@@ -20,7 +20,7 @@ from pinnsolve.errors import UnsupportedError
 MultiIndex = tuple[int, ...]
 
 HIGHEST_ORDER = 12
-"""The rules are tested against nested differentiation to this order; beyond it α! loses digits for no known equation."""
+"""The order to which rules are tested against closed forms; no known equation needs more, and α! grows past 10^9."""
 
 
 @dataclass(frozen=True)

@@ -11,6 +11,7 @@ The exponents reach 1 / (2 pi nu), so each is taken relative to the largest.
 from __future__ import annotations
 
 import numpy as np
+from numpy.typing import ArrayLike
 from scipy.special import roots_hermite
 
 from pinnsolve.reference.finite_differences import Array
@@ -18,31 +19,39 @@ from pinnsolve.reference.finite_differences import Array
 _CHUNK = 20_000
 
 
-def cole_hopf(
-    x: Array, t: Array, *, viscosity: float, nodes: int = 200, slope: bool = False
-) -> Array | tuple[Array, Array]:
-    """Return the solution, and its slope in x when asked for.
+def cole_hopf(x: ArrayLike, t: ArrayLike, *, viscosity: float, nodes: int = 200) -> Array:
+    """Return the solution u; it has period 2 in x.
+
+    Args:
+        x: Places, broadcast against `t`.
+        t: Times, not negative.
+        viscosity: The coefficient nu, positive.
+        nodes: Number of quadrature nodes.
+    """
+    return _averages(x, t, viscosity, nodes)[0]
+
+
+def cole_hopf_slope(x: ArrayLike, t: ArrayLike, *, viscosity: float, nodes: int = 200) -> Array:
+    """Return the slope u_x.
 
     The weights f / E[f] form a probability, and f' = sin(pi y) f / (2 nu), so u_x = -mean(pi cos(pi y)) - var(sin(pi y)) / (2 nu).
 
     Args:
-        x: Places, broadcast against `t`; the solution has period 2.
+        x: Places, broadcast against `t`.
         t: Times, not negative.
         viscosity: The coefficient nu, positive.
         nodes: Number of quadrature nodes.
-        slope: Whether to return u_x too.
-
-    Returns:
-        The values u in the broadcast shape, or the pair (u, u_x).
     """
-    x, t = np.broadcast_arrays(np.asarray(x, dtype=np.float64), np.asarray(t, dtype=np.float64))
+    return _averages(x, t, viscosity, nodes)[1]
+
+
+def _averages(x: ArrayLike, t: ArrayLike, viscosity: float, nodes: int) -> tuple[Array, Array]:
+    places, times = np.broadcast_arrays(np.asarray(x, dtype=np.float64), np.asarray(t, dtype=np.float64))
     z, weight = roots_hermite(nodes)
-    parts = [
-        _average(x.ravel()[k : k + _CHUNK], t.ravel()[k : k + _CHUNK], viscosity, z, weight)
-        for k in range(0, x.size, _CHUNK)
-    ]
-    u, u_x = (np.concatenate(p).reshape(x.shape) for p in zip(*parts, strict=True))
-    return (u, u_x) if slope else u
+    chunks = [slice(k, k + _CHUNK) for k in range(0, places.size, _CHUNK)]
+    parts = [_average(places.ravel()[c], times.ravel()[c], viscosity, z, weight) for c in chunks]
+    u, slope = (np.concatenate(p).reshape(places.shape) for p in zip(*parts, strict=True))
+    return u, slope
 
 
 def _average(x: Array, t: Array, viscosity: float, z: Array, weight: Array) -> tuple[Array, Array]:

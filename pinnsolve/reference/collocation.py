@@ -109,7 +109,8 @@ class Block:
         total: Any = 0.0
         for side in self.coordinates:
             arguments = [time if c == self.time else x for c, x in enumerate(side)]
-            outputs = function(*arguments, *slots)
+            with np.errstate(all="ignore"):  # a branch not taken may divide by zero; the solvers test for finite values
+                outputs = function(*arguments, *slots)
             total = total + np.array([np.broadcast_to(o, len(self.rows)) for o in outputs], dtype=np.float64)
         return np.asarray(total / len(self.coordinates)).reshape(-1, len(self.rows))
 
@@ -138,9 +139,8 @@ class System:
 
     def _rows(self, unknowns: Array, time: float, choose: Callable[[Block], Callable[..., Any]]) -> Array:
         result = np.zeros(self.size)
-        with np.errstate(all="ignore"):  # a branch not taken may divide by zero; the solvers test for finite values
-            for block, slots in self._slots(unknowns):
-                result[block.rows] = block.call(choose(block), time, slots)[0]
+        for block, slots in self._slots(unknowns):
+            result[block.rows] = block.call(choose(block), time, slots)[0]
         return result
 
     def _slots(self, unknowns: Array) -> list[tuple[Block, Array]]:

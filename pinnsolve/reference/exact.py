@@ -10,7 +10,8 @@ from typing import Any
 
 import numpy as np
 from scipy.stats import qmc
-from sympy import Expr, Symbol, im, lambdify, re, sympify
+from sympy import Expr, Symbol, lambdify, sympify
+from sympy.core.function import AppliedUndef
 
 from pinnsolve.errors import ProblemError
 from pinnsolve.problem import Problem
@@ -58,51 +59,53 @@ def exact_reference(problem: Problem, spec: Exact, unknowns: Mapping[Symbol, flo
     """
     began = time.monotonic()
     values = {s: float(v) for s, v in {**unknowns, **(spec.unknowns or {})}.items()}
-    forms = {name: _checked(problem, name, e.subs(values)) for name, e in _real_forms(problem, spec).items()}
+    forms = {name: _checked(problem, name, form.subs(values)) for name, form in _named_forms(problem, spec).items()}
     functions = {name: lambdify(problem.coordinates, form, "scipy") for name, form in forms.items()}
 
     def evaluate(points: Array) -> dict[str, Array]:
-        with np.errstate(all="ignore"):  # values that are not finite are data for the caller
-            columns = np.asarray(points, dtype=np.float64).T
-            return {
-                n: np.array(np.broadcast_to(f(*columns), len(points)), dtype=np.float64) for n, f in functions.items()
-            }
+        columns = np.asarray(points, dtype=np.float64).T
+        result: dict[str, Array] = {}
+        for name, function in functions.items():
+            with np.errstate(all="ignore"):  # values that are not finite are for the caller to see
+                column = np.array(np.broadcast_to(function(*columns), len(points)))
+            parts = problem.complex_fields.get(name)
+            if parts is None:
+                result[name] = np.asarray(column, dtype=np.float64)
+            else:
+                result |= {parts.real.func.__name__: np.real(column), parts.imaginary.func.__name__: np.imag(column)}
+        return {f.func.__name__: result[f.func.__name__] for f in problem.fields}
 
     points, shape = _points(problem)
+    values_there = evaluate(points)
     return Reference(
         kind="exact",
         points=points,
-        values=evaluate(points),
+        values=values_there,
         shape=shape,
         evaluate=evaluate,
-        estimated_relative_l2=dict.fromkeys(forms, 0.0),
+        estimated_relative_l2=dict.fromkeys(values_there, 0.0),
         seconds=time.monotonic() - began,
         table=(),
         method="closed form",
     )
 
 
-def _real_forms(problem: Problem, spec: Exact) -> dict[str, Expr]:
-    """Return a closed form for every real field, in the problem's order."""
+def _named_forms(problem: Problem, spec: Exact) -> dict[str, Expr]:
+    """Return the closed forms by name: of the fields as declared, or of the parts of a complex field."""
     written = {_name(key): expression for key, expression in spec.fields.items()}
-    complex_parts = {
-        name: (p.real.func.__name__, p.imaginary.func.__name__) for name, p in problem.complex_fields.items()
-    }
-    declared = [f.func.__name__ for f in problem.fields]
+    covered = set(written)
+    for name, parts in problem.complex_fields.items():
+        if name in written:
+            covered |= {parts.real.func.__name__, parts.imaginary.func.__name__}
+    real = [f.func.__name__ for f in problem.fields]
     for name in written:
-        if name not in declared and name not in complex_parts:
+        if name not in real and name not in problem.complex_fields:
             fields = ", ".join(f.func.__name__ for f in problem.declared_fields)
             raise ProblemError(f"Exact, {name}", "no such field", f"the fields are {fields}")
-    real = {c: Symbol(c.name, real=True) for c in problem.coordinates}
-    back = {symbol: c for c, symbol in real.items()}
-    for name, (real_name, imaginary_name) in complex_parts.items():
-        if name in written:
-            expression = written.pop(name).subs(real)
-            written |= {real_name: re(expression).subs(back), imaginary_name: im(expression).subs(back)}
-    missing = [name for name in declared if name not in written]
+    missing = [name for name in real if name not in covered]
     if missing:
         raise ProblemError(f"Exact, {', '.join(missing)}", "no closed form", "give an expression for every field")
-    return {name: written[name] for name in declared}
+    return written
 
 
 def _checked(problem: Problem, name: str, form: Expr) -> Expr:
@@ -117,9 +120,9 @@ def _checked(problem: Problem, name: str, form: Expr) -> Expr:
 
 
 def _name(key: Any) -> str:
-    return str(
-        getattr(key, "func", key).__name__ if hasattr(key, "args") and key.args else getattr(key, "__name__", key)
-    )
+    """Return the name of a field given as u(x, t) or as the function u."""
+    function = key.func if isinstance(key, AppliedUndef) else key
+    return str(getattr(function, "__name__", function))
 
 
 def _points(problem: Problem) -> tuple[Array, tuple[int, ...] | None]:

@@ -13,9 +13,10 @@ from pinnsolve.problem import Problem
 from pinnsolve.reference.collocation import Layout
 from pinnsolve.reference.finite_differences import Array, Axis
 from pinnsolve.reference.method_of_lines import Evolution, march
+from pinnsolve.reference.newton import UnresolvedError
 from pinnsolve.reference.refinement import Level, difference
 from pinnsolve.reference.result import GridFunction, comparison_grid, interpolate
-from pinnsolve.reference.rosenbrock import Path
+from pinnsolve.reference.rosenbrock import OutOfTimeError, Path
 from pinnsolve.reference.steady import BoundaryValues, solve_steady
 
 _CHEAP_SECONDS = 1.0
@@ -46,13 +47,16 @@ def evolution_level(
     ]
     label = _label(problem.coordinates, cells) if cells else f"{len(path.times) - 1} steps"
     level = Level(label, cells, _evolving(problem, evolution, layout, path), comparison_grid(sides)[0])
-    if cells and clock.monotonic() - began < _CHEAP_SECONDS:
-        # Steps twice as long in a method of order five: the error grows 32 times; half of that is believed.
+    if not cells or clock.monotonic() - began > _CHEAP_SECONDS:
+        return level
+    # Steps twice as long in a method of order five: the error grows 32 times; half of that is believed.
+    try:
         layout, loose = march(evolution, cells, tolerance=32 * tolerance, steps=steps // 2, deadline=deadline)
-        loosened = replace(level, functions=_evolving(problem, evolution, layout, loose))
-        gaps = difference(level, loosened, level.points)
-        level = replace(level, time_error={name: gap / 16 for name, gap in gaps.items()})
-    return level
+    except (OutOfTimeError, UnresolvedError):
+        return level
+    loosened = replace(level, functions=_evolving(problem, evolution, layout, loose))
+    gaps = difference(level, loosened, level.points)
+    return replace(level, time_error={name: gap / 16 for name, gap in gaps.items()})
 
 
 def steady_level(problem: Problem, values: BoundaryValues, cells: Mapping[int, int], previous: Level | None) -> Level:

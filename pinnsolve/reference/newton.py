@@ -58,27 +58,35 @@ def solve_newton(
     for count in range(_STEPS):
         residual, jacobian = system.residual(values, time), system.jacobian(values, time)
         if not (np.isfinite(residual).all() and np.isfinite(jacobian.data).all()):
-            raise _refusal(name, "the equations have no finite value at the first guess")
+            raise refusal(name, "the equations have no finite value at the first guess")
         solve = _factor(jacobian, constants, name)
         full = solve(-residual)
         size = float(np.linalg.norm(full))
         if not np.isfinite(size):
-            raise _refusal(name, "the linear system is singular")
-        if size <= _CONVERGED * max(float(np.linalg.norm(values)), 1e-3 * np.sqrt(len(values))) and count:
-            return Root(values + full, count)
+            raise refusal(name, "the linear system is singular")
         damping = 1.0
         while damping >= _SMALLEST:
             trial = values + damping * full
             after = system.residual(trial, time)
-            if np.isfinite(after).all() and np.linalg.norm(solve(-after)) <= max((1 - damping / 4) * size, 1e-14):
-                break
+            if np.isfinite(after).all():
+                correction = solve(-after)
+                left, whole = float(np.linalg.norm(correction)), float(np.linalg.norm(trial))
+                if left <= _CONVERGED * max(whole, 1e-3 * np.sqrt(len(values))):
+                    return Root(trial + correction, count + 1)
+                if left <= (1 - damping / 4) * size:
+                    break
+                if size <= _ROUNDING * whole:
+                    return Root(values, count)
             damping /= 2
         else:
-            if size <= _ROUNDING * np.linalg.norm(values):
-                return Root(values, count)
-            raise _refusal(name, "Newton's method finds no descent")
+            raise refusal(name, "Newton's method finds no descent")
         values = trial
-    raise _refusal(name, f"Newton's method has not converged in {_STEPS} steps")
+    raise refusal(name, f"Newton's method has not converged in {_STEPS} steps")
+
+
+def refusal(name: str, found: str) -> UnresolvedError:
+    """Return the error that says why there is no solution on this grid."""
+    return UnresolvedError(name, f"no finite-difference reference: {found}", REMEDY)
 
 
 def _factor(jacobian: sparse.csc_array, constants: tuple[Array, ...], name: str) -> Callable[[Array], Array]:
@@ -89,9 +97,5 @@ def _factor(jacobian: sparse.csc_array, constants: tuple[Array, ...], name: str)
     try:
         factors = splu(jacobian)
     except RuntimeError as error:
-        raise _refusal(name, "the linear system is singular") from error
+        raise refusal(name, "the linear system is singular") from error
     return lambda right: factors.solve(np.concatenate([right, np.zeros(extra)]))[:size]
-
-
-def _refusal(name: str, found: str) -> UnresolvedError:
-    return UnresolvedError(name, f"no finite-difference reference: {found}", REMEDY)

@@ -22,6 +22,7 @@ Grid = TypeVar("Grid")
 
 _LEAST_ORDER = 0.5
 _CLOSE = 1e-5
+_TRIALS = 3
 _GOAL, _CHEAP_GOAL, _CHEAP_SECONDS = 1e-5, 1e-8, 2.0
 """Refine to the first error; go on to the second while a grid is expected to take less than this."""
 
@@ -153,7 +154,7 @@ def refine(
         UnresolvedError: No grid has a solution.
     """
     done = Refinement((), (), accuracy)
-    refused: UnresolvedError | None = None
+    refused: list[UnresolvedError] = []
     for grid in grids:
         if done.levels:
             expected = growth * done.levels[-1].seconds
@@ -169,14 +170,14 @@ def refine(
                 raise
             break
         except UnresolvedError as error:
-            if done.levels or clock.monotonic() > deadline:
+            refused.append(error)  # a nonlinear problem may have its solution on fine grids only
+            if done.levels or len(refused) == _TRIALS or clock.monotonic() > deadline:
                 break
-            refused = error  # a nonlinear problem may exist on fine grids only
             continue
         finer = done.with_level(replace(level, seconds=clock.monotonic() - began))
         if finer.rounds and not all_grids:
             break
         done = finer
-    if refused is not None and not done.levels:
-        raise refused
+    if refused and not done.levels:
+        raise refused[-1]
     return done

@@ -91,15 +91,16 @@ def interpolate(
         kinked: The coordinates along which slopes may jump; there the spline is of degree 1, which does not overshoot.
     """
     knots, degrees, periods = [], [], {}
-    coefficients = np.asarray(values, dtype=np.float64)
+    coefficients: Array = np.asarray(values, dtype=np.float64)
     for column, (coordinate, axis) in enumerate(axes.items()):
         degree = 1 if coordinate in kinked else _DEGREE
         places = axis.nodes if isinstance(axis, Axis) else np.asarray(axis)
         if isinstance(axis, Axis) and axis.periodic:
             # A few nodes beyond each end make the spline as good there as inside.
             extra = min(2 * degree, axis.count)
-            coefficients = np.take(coefficients, np.arange(-extra, axis.count + extra), axis=column, mode="wrap")
-            places = axis.low + axis.spacing * np.arange(-extra, axis.count + extra)
+            around = np.arange(-extra, axis.count + extra)
+            coefficients = np.asarray(coefficients.take(around, axis=column, mode="wrap"), dtype=np.float64)
+            places = np.asarray(axis.low + axis.spacing * around, dtype=np.float64)
             periods[column] = (axis.low, axis.spacing * axis.count)
         k = min(degree, len(places) - 1)
         k -= k % 2 == 0 and k > 0  # even degrees need knots between the nodes

@@ -131,9 +131,10 @@ def integrate(
         if step < _SMALLEST * length:
             raise StepTooSmallError(f"no step is small enough at {time:.6g}")
         step = min(step, longest, span[1] - time)
-        trial, error = _step(right, mass, slope, drift, time, state, step)
-        largest = np.maximum(scale, np.abs(trial))
-        size = _ratio(error, tolerance * (largest + _typical(largest)))
+        with np.errstate(over="ignore", invalid="ignore"):  # a step that fails is repeated with a shorter one
+            trial, error = _step(right, mass, slope, drift, time, state, step)
+            largest = np.maximum(scale, np.abs(trial))
+            size = _ratio(error, tolerance * (largest + _typical(largest)))
         factor = min(_GROW, max(_SHRINK, _SAFETY * size**-0.2)) if size > 0 else _GROW
         if np.isfinite(size) and size <= 1.0:
             time, state, scale = time + step, trial, largest

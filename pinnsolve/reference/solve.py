@@ -63,7 +63,7 @@ class FiniteDifferences:
 
     def __post_init__(self) -> None:
         for coordinate, count in (self.cells or {}).items():
-            if not isinstance(count, int) or count < _FEWEST_CELLS:
+            if not isinstance(count, int | np.integer) or count < _FEWEST_CELLS:
                 raise ProblemError(
                     "FiniteDifferences", f"cells {coordinate}: {count!r}", f"give {_FEWEST_CELLS} or more"
                 )

@@ -18,7 +18,7 @@ from pinnsolve.errors import UnsupportedError
 from pinnsolve.problem import Problem
 from pinnsolve.reference.collocation import Block, Layout, System, collocate
 from pinnsolve.reference.finite_differences import Array
-from pinnsolve.reference.newton import solve_newton
+from pinnsolve.reference.newton import refusal, solve_newton
 from pinnsolve.reference.placement import (
     Bounds,
     Law,
@@ -35,6 +35,8 @@ from pinnsolve.reference.placement import (
 from pinnsolve.reference.reading import REMEDY, Reading
 
 _NULL = 1e-9
+_UNBALANCED = 1e-2
+"""Residual, relative to that of zero, which a solution determined up to a constant may keep on a coarse grid."""
 
 
 @dataclass(frozen=True)
@@ -115,11 +117,18 @@ def solve_steady(values: BoundaryValues, layout: Layout, *, start: Array | None 
     on_interval = len(values.bounds) == 1 and not values.periodic
     system = _on_interval(values, layout) if on_interval else _on_box(values, layout)
     guess = np.zeros(layout.size) if start is None else start
+    if start is None and not np.isfinite(system.residual(guess)).all():
+        guess = np.ones(layout.size)  # 1/u and log(u) have no value at zero
     free = _free_constants(system, layout, guess)
     constants = [np.zeros(layout.size) for _ in free]
     for one, field in zip(constants, free, strict=True):
         one[layout.numbers(field).ravel()] = 1.0
     root = solve_newton(system, guess, name="equations", constants=tuple(constants))
+    left, scale = (float(np.abs(system.residual(at)).max()) for at in (root.values, np.zeros(layout.size)))
+    if free and left > _UNBALANCED * scale:
+        raise refusal(
+            "conditions", "the conditions leave a field free and contradict the equations: sources do not balance"
+        )
     return root.values, frozenset(free)
 
 

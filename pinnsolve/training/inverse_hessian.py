@@ -215,11 +215,12 @@ def self_scaling(b: float, h: float, *, size: int) -> tuple[float, float]:
         tau and phi; those of BFGS, both 1, where the formulas overflow.
     """
     excess = max(h * b - 1.0, 0.0)
+    if excess == 0:  # s and Hy are parallel: all members of the family are one
+        return min(1.0, 1 / b), 1.0
     rho = min(1.0, h * (1 - math.sqrt(excess / (1 + excess))))
     if rho <= 0:
         return 1.0, 1.0
-    lowest = (rho - 1) / excess if excess > 0 else -math.inf
-    theta = max(lowest, min(1 / rho, (1 - b) / b))
+    theta = max((rho - 1) / excess, min(1 / rho, (1 - b) / b))
     sigma = 1 + excess * theta
     if not 0 < sigma < math.inf:
         return 1.0, 1.0

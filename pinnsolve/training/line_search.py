@@ -7,8 +7,7 @@ With phi(t) = L(x + t d) and phi'(0) < 0, a step t is accepted when
 (Nocedal & Wright, Numerical Optimization, 2nd ed., eq. 3.7). The search keeps an interval (low, high): low is the
 lowest point found that satisfies the first condition, and phi falls from low towards high; their algorithms 3.5
 (bracketing, high still open) and 3.6 (zoom) are the same loop. The next trial minimises the cubic through both ends
-(eq. 3.59), kept away from the ends, with bisection when the interval shrinks too slowly (Moré & Thuente 1994, ACM
-Trans. Math. Softw. 20, sec. 4).
+(eq. 3.59), kept away from the ends.
 
 Close to a minimum the first condition drowns in rounding long before the gradient does. A trial whose loss differs from
 phi(0) by no more than rounding is judged by its slope alone: the approximate Wolfe conditions of Hager & Zhang (2005),
@@ -29,9 +28,6 @@ _REJECTED = 0.1
 
 _MARGIN = 0.1
 """Least distance of a trial from both ends of the interval, relative to its length."""
-
-_SHRINK = 0.66
-"""Part of its length the interval must fall below in two trials, else it is bisected (Moré & Thuente 1994, sec. 4)."""
 
 _EXTRAPOLATION = (1.1, 10.0)
 """Bounds on a trial beyond the last while the interval is open, relative to the last."""
@@ -105,7 +101,6 @@ def strong_wolfe(
         raise ValueError(f"A line search needs a descent direction; the slope is {slope}.")
     low = best = _Trial(0.0, loss, slope, None)
     high: _Trial | None = None
-    lengths = [math.inf, math.inf]
     count = 0
     while count < max_evaluations and not (count and expired()):
         evaluation, trial_slope = evaluate(step)
@@ -127,8 +122,7 @@ def strong_wolfe(
         if high is None:
             step = _extrapolate(previous, low)
             continue
-        lengths.append(abs(high.step - low.step))
-        step = _interpolate(low, high, bisect=lengths[-1] > _SHRINK * lengths[-3])
+        step = _interpolate(low, high)
         if step in (low.step, high.step):
             break  # neighbouring numbers: nothing lies between them
     return SearchResult(best.step, best.evaluation, count, best.loss < loss)
@@ -141,12 +135,12 @@ def _extrapolate(previous: _Trial, last: _Trial) -> float:
     return farthest if minimum is None or minimum <= last.step else min(max(minimum, nearest), farthest)
 
 
-def _interpolate(low: _Trial, high: _Trial, *, bisect: bool) -> float:
+def _interpolate(low: _Trial, high: _Trial) -> float:
     """Choose the next trial inside the interval."""
     width = high.step - low.step
     if not high.finite:
         return low.step + _REJECTED * width
-    minimum = None if bisect else _cubic_minimum(low, high)
+    minimum = _cubic_minimum(low, high)
     if minimum is None:
         return low.step + 0.5 * width
     fraction = (minimum - low.step) / width

@@ -70,7 +70,7 @@ class LBFGS:
 
 @dataclass(frozen=True)
 class SSBroyden:
-    """The self-scaled Broyden method with a dense inverse Hessian: for up to about 5,000 parameters.
+    """The self-scaled Broyden method with a dense inverse Hessian: for up to a few thousand parameters.
 
     A step costs two matrix-vector products and one pass over the matrix on top of the evaluation, and takes steps so much
     better than those of L-BFGS on the ill-conditioned losses of differential equations that it usually repays them.
@@ -107,14 +107,13 @@ class SSBroyden:
 
 @dataclass(frozen=True, eq=False)
 class _Line:
-    """Where a step searches: from `start`, at `loss`, along `direction` = -`length` H g with `slope`, `first` tried."""
+    """Where a step searches: from `start` with `loss`, along `direction` with `slope`, trying the step `first` first."""
 
     start: Tensor
     loss: float
     direction: Tensor
     slope: float
     first: float
-    length: float
 
     def at(self, step: float) -> Tensor:
         return torch.add(self.start, self.direction, alpha=step)
@@ -161,7 +160,7 @@ class QuasiNewtonStepper:
             return Step(current.loss, current.terms, count, 0.0, status)
         end = line.at(result.step)
         objective.vector = end
-        self._learn(end - line.start, current.gradient, result.evaluation.gradient, line.length * result.step)
+        self._learn(end - line.start, current, result.evaluation, result.step)
         self._current = result.evaluation
         self._decrease = current.loss - result.evaluation.loss
         status = None if self._progressed(result.evaluation, end.dtype) else Status.CONVERGED
@@ -197,11 +196,11 @@ class QuasiNewtonStepper:
             direction = -self._inverse.apply(current.gradient)
             slope = float(direction.dot(current.gradient))
             if -math.inf < slope < 0:
-                return _Line(start, current.loss, direction, slope, self._first_trial(slope), 1.0)
+                return _Line(start, current.loss, direction, slope, self._first_trial(slope))
             self._inverse.reset()
         length = self._scale * min(1.0, 1.0 / float(current.gradient.abs().sum()))
         slope = -length * current.gradient_norm * current.gradient_norm
-        return _Line(start, current.loss, current.gradient * -length, slope, 1.0, length)
+        return _Line(start, current.loss, current.gradient * -length, slope, 1.0)
 
     def _first_trial(self, slope: float) -> float:
         """Expect the loss to fall as far as in the last step: a parabola then has its minimum at 2 decrease / |slope|.
@@ -239,13 +238,12 @@ class QuasiNewtonStepper:
         self._shortest = min(self._shortest, evaluation.gradient_norm)
         return lower or shorter
 
-    def _learn(self, displacement: Tensor, before: Tensor, after: Tensor, step: float) -> None:
-        """Update the inverse Hessian unless the curvature met along the way is at rounding level."""
-        change = after - before
-        products = torch.stack([displacement.dot(change), displacement.dot(displacement), change.dot(change)])
-        curvature, length, turn = products.tolist()
-        if curvature > torch.finfo(change.dtype).eps * math.sqrt(length * turn):
-            self._inverse.update(displacement, change, gradient=before, step=step)
+    def _learn(self, displacement: Tensor, before: Evaluation, after: Evaluation, step: float) -> None:
+        """Update the inverse Hessian unless the change of the gradient along the way is no more than its rounding."""
+        change = after.gradient - before.gradient
+        curvature, length = torch.stack([displacement.dot(change), displacement.dot(displacement)]).tolist()
+        if curvature > torch.finfo(change.dtype).eps * math.sqrt(length) * before.gradient_norm:
+            self._inverse.update(displacement, change, gradient=before.gradient, step=step)
 
 
 def _check(phase: LBFGS | SSBroyden) -> None:

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import math
 from collections.abc import Mapping, Sequence
-from dataclasses import dataclass, replace
+from dataclasses import dataclass, is_dataclass, replace
 
 from pinnsolve.errors import ProblemError
 from pinnsolve.training.optimizers import Adam
@@ -54,7 +54,7 @@ class Training:
         remedy = "write phases such as Adam(steps=2_000) and LBFGS(steps=5_000)"
         if isinstance(phase, type) or not isinstance(phase, Phase):
             raise ProblemError("phases", f"{phase!r} is not a phase", remedy)
-        if self.resample and not phase.resample and isinstance(phase, (Adam, LBFGS)):
+        if self.resample and not phase.resample and is_dataclass(phase):
             return replace(phase, resample=self.resample)
         return phase
 

@@ -1,0 +1,119 @@
+"""Errors: the figure that shows where a solution differs from its reference, and by how much."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping, Sequence
+
+import matplotlib
+import numpy as np
+from matplotlib.axes import Axes
+from matplotlib.colors import LogNorm
+from matplotlib.figure import Figure
+from sympy.core.function import AppliedUndef
+
+from pinnsolve.comparison import compare, estimate
+from pinnsolve.domains.regions import Array
+from pinnsolve.drawing.panels import (
+    COLOURS,
+    ERROR,
+    STYLE,
+    Row,
+    compose,
+    draw_bar,
+    draw_magnitudes,
+    draw_place,
+    label,
+    limits,
+    log_scale,
+    number,
+    place_of,
+    say,
+)
+from pinnsolve.drawing.views import View, arrange, field_values, ordering_coordinates, reference_values
+from pinnsolve.solution import Solution
+
+_COVERED = 60_000.0
+"""Area shared by the dots of stored points, in square points (1/72 inch): about that of the axes."""
+
+_KINDS = {"exact": "the closed form", "finite_difference": "finite differences", "data": "stored values"}
+
+
+def error_figure(solution: Solution) -> Figure | None:
+    """Draw |solution - reference| of every field on a logarithmic scale, with a ring around the place of the greatest.
+
+    Planes through more than two coordinates contain that place. Errors at the stored points are drawn where the reference is
+    known at points only.
+
+    Returns:
+        The figure; None without a reference.
+    """
+    reference = solution.reference
+    if reference is None:
+        return None
+    errors = compare(solution, reference)
+    with matplotlib.rc_context(dict(STYLE)):
+        fields = [f for f in solution.problem.declared_fields if f.func.__name__ in errors]
+        if not fields:
+            return None
+        own = estimate(solution, reference)
+        doubt = f" (own relative error {number(own)})" if own > 0 else ""
+        title = f"|solution $-$ reference|, against {_KINDS.get(reference.kind, reference.kind)}{doubt}"
+        return compose([_row(solution, f, errors[f.func.__name__]) for f in fields], title=title)
+
+
+def _row(solution: Solution, field: AppliedUndef, errors: Mapping[str, float]) -> Row:
+    problem, points = solution.problem, solution.reference.points
+    coordinates = [c for c in problem.coordinates if c in field.args]
+    name, found = label(field.func.__name__), _magnitudes(solution, field, points)
+    if not np.isfinite(found).any():
+        return Row(1, lambda axes: say(axes[0], "no finite values"), height=0.6, title=name)
+    worst = dict(zip(problem.coordinates, points[np.nanargmax(found)].tolist(), strict=True))
+    views = arrange({c: problem.bounds[c] for c in coordinates}, problem, through=worst)
+    scattered = solution.reference.kind == "data"
+    equal = len(views[0].axes) == 2 and not set(views[0].axes) & set(ordering_coordinates(problem))
+
+    def draw(axes: Sequence[Axes]) -> None:
+        if scattered:
+            columns = [points[:, problem.coordinates.index(c)] for c in views[0].axes]
+            _draw_scattered(axes[0], views[0], columns, found)
+        else:
+            sheets = [view.shaped(_magnitudes(solution, field, view.points(problem.coordinates))) for view in views]
+            draw_magnitudes(axes, views, sheets, colours=ERROR, equal=equal)
+        for ax, view in zip(axes, views, strict=False):
+            if all(worst[c] == view.held[c] for c in coordinates if c in view.held):
+                place = [worst[c] for c in view.axes]
+                draw_place(ax, place[0], place[1] if len(place) > 1 else float(np.nanmax(found)))
+            if len(views) > 1 and not scattered:
+                ax.set_title(place_of(view, coordinates))
+
+    return Row(
+        1 if scattered else len(views),
+        draw,
+        shape=views[0].shape if equal else None,
+        height=2.5,
+        title=f"{name}: relative $L^2$ error {number(errors['relative_l2'])}, greatest {number(errors['max'])} (ring)",
+    )
+
+
+def _draw_scattered(axes: Axes, view: View, columns: Sequence[Array], found: Array) -> None:
+    """Draw errors at stored points, all of them projected onto a line or plane, the greatest on top."""
+    scale = log_scale(found)
+    if scale is None:
+        say(axes, "zero everywhere")
+        return
+    order = np.argsort(found)
+    axes.set(xlim=view.ranges[view.axes[0]], xlabel=label(view.axes[0].name))
+    if len(view.axes) == 1:
+        axes.plot(columns[0], np.where(found > 0, found, np.nan), ".", color=COLOURS[0], ms=3)
+        axes.set(yscale="log", ylim=limits(scale), ylabel="error")
+        return
+    across, up = (c[order] for c in columns)
+    size = float(np.clip(_COVERED / len(found), 1.0, 20.0))
+    dots = axes.scatter(across, up, c=found[order], s=size, norm=scale, cmap=ERROR, linewidths=0, rasterized=True)
+    axes.set(ylim=view.ranges[view.axes[1]], ylabel=label(view.axes[1].name))
+    draw_bar(dots, [axes], found)
+
+
+def _magnitudes(solution: Solution, field: AppliedUndef, points: Array) -> Array:
+    truth = reference_values(solution, field, points)
+    return np.abs(field_values(solution, field, points) - truth)

@@ -1,0 +1,219 @@
+"""Fields: the figure that shows a solution, and beside it what it was compared with."""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Sequence
+from dataclasses import dataclass
+
+import matplotlib
+import numpy as np
+from matplotlib.axes import Axes
+from matplotlib.colors import Normalize
+from matplotlib.figure import Figure
+from sympy.core.function import AppliedUndef
+
+from pinnsolve.domains.regions import Array
+from pinnsolve.drawing.observations import near, observed
+from pinnsolve.drawing.panels import (
+    COLOURS,
+    DIFFERENCE,
+    FIELD,
+    STYLE,
+    Row,
+    centred_scale,
+    compose,
+    draw_bar,
+    draw_dots,
+    draw_map,
+    finite_values,
+    label,
+    limits,
+    linear_scale,
+    place_of,
+    tidy,
+)
+from pinnsolve.drawing.views import Values, View, arrange, field_values, ordering_coordinates, reference_values
+from pinnsolve.problem import Problem
+from pinnsolve.solution import Solution
+
+_INSTANTS = 5
+
+
+@dataclass(frozen=True)
+class Quantity:
+    """A real quantity that is shown: a field, or the modulus or a part of a complex one."""
+
+    field: AppliedUndef
+    label: str
+    part: Callable[[Values], Values]
+
+
+def fields_figure(solution: Solution) -> Figure:
+    """Draw every field, with its reference if there is one; a complex field by its modulus and parts.
+
+    Observations are drawn as dots. A field fixed only up to a constant is compared with the reference shifted to its mean.
+    """
+    with matplotlib.rc_context(dict(STYLE)):
+        rows = [_row(solution, quantity) for quantity in quantities(solution.problem)]
+        found = ",  ".join(f"{label(name)} = {value:.5g}" for name, value in solution.unknowns.items())
+        return compose(rows, title=f"Found: {found}" if found else "")
+
+
+def quantities(problem: Problem) -> list[Quantity]:
+    """Return what is shown of every declared field."""
+    made = []
+    for field in problem.declared_fields:
+        name = label(field.func.__name__)
+        if field.func.__name__ in problem.complex_fields:
+            made += [Quantity(field, f"|{name}|", np.abs), Quantity(field, f"Re {name}", np.real)]
+            made += [Quantity(field, f"Im {name}", np.imag)]
+        else:
+            made.append(Quantity(field, name, np.real))
+    return made
+
+
+def _row(solution: Solution, quantity: Quantity) -> Row:
+    problem = solution.problem
+    views = arrange({c: problem.bounds[c] for c in problem.coordinates if c in quantity.field.args}, problem)
+    view = views[0]
+    if len(views) > 1:
+        shape = None if view.axes[0] in ordering_coordinates(problem) else view.shape
+        return Row(len(views), lambda axes: _draw_slices(axes, solution, quantity, views), shape=shape)
+    if len(view.axes) == 1:
+        return Row(1, lambda axes: _draw_curve(axes[0], solution, quantity, view))
+    if view.axes[0] in ordering_coordinates(problem):
+        return Row(2, lambda axes: _draw_evolution(axes, solution, quantity, view), height=2.5)
+    values, truth = _values(solution, quantity, view)
+    if truth is None:
+        return Row(1, lambda axes: _draw_plane(axes, solution, quantity, view, values, values), shape=view.shape)
+    return Row(3, lambda axes: _draw_plane(axes, solution, quantity, view, values, truth), shape=view.shape)
+
+
+def _draw_curve(axes: Axes, solution: Solution, quantity: Quantity, view: View) -> None:
+    """Draw a field of one coordinate, its reference dashed, its observations as dots."""
+    values, truth = _values(solution, quantity, view)
+    (nodes,) = view.nodes
+    axes.plot(nodes, values, color=COLOURS[0], label="solution")
+    if truth is not None:
+        axes.plot(nodes, truth, color="black", ls=(0, (4, 2)), lw=1.0, label="reference")
+    else:
+        _draw_stored(axes, solution, quantity, view)
+    _draw_observations(axes, solution, quantity, view)
+    _finish_curves(axes, view, quantity, linear_scale(values, truth))
+    axes.legend(loc="best")
+
+
+def _draw_evolution(axes: Sequence[Axes], solution: Solution, quantity: Quantity, view: View) -> None:
+    """Draw a field of two coordinates, one of which orders a sequence: a map, and curves at several of its values."""
+    values, truth = _values(solution, quantity, view)
+    scale = linear_scale(values, truth)
+    image = draw_map(axes[0], view, values, norm=scale, colours=FIELD)
+    draw_bar(image, axes[:1], values)
+    axes[0].set_title(f"{quantity.label}: solution")
+    for dots in observed(solution.problem, quantity.field, view):
+        draw_dots(axes[0], *dots.places)
+    ordering, across = view.axes
+    low, high = view.ranges[ordering]
+    colours = matplotlib.colormaps["plasma"](np.linspace(0.0, 0.85, _INSTANTS))
+    curves: list[Values] = []
+    for place, colour in zip(np.linspace(low, high, _INSTANTS), colours, strict=True):
+        line = view.moved({ordering: float(place)})
+        found, known = _values(solution, quantity, line)
+        text = f"{label(ordering.name)} = {place:.3g}"
+        axes[1].plot(line.nodes[0], found, color=colour, label=text)
+        if known is not None:
+            axes[1].plot(line.nodes[0], known, color="black", ls=(0, (4, 2)), lw=0.8)
+        else:
+            _draw_stored(axes[1], solution, quantity, line)
+        if low < place < high:
+            axes[0].axvline(place, color="white", lw=0.7, ls=(0, (1, 2)))
+        curves += [found]
+    _finish_curves(axes[1], line, quantity, linear_scale(np.concatenate([*curves, values.ravel()]), truth))
+    axes[1].set_title("solution, reference dashed" if truth is not None else "solution")
+    axes[1].legend(loc="upper left", bbox_to_anchor=(1.01, 1.0), borderaxespad=0, handlelength=1.2)
+
+
+def _draw_plane(
+    axes: Sequence[Axes], solution: Solution, quantity: Quantity, view: View, values: Array, truth: Array
+) -> None:
+    """Draw a field of two coordinates of space; with three axes also its reference, and the difference."""
+    scale = linear_scale(values, truth)
+    shown = {f"{quantity.label}: solution": values, "reference": truth}
+    for ax, (title, array) in zip(axes, shown.items(), strict=False):
+        draw_bar(draw_map(ax, view, array, norm=scale, colours=FIELD, equal=True), [ax], array)
+        ax.set_title(title)
+    for dots in observed(solution.problem, quantity.field, view):
+        draw_dots(axes[0], *dots.places)
+    if len(axes) > 2:
+        difference = values - truth
+        image = draw_map(axes[2], view, difference, norm=centred_scale(difference), colours=DIFFERENCE, equal=True)
+        draw_bar(image, axes[2:3], difference)
+        axes[2].set_title("solution $-$ reference")
+    for ax in axes[1:]:
+        ax.set_ylabel("")
+
+
+def _draw_slices(axes: Sequence[Axes], solution: Solution, quantity: Quantity, views: Sequence[View]) -> None:
+    """Draw a field of three or more coordinates on several planes with one colour scale."""
+    sheets = [_values(solution, quantity, view) for view in views]
+    values = np.stack([found for found, _ in sheets])
+    known = [truth for _, truth in sheets if truth is not None]
+    scale = linear_scale(values, np.stack(known) if known else None)
+    equal = views[0].axes[0] not in ordering_coordinates(solution.problem)
+    for ax, view, found in zip(axes, views, values, strict=True):
+        image = draw_map(ax, view, found, norm=scale, colours=FIELD, equal=equal)
+        ax.set_title(f"{quantity.label} at {place_of(view, quantity.field.args)}")
+        for dots in observed(solution.problem, quantity.field, view):
+            draw_dots(ax, *dots.places)
+    draw_bar(image, axes, values)
+
+
+def _values(solution: Solution, quantity: Quantity, view: View) -> tuple[Array, Array | None]:
+    """Return solution and reference on the nodes of a view; None for a reference that is known at no node."""
+    points = view.points(solution.problem.coordinates)
+    found = quantity.part(field_values(solution, quantity.field, points))
+    truth = reference_values(solution, quantity.field, points)
+    if truth is None or not finite_values(truth).size:
+        return view.shaped(found), None
+    return view.shaped(found), view.shaped(quantity.part(truth))
+
+
+def _draw_stored(axes: Axes, solution: Solution, quantity: Quantity, line: View) -> None:
+    """Draw the values of a reference that knows them at some points only, where these lie near a line."""
+    if solution.reference is None:
+        return
+    points = solution.reference.points
+    columns = {c: points[:, k] for k, c in enumerate(solution.problem.coordinates) if c in quantity.field.args}
+    chosen = points[near(columns, solution.problem, line)]
+    truth = reference_values(solution, quantity.field, chosen)
+    if truth is not None:
+        along = chosen[:, solution.problem.coordinates.index(line.axes[0])]
+        axes.plot(along, quantity.part(truth), ".", color="black", ms=2.5, label="reference")
+
+
+def _draw_observations(axes: Axes, solution: Solution, quantity: Quantity, view: View) -> None:
+    text = "observations"
+    for dots in observed(solution.problem, quantity.field, view):
+        if dots.values is not None:
+            axes.errorbar(
+                *dots.places,
+                quantity.part(dots.values),
+                yerr=dots.noise,
+                fmt="o",
+                ms=3,
+                color=COLOURS[1],
+                elinewidth=0.7,
+                label=text,
+            )
+            text = "_nolegend_"
+
+
+def _finish_curves(axes: Axes, view: View, quantity: Quantity, scale: Normalize) -> None:
+    axes.set(xlim=view.ranges[view.axes[0]])
+    axes.set_xlabel(label(view.axes[0].name))
+    axes.set_ylabel(quantity.label)
+    low, high = limits(scale)
+    axes.set_ylim(low, high)
+    tidy(axes.yaxis.get_major_formatter())
+    axes.grid(color="white", lw=0.7)
+    axes.set_axisbelow(True)

@@ -1,0 +1,291 @@
+"""Panels: maps, curves and colour scales, and their composition into one figure.
+
+Fields are shown in viridis, errors and residuals in magma and cividis, differences in a map that diverges from zero: all readable
+without colour vision and, but for the last, in grey (Nuñez, Anderton, Renslow, "Optimizing colormaps with consideration for
+color vision deficiency", 2018). Figures are drawn by the Agg canvas, so that neither a window nor pyplot's state is involved.
+"""
+
+from __future__ import annotations
+
+import math
+from collections.abc import Callable, Mapping, Sequence
+from dataclasses import dataclass
+from typing import Any
+
+import numpy as np
+from matplotlib.axes import Axes
+from matplotlib.backends.backend_agg import FigureCanvasAgg
+from matplotlib.colors import LogNorm, Normalize
+from matplotlib.figure import Figure
+from matplotlib.image import AxesImage
+from matplotlib.mathtext import MathTextParser
+from matplotlib.patheffects import withStroke
+from matplotlib.ticker import ScalarFormatter
+from sympy import Symbol, latex
+
+from pinnsolve.domains.regions import Array
+from pinnsolve.drawing.views import Values, View
+
+STYLE: Mapping[str, Any] = {
+    "font.family": "STIXGeneral",
+    "mathtext.fontset": "stix",
+    "font.size": 10,
+    "axes.titlesize": 10,
+    "axes.linewidth": 0.6,
+    "axes.facecolor": "0.93",
+    "figure.facecolor": "white",
+    "legend.fontsize": 9,
+    "legend.framealpha": 0.8,
+    "legend.edgecolor": "none",
+    "lines.linewidth": 1.4,
+    "xtick.labelsize": 9,
+    "ytick.labelsize": 9,
+    "axes.formatter.use_mathtext": True,
+}
+"""Settings of the pictures, in force only while one is drawn. Where a map has no value its grey ground shows."""
+
+FIELD, ERROR, RESIDUAL, DIFFERENCE = "viridis", "magma", "cividis", "RdBu_r"
+
+COLOURS = ("#4477AA", "#EE6677", "#228833", "#CCBB44", "#66CCEE", "#AA3377", "#EE8866", "#999933")
+"""Distinct with every kind of colour vision (Paul Tol, "Colour schemes", SRON/EPS/TN/09-002, 2021)."""
+
+_WIDTH, _NARROW = 8.0, 5.5
+_TALLEST, _LOWEST = 6.0, 0.5
+_BESIDE, _ABOVE, _TITLE = 0.95, 0.75, 0.25
+"""Inches of a panel beside and above its axes: labels, title, colour bar."""
+
+_FLAT = 0.4
+"""Maps flatter than this, height over width, are stacked instead of set side by side."""
+
+_OUTLIER = 3.0
+"""A range that exceeds the central 99.8 % of the values by this factor is that of outliers."""
+
+_DECADES = 6
+"""Most decades of a logarithmic scale."""
+
+_LONGEST_NAME = 48
+
+
+@dataclass(frozen=True)
+class Row:
+    """Panels side by side.
+
+    Args:
+        panels: How many.
+        draw: Fills the axes, which it is given from left to right.
+        shape: Height over width of the panels, for maps of equal aspect; None where they may have any.
+        height: Inches of the axes where they may have any shape.
+        title: Above all panels.
+    """
+
+    panels: int
+    draw: Callable[[Sequence[Axes]], None]
+    shape: float | None = None
+    height: float = 2.3
+    title: str = ""
+
+
+def compose(rows: Sequence[Row], *, title: str = "") -> Figure:
+    """Draw rows of panels, one above the other, into a figure; to be called under `STYLE`."""
+    stacked = [_stacked(row) for row in rows]
+    width = _WIDTH if any(across > 1 or row.shape is None for _, across, row in stacked) else _NARROW
+    heights = [
+        down * (_height(row, width / across - _BESIDE) + _ABOVE) + _TITLE * bool(row.title)
+        for down, across, row in stacked
+    ]
+    figure = Figure(figsize=(width, sum(heights) + _TITLE * bool(title)), layout="constrained")
+    FigureCanvasAgg(figure)
+    parts = figure.subfigures(len(rows), 1, squeeze=False, height_ratios=heights)[:, 0]
+    for part, (down, across, row) in zip(parts, stacked, strict=True):
+        if row.title:
+            part.suptitle(row.title, fontsize=10)
+        row.draw(list(part.subplots(down, across, squeeze=False).ravel()))
+    if title:
+        figure.suptitle(title, fontsize=11)
+    figure.draw_without_rendering()  # ticks are made when first needed, and take their font from the settings in force then
+    return figure
+
+
+def draw_map(axes: Axes, view: View, values: Array, *, norm: Normalize, colours: str, equal: bool = False) -> AxesImage:
+    """Draw values (vertical, horizontal) over a plane, with units of equal length if told; blank where they are not finite."""
+    (left, right), (low, high) = view.ranges.values()
+    across, up = ((b - a) / (n - 1) / 2 for (a, b), n in zip(view.ranges.values(), reversed(values.shape), strict=True))
+    image = axes.imshow(
+        np.ma.masked_invalid(values),
+        origin="lower",
+        extent=(left - across, right + across, low - up, high + up),  # nodes are centres of pixels
+        aspect="equal" if equal else "auto",
+        cmap=colours,
+        norm=norm,
+        interpolation="nearest",
+    )
+    axes.set(xlim=(left, right), ylim=(low, high))
+    axes.set_xlabel(label(view.axes[0].name))
+    axes.set_ylabel(label(view.axes[1].name))
+    if not np.isfinite(values).any():
+        say(axes, "no finite values")
+    return image
+
+
+def draw_magnitudes(
+    axes: Sequence[Axes], views: Sequence[View], arrays: Sequence[Array], *, colours: str, equal: bool = False
+) -> None:
+    """Draw magnitudes on one logarithmic scale: maps with a colour bar over planes, a curve over a line."""
+    scale = log_scale(*arrays)
+    if scale is None:
+        for ax in axes:
+            ax.set(xticks=[], yticks=[])
+            say(ax, "zero everywhere" if finite_values(*arrays).size else "no finite values")
+    elif len(views[0].axes) == 1:
+        axes[0].plot(views[0].nodes[0], np.where(arrays[0] > 0, arrays[0], np.nan), color=COLOURS[0])
+        axes[0].set(yscale="log", ylim=limits(scale), xlim=views[0].ranges[views[0].axes[0]])
+        axes[0].set_xlabel(label(views[0].axes[0].name))
+        axes[0].grid(color="white", lw=0.7)
+        axes[0].set_axisbelow(True)
+    else:
+        for ax, view, array in zip(axes, views, arrays, strict=True):
+            image = draw_map(ax, view, array, norm=scale, colours=colours, equal=equal)
+        draw_bar(image, axes, *arrays)
+
+
+def draw_bar(image: AxesImage, axes: Sequence[Axes], *arrays: Values | None) -> None:
+    """Draw the colour bar of maps with one scale, with arrows where values lie beyond it."""
+    norm = image.norm
+    finite = finite_values(*arrays)
+    beyond = (bool((finite < norm.vmin).any()), bool((finite > norm.vmax).any())) if finite.size else (False, False)
+    extend = {(True, False): "min", (False, True): "max", (True, True): "both"}.get(beyond, "neither")
+    bar = axes[0].figure.colorbar(image, ax=list(axes), extend=extend, pad=0.02, aspect=22)
+    bar.outline.set_linewidth(0.4)
+    if not isinstance(norm, LogNorm):
+        tidy(bar.formatter)
+
+
+def draw_place(axes: Axes, x: float, y: float) -> None:
+    """Mark a place by a ring that is seen on every ground."""
+    halo = [withStroke(linewidth=2.6, foreground="white")]
+    axes.plot([x], [y], "o", ms=8, mfc="none", mec="black", mew=1.1, path_effects=halo, clip_on=False, zorder=5)
+
+
+def draw_dots(axes: Axes, x: Values, y: Values) -> None:
+    """Draw the places of observations, small and seen on every ground."""
+    axes.plot(x, y, ".", ms=2.6, color="white", mec="black", mew=0.3, linestyle="none", zorder=4)
+
+
+def say(axes: Axes, text: str) -> None:
+    """Write a remark into the middle of empty axes."""
+    axes.text(0.5, 0.5, text, transform=axes.transAxes, ha="center", va="center", color="0.3")
+
+
+def linear_scale(values: Values, reference: Values | None = None) -> Normalize:
+    """Return a colour scale over the range of the values, or of the central 99.8 % of them where outliers would stretch it.
+
+    With a reference the scale is that of the reference, widened on either side by at most the reference's range: a wrong
+    solution shows as wrong, not as a reference without features.
+    """
+    low, high = _range(values)
+    if reference is not None and finite_values(reference).size:
+        first, last = _range(reference)
+        spare = last - first
+        low, high = max(min(low, first), first - spare), min(max(high, last), last + spare)
+        if not finite_values(values).size:
+            low, high = first, last
+    return Normalize(*_widened(low, high))
+
+
+def centred_scale(values: Values) -> Normalize:
+    """Return a colour scale symmetric about zero."""
+    low, high = _range(values)
+    size = max(-low, high) or 1.0
+    return Normalize(-size, size)
+
+
+def log_scale(*arrays: Values) -> LogNorm | None:
+    """Return a logarithmic scale of one to six decades below the greatest value, or None where no value is positive."""
+    finite = finite_values(*arrays)
+    positive = finite[finite > np.finfo(float).tiny]
+    if not positive.size:
+        return None
+    high = float(positive.max())
+    low = max(float(np.percentile(positive, 1)), high / 10**_DECADES)
+    return LogNorm(min(low, high / 10), high, clip=True)
+
+
+def limits(scale: Normalize, *, margin: float = 0.05) -> tuple[float, float]:
+    """Return the ends of an axis that shows a scale with a margin."""
+    low, high = float(scale.vmin or 0.0), float(scale.vmax or 0.0)
+    if isinstance(scale, LogNorm):
+        return low / (high / low) ** margin, high * (high / low) ** margin
+    return low - margin * (high - low), high + margin * (high - low)
+
+
+def finite_values(*arrays: Values | None) -> Array:
+    """Return the finite values of several arrays as one."""
+    flat = [np.ravel(a) for a in arrays if a is not None]
+    joined = np.concatenate(flat) if flat else np.zeros(0)
+    return np.asarray(joined[np.isfinite(joined)])
+
+
+def place_of(view: View, coordinates: Sequence[Symbol]) -> str:
+    """Return where a view lies, "t = 0.5, z = 1", as far as these coordinates tell."""
+    return ", ".join(f"{label(c.name)} = {v:.3g}" for c, v in view.held.items() if c in coordinates)
+
+
+def label(name: str) -> str:
+    """Return a symbol's name as mathematics, `x_1` with an index, or as it stands where that cannot be typeset."""
+    text = f"${latex(Symbol(name))}$"
+    try:
+        MathTextParser("path").parse(text)
+    except ValueError:
+        return plain(name)
+    return text
+
+
+def plain(name: str) -> str:
+    """Return a name of the user's as text: shortened, and without a meaning for its dollar signs."""
+    short = name if len(name) <= _LONGEST_NAME else f"{name[: _LONGEST_NAME - 1]}…"
+    return short.replace("$", r"\$")
+
+
+def number(value: float | None) -> str:
+    """Return a number with two figures, `$1.2\\times 10^{-3}$`."""
+    if value is None or not math.isfinite(value):
+        return "not finite"
+    if value == 0 or 0.01 <= abs(value) < 1000:
+        return f"{value:.2g}" if abs(value) < 100 else f"{value:.0f}"
+    mantissa, exponent = f"{value:.1e}".split("e")
+    return rf"${mantissa}\times 10^{{{int(exponent)}}}$"
+
+
+def tidy(formatter: Any) -> None:
+    """Let a linear axis write very large and very small numbers with a common power of ten."""
+    if isinstance(formatter, ScalarFormatter):
+        formatter.set_powerlimits((-2, 4))
+
+
+def _stacked(row: Row) -> tuple[int, int, Row]:
+    """Return how many panels are above each other and how many side by side."""
+    flat = row.shape is not None and row.shape < _FLAT
+    return (row.panels, 1, row) if flat else (1, row.panels, row)
+
+
+def _height(row: Row, width: float) -> float:
+    return row.height if row.shape is None else min(max(row.shape * width, _LOWEST), _TALLEST)
+
+
+def _range(values: Values) -> tuple[float, float]:
+    finite = finite_values(values)
+    if not finite.size:
+        return 0.0, 0.0
+    low, high = float(finite.min()), float(finite.max())
+    inner, outer = (float(v) for v in np.percentile(finite, (0.1, 99.9)))
+    outliers = outer > inner and high - low > _OUTLIER * (outer - inner)
+    return (inner, outer) if outliers else (low, high)
+
+
+def _widened(low: float, high: float) -> tuple[float, float]:
+    """Give a range of one value, to rounding, some width."""
+    size = max(abs(low), abs(high))
+    if high - low > 1e-9 * size:
+        return low, high
+    spare = 0.1 * size or 1.0
+    return low - spare, high + spare

@@ -1,0 +1,106 @@
+"""Every problem file: it declares, prints each of its terms, trains in quick mode below a stated error, and, slowly, to its header's."""
+
+from __future__ import annotations
+
+import json
+import re
+import subprocess
+import sys
+from pathlib import Path
+
+import pytest
+
+from pinnsolve.problem_file import load_problem_file
+
+FOLDER = Path(__file__).resolve().parents[1] / "problems"
+FILES = sorted(FOLDER.glob("*.py"))
+
+QUICK = {
+    "burgers": 0.4,
+    "burgers_inverse": 0.3,
+    "heat": 0.02,
+    "helmholtz": 1.0,
+    "kovasznay": 0.3,
+    "oscillator": 0.5,
+    "poisson_2d": 0.01,
+    "reaction_diffusion_system": 0.1,
+    "wave": 0.7,
+}
+"""Largest relative L2 error of a quick run, seed 0: several times what it gives, and far below that of a constant."""
+
+FULL = {
+    "burgers": 5e-3,
+    "heat": 1e-4,
+    "helmholtz": 2e-2,
+    "kovasznay": 1e-2,
+    "oscillator": 1e-4,
+    "poisson_2d": 1e-4,
+    "reaction_diffusion_system": 1e-3,
+    "wave": 1e-2,
+    "burgers_inverse": 2e-2,
+}
+"""Largest relative L2 error of a full run."""
+
+
+def pinnsolve(*arguments: str) -> subprocess.CompletedProcess[str]:
+    return subprocess.run([sys.executable, "-m", "pinnsolve", *arguments], capture_output=True, text=True, check=False)
+
+
+def worst_error(record: dict) -> float:
+    return max(error["relative_l2"] for error in record["errors"].values())
+
+
+def test_every_problem_file_has_stated_errors():
+    assert {file.stem for file in FILES} == set(QUICK) == set(FULL)
+
+
+@pytest.mark.parametrize("file", FILES, ids=lambda file: file.stem)
+def test_check_prints_every_term_with_its_place(file: Path):
+    finished = pinnsolve("check", str(file))
+    assert finished.returncode == 0, finished.stderr
+    for term in load_problem_file(file).problem.terms:
+        block = finished.stdout.partition(f"\n  {term.name}\n")[2]
+        assert re.match(r"    .* = .*\n    where \S.*\n    needs ", block) or "measured" in block.split("needs")[0]
+
+
+@pytest.mark.parametrize("file", FILES, ids=lambda file: file.stem)
+def test_a_quick_run_beats_its_stated_error(file: Path, tmp_path: Path):
+    finished = pinnsolve("run", str(file), "--quick", "--json", "--no-plots", "--out", str(tmp_path / "run"))
+    assert finished.returncode == 0, finished.stderr
+    record = json.loads(finished.stdout)
+    assert worst_error(record) < QUICK[file.stem]
+
+
+@pytest.mark.slow
+@pytest.mark.timeout(600)
+@pytest.mark.parametrize("file", FILES, ids=lambda file: file.stem)
+def test_a_full_run_beats_its_stated_error_in_two_minutes(file: Path, tmp_path: Path):
+    seconds = "90" if file.stem == "burgers" else "120"
+    finished = pinnsolve("run", str(file), "--max-time", seconds, "--json", "--no-plots", "--out", str(tmp_path / "run"))
+    assert finished.returncode == 0, finished.stderr
+    record = json.loads(finished.stdout)
+    assert worst_error(record) < FULL[file.stem]
+    if file.stem == "burgers_inverse":
+        assert record["unknowns"]["lambda"] == pytest.approx(1.0, rel=0.02)
+        assert record["unknowns"]["nu"] == pytest.approx(0.01 / 3.141592653589793, rel=0.02)
+
+
+@pytest.mark.slow
+@pytest.mark.timeout(600)
+@pytest.mark.parametrize("seed", [0, 1, 2])
+def test_the_main_job_is_within_5e_3_of_cole_hopf_after_90_seconds(seed: int, tmp_path: Path):
+    import numpy as np
+
+    import pinnsolve as ps
+    from pinnsolve.reference.cole_hopf import cole_hopf
+
+    out = tmp_path / "run"
+    run = pinnsolve("run", str(FOLDER / "burgers.py"), "--seed", str(seed), "--max-time", "90", "--no-plots", "--out", str(out))
+    assert run.returncode == 0, run.stderr
+    x, t = np.meshgrid(np.linspace(-1, 1, 401), np.linspace(0, 1, 101), indexing="ij")
+    truth = cole_hopf(x.ravel(), t.ravel(), viscosity=0.01 / np.pi).reshape(x.shape)
+    difference = ps.load(out)(x=x, t=t) - truth
+    error = np.linalg.norm(difference) / np.linalg.norm(truth)
+    assert error < 5e-3
+    stated = json.loads((out / "result.json").read_text())["errors"]["u"]["relative_l2"]
+    assert stated == pytest.approx(error, rel=0.25)
