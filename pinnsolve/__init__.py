@@ -34,6 +34,7 @@ if TYPE_CHECKING:
     from pinnsolve.solver import solve as solve
     from pinnsolve.training.optimizers import Adam as Adam
     from pinnsolve.training.quasi_newton import LBFGS as LBFGS
+    from pinnsolve.training.quasi_newton import SSBroyden as SSBroyden
     from pinnsolve.training.schedule import Training as Training
 
 _HOMES = {
@@ -45,7 +46,7 @@ _HOMES = {
     "domains.regions": ("Box", "Interval"),
     "networks.architectures": ("MLP", "ResNet"),
     "training.optimizers": ("Adam",),
-    "training.quasi_newton": ("LBFGS",),
+    "training.quasi_newton": ("LBFGS", "SSBroyden"),
     "training.schedule": ("Training",),
     "reference.solve": ("FiniteDifferences",),
     "reference.exact": ("Exact",),

@@ -8,6 +8,7 @@ from __future__ import annotations
 
 import dataclasses
 import json
+import math
 import os
 from collections.abc import Mapping
 from pathlib import Path
@@ -16,16 +17,14 @@ from typing import TYPE_CHECKING, Any
 import safetensors.torch
 import torch
 from safetensors import SafetensorError
-from sympy import Function
+from sympy import Basic, Function
 from torch import nn
 
-from pinnsolve.compiler.trial import Trial, Unknowns
+from pinnsolve.compiler.trial import build_trial
 from pinnsolve.declaration.storage import problem_from_data, problem_to_data
 from pinnsolve.declaration.trees import TreeError, from_tree, to_tree
 from pinnsolve.errors import ProblemError
 from pinnsolve.networks.architectures import MLP, ResNet
-from pinnsolve.networks.fields import build_fields
-from pinnsolve.problem import Problem
 from pinnsolve.reference.exact import Exact
 from pinnsolve.reference.solve import FiniteDifferences
 
@@ -35,6 +34,11 @@ if TYPE_CHECKING:
 SCHEMA = 1
 _SPECS: Mapping[str, type] = {"MLP": MLP, "ResNet": ResNet}
 _WEIGHTS, _DESCRIPTION = "model.safetensors", "model.json"
+_LARGEST_DESCRIPTION = 100_000_000
+"""Bytes; that of a problem has some thousands."""
+
+_MALFORMED = (LookupError, TypeError, ValueError, AttributeError, ArithmeticError, RecursionError)
+"""What reading data of the wrong form may raise."""
 
 
 class ArchiveError(ProblemError):
@@ -45,9 +49,9 @@ class ArchiveError(ProblemError):
 
 def save_solution(solution: Solution, folder: Path) -> Path:
     """Write a solution into a folder, replacing an earlier one; see `Solution.save`."""
-    folder.mkdir(parents=True, exist_ok=True)
-    state = {name: tensor.detach().cpu().contiguous() for name, tensor in solution.trial.state_dict().items()}
+    state = {name: _storable(name, tensor) for name, tensor in solution.trial.state_dict().items()}
     spec = solution.network_spec
+    folder.mkdir(parents=True, exist_ok=True)
     description = {
         "schema": SCHEMA,
         "problem": problem_to_data(solution.problem),
@@ -72,41 +76,23 @@ def load_solution(path: Path, *, network: nn.Module | None = None) -> Solution:
         dtype = {"float32": torch.float32, "float64": torch.float64}[description["dtype"]]
         spec = _read_spec(description["network"])
         record, reference_spec = dict(description["record"]), _reference_from_data(description["reference"])
-    except (TreeError, KeyError, TypeError, ValueError) as error:
+    except _MALFORMED as error:
         raise ArchiveError(str(folder), f"{_DESCRIPTION} is damaged: {error}", "run the problem again") from None
     if spec is None and network is None:
         raise ArchiveError(
             str(folder), "its network was a module of the user's", "give the same module: load(path, network=module)"
         )
-    trial = build_trial(problem, spec if network is None else network, seed=0, dtype=dtype, device="cpu")
     try:
         state = safetensors.torch.load_file(folder / _WEIGHTS)
+        if network is None:
+            _require_weights(spec, problem, sum(tensor.numel() for tensor in state.values()))
+        trial = build_trial(problem, spec if network is None else network, seed=0, dtype=dtype, device="cpu")
         trial.load_state_dict(state)
-    except (OSError, SafetensorError, RuntimeError, KeyError) as error:
+    except ProblemError:
+        raise
+    except (OSError, SafetensorError, RuntimeError, *_MALFORMED) as error:
         raise ArchiveError(str(folder), f"{_WEIGHTS} does not fit: {error}", "run the problem again") from None
     return Solution(problem, trial, spec, record, reference_spec=reference_spec)
-
-
-def build_trial(problem: Problem, network: Any, *, seed: int, dtype: torch.dtype, device: torch.device | str) -> Trial:
-    """Build network and unknowns of a problem.
-
-    Args:
-        problem: Gives fields, ranges and unknowns.
-        network: A description, or a module from (points, coordinates) to (points, fields).
-        seed: Of the initial weights.
-        dtype: Precision of the weights.
-        device: Where they live.
-    """
-    columns = [tuple(problem.coordinates.index(c) for c in field.args) for field in problem.fields]
-    fields = build_fields(
-        network,
-        inputs_per_field=columns,
-        ranges=list(problem.bounds.values()),
-        generator=torch.Generator().manual_seed(seed),
-        dtype=dtype,
-        device=device,
-    )
-    return Trial(fields, Unknowns(problem.unknowns, dtype=dtype, device=device))
 
 
 def write_atomically(path: Path, content: bytes) -> None:
@@ -137,7 +123,9 @@ def _read_description(folder: Path) -> Mapping[str, Any]:
             str(folder), f"there is no {_DESCRIPTION}", "give a folder written by save(), or a run directory"
         )
     try:
-        description = json.loads(file.read_bytes())
+        if file.stat().st_size > _LARGEST_DESCRIPTION:
+            raise ValueError(f"more than {_LARGEST_DESCRIPTION} bytes")
+        description = json.loads(file.read_bytes(), parse_float=_finite_number, parse_constant=_finite_number)
     except (OSError, ValueError, RecursionError) as error:
         raise ArchiveError(str(folder), f"{_DESCRIPTION} is not readable ({error})", "run the problem again") from None
     if not isinstance(description, dict) or description.get("schema") != SCHEMA:
@@ -146,18 +134,46 @@ def _read_description(folder: Path) -> Mapping[str, Any]:
     return description
 
 
+def _finite_number(text: str) -> float:
+    if not math.isfinite(number := float(text)):
+        raise ValueError(f"the number {text[:40]} is not finite")
+    return number
+
+
+def _storable(name: str, tensor: Any) -> torch.Tensor:
+    """Return a copy in memory of its own: weights that are tied in a module are stored twice and tied again by it."""
+    if not isinstance(tensor, torch.Tensor):
+        found = f"its state {name} is a {type(tensor).__name__}, not a tensor"
+        raise ProblemError("network", found, "keep what training changes in parameters and buffers")
+    return tensor.detach().cpu().contiguous().clone()
+
+
+def _require_weights(spec: Any, problem: Problem, stored: int) -> None:
+    """Raise when a description asks for more weights than are stored, before anything of that size is allocated."""
+    layers = spec.depth - 1 if isinstance(spec, MLP) else 2 * spec.blocks
+    networks = len(problem.fields) if spec.one_per_field else 1
+    if networks * (layers * spec.width**2 + spec.width) > stored:
+        raise ValueError(f"{stored} weights are stored, too few for {spec}")
+
+
 def _reference_to_data(spec: Any) -> dict[str, Any] | None:
-    """Return closed forms and finite differences as JSON data; stored observations are not copied."""
+    """Return closed forms and finite differences as JSON data; None for stored observations and what has no tree."""
     if not isinstance(spec, FiniteDifferences | Exact):
         return None
-    unknowns = [[to_tree(symbol), float(value)] for symbol, value in (spec.unknowns or {}).items()]
-    if isinstance(spec, Exact):
-        fields = [
-            [key.__name__ if isinstance(key, type) else key.func.__name__, to_tree(e)] for key, e in spec.fields.items()
-        ]
-        return {"kind": "Exact", "fields": fields, "unknowns": unknowns}
-    cells = [[to_tree(symbol), count] for symbol, count in (spec.cells or {}).items()]
+    try:
+        unknowns = [[to_tree(symbol), float(value)] for symbol, value in (spec.unknowns or {}).items()]
+        if isinstance(spec, Exact):
+            forms = [[_field_name(key), to_tree(expression)] for key, expression in spec.fields.items()]
+            return {"kind": "Exact", "fields": forms, "unknowns": unknowns}
+        cells = [[to_tree(symbol), count] for symbol, count in (spec.cells or {}).items()]
+    except TreeError:
+        return None
     return {"kind": "FiniteDifferences", "cells": cells, "unknowns": unknowns, "seconds": spec.seconds}
+
+
+def _field_name(key: Any) -> str:
+    """Return the name of a field given as u(x, t) or as u."""
+    return str(key.func.__name__ if isinstance(key, Basic) else getattr(key, "__name__", key))
 
 
 def _reference_from_data(data: Mapping[str, Any] | None) -> FiniteDifferences | Exact | None:

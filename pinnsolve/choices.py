@@ -7,19 +7,25 @@ from dataclasses import dataclass, replace
 from typing import Any
 
 import torch
+from torch import nn
 
 from pinnsolve.compiler.compile import CompiledProblem
+from pinnsolve.compiler.trial import build_trial
 from pinnsolve.errors import ProblemError
-from pinnsolve.networks.architectures import MLP
+from pinnsolve.networks.architectures import MLP, ResNet
 from pinnsolve.problem import Problem
 from pinnsolve.training.optimizers import Adam
 from pinnsolve.training.phase import Phase
-from pinnsolve.training.quasi_newton import LBFGS
+from pinnsolve.training.quasi_newton import LBFGS, SSBroyden
 from pinnsolve.training.schedule import Training
 
 _EQUATION_POINTS = {0: 1, 1: 500, 2: 3_000, 3: 5_000}
 _CONDITION_POINTS = {0: 1, 1: 200, 2: 600, 3: 1_000}
 _MANY_EQUATION_POINTS, _MANY_CONDITION_POINTS = 8_000, 1_000
+_ADAM_STEPS, _SECOND_STEPS, _RESAMPLE = 500, 4_000, 300
+_DENSE_ON_CPU, _DENSE_ON_GPU = 3_000, 12_000
+"""Parameters up to which the inverse Hessian is dense: beyond, its passes through memory cost more than the gradient."""
+
 _QUICK = 4
 """A quick run has this many times fewer points and ten times fewer steps; nothing else differs."""
 
@@ -71,45 +77,62 @@ def choose(
     """Complete what the user gave by what the problem asks for.
 
     Raises:
-        ProblemError: Points or weights for a term that does not exist, or a device or dtype that does not.
+        ProblemError: Points or weights for a term that does not exist, a device or dtype that does not, or a network or
+            training of another kind.
     """
-    problem, training = compiled.problem, training or Training()
+    problem, training = compiled.problem, Training() if training is None else training
+    _check_kinds(network, training)
     choices: list[Choice] = []
     if network is None:
         network = _network(problem)
         text = f"MLP, {network.depth} layers of {network.width} {network.activation}"
         choices.append(Choice("network", text, _network_reason(problem), "network = ps.MLP(width=..., depth=...)"))
+    where = _device(device, choices)
+    if dtype not in ("float32", "float64"):
+        raise ProblemError("dtype", f"{dtype!r}", "write float64 or float32")
     phases = training.phases
     if phases is None:
-        phases = (Adam(steps=1_500, lr=2e-3), LBFGS(steps=5_000, resample=500))
-        choices.append(
-            Choice(
-                "phases",
-                "Adam 1500, then L-BFGS 5000 with points redrawn every 500",
-                "first the basin, then its bottom",
-                "training = ps.Training(phases=[...])",
-            )
-        )
+        trial = build_trial(problem, network, seed=0, dtype=torch.float64, device="cpu")
+        phases = _phases(sum(p.numel() for p in trial.parameters()), where, choices)
     counts = _counts(compiled, training.points or {}, choices)
     if quick:
         counts = {name: max(16, count // _QUICK) for name, count in counts.items()}
         phases = tuple(_quicker(phase) for phase in phases)
         choices.append(Choice("quick", "a quarter of the points, a tenth of the steps", "--quick", "leave --quick out"))
     weights = _weights(compiled, training.weights or {})
-    where = _device(device, choices)
-    if dtype not in ("float32", "float64"):
-        raise ProblemError("dtype", f"{dtype!r}", "write float64 or float32")
     return Plan(
         network, counts, tuple(phases), weights, training.sampling, getattr(torch, dtype), where, tuple(choices)
     )
 
 
+def _check_kinds(network: Any, training: Any) -> None:
+    if isinstance(network, type) or not isinstance(network, MLP | ResNet | nn.Module | None):
+        raise ProblemError("network", f"{network!r}", "write ps.MLP(width=32, depth=4), or give a torch.nn.Module")
+    if not isinstance(training, Training):
+        raise ProblemError("training", f"{training!r}", "write ps.Training(points={...}, phases=[...])")
+
+
 def _network(problem: Problem) -> MLP:
-    return MLP(width=24 if len(problem.coordinates) == 1 else 32, depth=3 if len(problem.coordinates) == 1 else 4)
+    return MLP(width=20 if len(problem.coordinates) == 1 else 30, depth=3)
 
 
 def _network_reason(problem: Problem) -> str:
-    return f"{len(problem.coordinates)} coordinates and {len(problem.fields)} fields; small enough for a second-order method"
+    return f"coordinates: {len(problem.coordinates)}, fields: {len(problem.fields)}; small enough for a dense second-order method"
+
+
+def _phases(parameters: int, device: torch.device, choices: list[Choice]) -> tuple[Phase, ...]:
+    """Choose a short Adam to find the basin and a quasi-Newton method to go to its bottom."""
+    override = "training = ps.Training(phases=[ps.Adam(steps=...), ps.LBFGS(steps=...)])"
+    first = Adam(steps=_ADAM_STEPS, lr=5e-3)
+    if parameters <= (_DENSE_ON_GPU if device.type == "cuda" else _DENSE_ON_CPU):
+        reason = f"a dense inverse Hessian of {parameters} parameters is cheap, and best on ill-conditioned losses"
+        second: Phase = SSBroyden(steps=_SECOND_STEPS, resample=_RESAMPLE)
+    else:
+        reason = f"{parameters} parameters are too many for a dense inverse Hessian"
+        second = LBFGS(steps=_SECOND_STEPS, resample=_RESAMPLE)
+    text = f"Adam {first.steps}, then {type(second).__name__} {second.steps}, points redrawn every {second.resample}"
+    choices.append(Choice("phases", text, reason, override))
+    return first, second
 
 
 def _counts(compiled: CompiledProblem, given: Mapping[str, int], choices: list[Choice]) -> dict[str, int]:

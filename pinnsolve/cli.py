@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import os
 import sys
+import warnings
 from collections.abc import Sequence
 from pathlib import Path
 from typing import Any
@@ -66,6 +67,7 @@ def new(name: str, template: str) -> None:
 @click.argument("problem", type=_EXISTING_FILE)
 def check(problem: Path) -> None:
     """Print the mathematics of PROBLEM.py as understood; train nothing."""
+    from pinnsolve.archive import build_trial
     from pinnsolve.choices import choose
     from pinnsolve.compiler.compile import compile_problem
     from pinnsolve.description import describe_problem
@@ -74,6 +76,7 @@ def check(problem: Path) -> None:
     file = load_problem_file(problem)
     compiled = compile_problem(file.problem)
     plan = choose(compiled, file.network, file.training)
+    build_trial(file.problem, plan.network, seed=0, dtype=plan.dtype, device="cpu")  # a network that does not fit shows
     click.echo(describe_problem(compiled, plan, name=file.name))
 
 
@@ -153,13 +156,20 @@ def plot(run_directory: Path) -> None:
 @click.option("--json", "as_json", is_flag=True, help="Print the contents of result.json on stdout.")
 def show(run_directory: Path, as_json: bool) -> None:
     """Show what was done in a RUN and how well."""
+    from pinnsolve.archive import ArchiveError
     from pinnsolve.run_directory import read_result
     from pinnsolve.summary import summarise
 
     record = read_result(run_directory)
-    click.echo(
-        (run_directory / "result.json").read_text(encoding="utf-8") if as_json else summarise(record), nl=not as_json
-    )
+    if as_json:
+        click.echo((run_directory / "result.json").read_text(encoding="utf-8"), nl=False)
+        return
+    try:
+        text = summarise(record)
+    except (LookupError, TypeError, ValueError, AttributeError) as error:
+        found = f"result.json is damaged: {error!r}"
+        raise ArchiveError(str(run_directory), found, "run the problem again") from None
+    click.echo(text)
 
 
 def main(argv: Sequence[str] | None = None) -> int:
@@ -167,7 +177,10 @@ def main(argv: Sequence[str] | None = None) -> int:
     _tolerate_narrow_encodings()
     arguments = list(sys.argv[1:] if argv is None else argv)
     try:
-        cli.main(args=arguments, prog_name="pinnsolve", standalone_mode=False)
+        with warnings.catch_warnings():
+            warnings.showwarning = _show_warning
+            cli.main(args=arguments, prog_name="pinnsolve", standalone_mode=False)
+            sys.stdout.flush()  # here, where a reader who has left can be noticed
     except SystemExit as stop:
         return int(stop.code or 0)
     except click.exceptions.Exit as stop:
@@ -195,7 +208,7 @@ def _report(error: Exception, *, verbose: bool) -> int:
     if code is not None:
         click.echo(f"error: {error}", err=True)
         return int(code)
-    if isinstance(error, MemoryError):
+    if isinstance(error, MemoryError) or "out of memory" in str(error) or "allocate memory" in str(error):  # torch's own
         click.echo("error: out of memory · reduce points=, or the width of the network", err=True)
         return 7
     if isinstance(error, OSError):
@@ -205,6 +218,11 @@ def _report(error: Exception, *, verbose: bool) -> int:
         return 7
     click.echo(f"internal error: {type(error).__name__}: {error} · run again with -v and report it", err=True)
     return 1
+
+
+def _show_warning(message: Warning | str, *where: Any, **more: Any) -> None:
+    """Print a warning as one line; the line of code that it came from means nothing on a terminal."""
+    click.echo(f"warning: {message}", err=True)
 
 
 def _tolerate_narrow_encodings() -> None:

@@ -19,6 +19,14 @@ _PLAIN_EVERY = 10.0
 _LIVE_EVERY = 0.25
 
 
+class _Terminal(Console):
+    """A console whose reader may leave: the run goes on, and nobody is told."""
+
+    def on_broken_pipe(self) -> None:
+        """Fall silent, where rich would end the program."""
+        self.quiet = True
+
+
 class Display:
     """Shows the progress of one run; used as a context.
 
@@ -30,7 +38,7 @@ class Display:
 
     def __init__(self, *, quiet: bool = False, limit: float | None = None, stream: TextIO | None = None) -> None:
         self.quiet, self.limit = quiet, limit
-        self.console = Console(file=stream or sys.stderr, highlight=False, soft_wrap=True)
+        self.console = _Terminal(file=stream or sys.stderr, highlight=False, soft_wrap=True)
         self.errors: Mapping[str, float] = {}
         self._live: Live | None = None
         self._last = 0.0

@@ -10,7 +10,7 @@ from __future__ import annotations
 from collections.abc import Sequence
 from typing import Any
 
-from sympy import Expr, Matrix, MatrixBase, Symbol, diff
+from sympy import Expr, Matrix, MatrixBase, Symbol, diff, sympify
 from sympy.core.function import AppliedUndef, UndefinedFunction
 
 from pinnsolve.declaration.discontinuities import refuse_derivative_of_jump
@@ -28,7 +28,7 @@ class AppliedField(AppliedUndef):
                 f"{self.func.__name__}({', '.join(map(str, arguments))}) has {len(arguments)} arguments",
                 f"give one argument for each of {', '.join(map(str, self.args))}",
             )
-        return self.func(*arguments)
+        return _apply(self.func, tuple(map(sympify, arguments)))
 
 
 def fields(names: str, *coordinates: Symbol, **assumptions: bool) -> Any:
@@ -112,9 +112,9 @@ def advect(velocity: Sequence[Expr] | MatrixBase, expression: Expr | MatrixBase,
     return sum(terms, start=0 * expression)
 
 
-def _apply(function: UndefinedFunction, coordinates: tuple[Symbol, ...]) -> AppliedField:
+def _apply(function: UndefinedFunction, arguments: tuple[Expr, ...]) -> AppliedField:
     """Apply past SymPy's cache, which may hold an equal application by `sympy.Function` that cannot be applied again."""
-    applied = Expr.__new__(function, *coordinates)
+    applied = Expr.__new__(function, *arguments)
     applied.nargs = function.nargs
     return applied
 

@@ -70,7 +70,7 @@ class TermPoints:
         with torch.no_grad():
             residuals = terms.residuals(trial, {name: cast[id(candidates[name])] for name in many})
         for names in _sharing({name: candidates[name] for name in many}):
-            sizes = sum(_relative_size(residuals[name]) for name in names)
+            sizes = np.sum([_relative_size(residuals[name]) for name in names], axis=0)
             chosen = choose_adaptively(sizes, self.counts[names[0]], generator=generator)
             points = candidates[names[0]][torch.as_tensor(chosen, device=self.device)]
             fresh |= dict.fromkeys(names, points)

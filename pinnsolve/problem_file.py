@@ -5,6 +5,7 @@ A problem file is a program and runs with the user's rights; nothing else that p
 
 from __future__ import annotations
 
+import contextlib
 import runpy
 import sys
 import traceback
@@ -12,6 +13,7 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
+from pinnsolve.declaration.observations import Observations
 from pinnsolve.errors import ProblemError
 from pinnsolve.problem import Problem
 
@@ -35,6 +37,12 @@ class ProblemFile:
         """The file's name without its ending."""
         return self.path.stem
 
+    @property
+    def tables(self) -> list[Path]:
+        """The files its observations were read from."""
+        read = [*self.problem.data.values(), self.reference]
+        return [o.table for o in read if isinstance(o, Observations) and o.table is not None]
+
 
 def load_problem_file(path: Path) -> ProblemFile:
     """Run a problem file and return what it names.
@@ -46,25 +54,27 @@ def load_problem_file(path: Path) -> ProblemFile:
     path = path.resolve()
     sys.path.insert(0, str(path.parent))  # as Python does for a script, so that it may import what lies beside it
     try:
-        names = runpy.run_path(str(path), run_name="__problem__")
+        with contextlib.redirect_stdout(sys.stderr):  # what a problem file prints is a message; stdout carries results
+            names = runpy.run_path(str(path), run_name="__problem__")
     except ProblemError as error:
         error.args = (f"{path.name}{_line(error, path)}: {error}",)
         raise
     except SyntaxError as error:
-        raise ProblemFileError(
-            f"{path.name}, line {error.lineno}", f"{error.msg}: {error.text}", "correct the syntax"
-        ) from error
-    except Exception as error:  # whatever the user's program raises is the user's to read
+        name = path.name if error.filename is None else Path(error.filename).name
+        found = f"{error.msg}: {(error.text or '').strip()}"
+        raise ProblemFileError(f"{name}, line {error.lineno}", found, "correct the syntax") from error
+    except (Exception, SystemExit) as error:  # whatever the user's program raises is the user's to read
         found = f"{type(error).__name__}: {error}"
         raise ProblemFileError(f"{path.name}{_line(error, path)}", found, "correct the file") from error
     finally:
         sys.path.remove(str(path.parent))
-    if not isinstance(names.get("problem"), Problem):
-        found = "no name `problem`" if "problem" not in names else f"`problem` is a {type(names['problem']).__name__}"
+    problem = names.get("problem")
+    if not isinstance(problem, Problem):
+        found = "no name `problem`" if "problem" not in names else f"`problem` is a {type(problem).__name__}"
         raise ProblemFileError(
             path.name, found, "write problem = ps.Problem(domain=..., equations=..., conditions=...)"
         )
-    return ProblemFile(path, *(names.get(name) for name in ("problem", "network", "training", "reference")))
+    return ProblemFile(path, problem, *(names.get(name) for name in ("network", "training", "reference")))
 
 
 def _line(error: BaseException, path: Path) -> str:

@@ -40,23 +40,26 @@ class RunDirectory:
     """The folder of one run.
 
     Args:
-        path: Created with its parents; must not hold a run already.
+        path: Created with its parents; must not hold a run already. What a run left that failed before its first step is in
+            nobody's way.
         problem_file: Copied into it, never imported from there.
+        tables: Files of observations that the problem file read; their hashes are kept.
 
     Raises:
         OutputError: The folder holds a run already.
     """
 
-    def __init__(self, path: Path, *, problem_file: Path | None = None) -> None:
-        if (path / "result.json").exists() or (path / "log.txt").exists():
+    def __init__(self, path: Path, *, problem_file: Path | None = None, tables: Sequence[Path] = ()) -> None:
+        metrics = path / "metrics.jsonl"
+        if (path / "result.json").exists() or (metrics.exists() and metrics.stat().st_size > 0):
             raise OutputError(f"--out {path}", "the folder holds a run already", "choose another, or remove it first")
         path.mkdir(parents=True, exist_ok=True)
         self.path = path
         self._began = time.perf_counter()
         self._last_record = -_METRICS_EVERY
-        self._log = (path / "log.txt").open("a", encoding="utf-8")
-        self._metrics = (path / "metrics.jsonl").open("a", encoding="utf-8")
-        self._inputs: dict[str, str] = {}
+        self._append("log.txt", "")
+        self._append("metrics.jsonl", "")
+        self._inputs = {table.name: hashlib.sha256(table.read_bytes()).hexdigest() for table in tables}
         if problem_file is not None:
             content = problem_file.read_bytes()
             write_atomically(path / "problem.py", content)
@@ -64,8 +67,7 @@ class RunDirectory:
 
     def log(self, line: str) -> None:
         """Append a line to log.txt, stamped with the seconds since the start."""
-        self._log.write(f"[{time.perf_counter() - self._began:8.1f} s] {line}\n")
-        self._log.flush()
+        self._append("log.txt", f"[{time.perf_counter() - self._began:8.1f} s] {line}\n")
 
     def observe(self, progress: Progress) -> None:
         """Append a record to metrics.jsonl, at most one a second; events always."""
@@ -85,20 +87,21 @@ class RunDirectory:
             "rate": progress.rate,
             "event": progress.event,
         }
-        self._metrics.write(json.dumps(finite(record)) + "\n")
-        self._metrics.flush()
+        self._append("metrics.jsonl", json.dumps(finite(record)) + "\n")
 
     def write(self, solution: Solution, *, argv: Sequence[str] = ()) -> None:
         """Store solution and how it was made; `finish` completes the run."""
-        self._metrics.close()
         save_solution(solution, self.path / "solution")
         self._write_json("run.json", _circumstances(solution, argv, self._inputs))
 
     def finish(self, record: dict[str, Any]) -> None:
         """Write result.json, the sign that the run is complete."""
-        self._write_json("result.json", record)
         self.log(record["message"])
-        self._log.close()
+        self._write_json("result.json", record)
+
+    def _append(self, name: str, text: str) -> None:
+        with (self.path / name).open("a", encoding="utf-8") as stream:
+            stream.write(text)
 
     def _write_json(self, name: str, data: Any) -> None:
         write_atomically(self.path / name, (json.dumps(finite(data), indent=1, allow_nan=False) + "\n").encode())

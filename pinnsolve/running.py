@@ -12,6 +12,7 @@ from types import FrameType
 
 import click
 import torch
+from rich.text import Text
 
 from pinnsolve.display import Display
 from pinnsolve.problem_file import load_problem_file
@@ -45,7 +46,8 @@ def run_problem_file(
     if threads is not None:
         torch.set_num_threads(threads)  # the process is ours: the command line is the only caller
     file = load_problem_file(path)
-    directory = RunDirectory(out or default_path(file.name, seed), problem_file=file.path)
+    place = out or default_path(file.name, seed)
+    directory = RunDirectory(place, problem_file=file.path, tables=file.tables)
     try:
         with Display(quiet=quiet, limit=max_time) as display, _interruption() as interruption:
             solution = solve(
@@ -73,15 +75,17 @@ def run_problem_file(
         click.echo((directory.path / "result.json").read_text(encoding="utf-8"), nl=False)
     else:
         click.echo(summarise(dict(solution.record)))
-    click.echo(f"results in {directory.path}", err=True)
+    display.console.print(Text(f"results in {directory.path}"))
     return interruption.exit_code or _outcome(solution, tol)
 
 
 def _outcome(solution: Solution, tolerance: float | None) -> int:
     if solution.status == "diverged":
         return _DIVERGED
-    worst = max((e["relative_l2"] for e in solution.errors.values()), default=0.0)
-    return _MISSED if tolerance is not None and worst > tolerance else 0
+    if tolerance is None:
+        return 0
+    errors = [e["relative_l2"] for e in solution.errors.values()]  # None stands for one that is not finite
+    return 0 if errors and all(error is not None and error <= tolerance for error in errors) else _MISSED
 
 
 class _Interruption:

@@ -6,6 +6,7 @@ compiled by the same passes as the residuals that were trained.
 
 from __future__ import annotations
 
+import math
 import warnings
 from collections import namedtuple
 from collections.abc import Mapping, Sequence
@@ -15,7 +16,7 @@ from typing import Any
 
 import numpy as np
 import torch
-from sympy import Expr, Symbol, sympify
+from sympy import Expr, MatrixBase, Symbol, sympify
 from torch import Tensor, nn
 
 from pinnsolve.compiler.compile import CompiledTerm, compile_expression, compile_term, evaluate_term
@@ -46,7 +47,7 @@ class Solution:
     problem: Problem
     trial: Trial
     network_spec: Any
-    record: Mapping[str, Any]
+    record: dict[str, Any]
     history: Sequence[Any] = ()
     reference: Any = None
     reference_spec: Any = None
@@ -85,9 +86,12 @@ class Solution:
         Raises:
             ProblemError: A coordinate that is missing or does not exist.
         """
-        names = [f.func.__name__ for f in self.problem.declared_fields]
-        values = [self.evaluate(f, **coordinates) for f in self.problem.declared_fields]
-        return values[0] if len(values) == 1 else namedtuple("Fields", names)(*values)
+        fields = self.problem.declared_fields
+        columns = self._columns({c for f in fields for c in f.args}, coordinates)
+        values = [self._values(f.func.__name__, f, columns) for f in fields]
+        # `rename`, because a field may have a name that no attribute can have, such as "lambda" or "u'".
+        names = [f.func.__name__ for f in fields]
+        return values[0] if len(values) == 1 else namedtuple("Fields", names, rename=True)(*values)
 
     def evaluate(self, expression: Expr, **coordinates: Any) -> Any:
         """Evaluate a SymPy expression of fields, coordinates and unknowns, `u.diff(x)`.
@@ -100,15 +104,21 @@ class Solution:
             ProblemError: A field or symbol that the problem does not have, or a coordinate that is missing.
             UnsupportedError: A function without a rule.
         """
+        if isinstance(expression, str | MatrixBase) or not isinstance(sympify(expression), Expr):
+            raise ProblemError(
+                "evaluate(...)",
+                f"{expression!r} is not one expression",
+                "write SymPy, such as solution.evaluate(u.diff(x)); of a matrix, one entry at a time",
+            )
         name = str(expression)
         expression = resolve(sympify(expression), name)
         self.problem.check_expression(name, expression)
-        columns = self._columns(with_ends_of_integrals(expression).free_symbols, coordinates)
-        parts = [part for part in self.problem.split(expression)]
-        real, imaginary = (None if part == 0 else self._values(name, part, columns) for part in parts)
-        if imaginary is None:
-            return columns.restore(real if real is not None else columns.zeros())
-        return columns.restore(torch.complex(columns.zeros() if real is None else real, imaginary))
+        reached = with_ends_of_integrals(expression).free_symbols
+        if reached & set(self.problem.normal):
+            raise ProblemError(
+                name, "a normal, which only a boundary has", "write its components, or ask for residual(...) of a term"
+            )
+        return self._values(name, expression, self._columns(reached, coordinates))
 
     def residual(self, name: str, **coordinates: Any) -> Any:
         """Evaluate the residual of a term by its name at values of its free coordinates.
@@ -140,12 +150,20 @@ class Solution:
 
         return save_solution(self, Path(path))
 
-    def _values(self, name: str, expression: Expr, columns: _Columns) -> Tensor:
+    def _values(self, name: str, expression: Expr, columns: _Columns) -> Any:
+        """Evaluate a checked expression, real or complex, in the caller's shape and kind."""
+        parts = self.problem.split(expression)
+        real, imaginary = (
+            columns.zeros() if part == 0 else self._run(self._program(name, part), columns) for part in parts
+        )
+        return columns.restore(real if parts[1] == 0 else torch.complex(real, imaginary))
+
+    def _program(self, name: str, expression: Expr) -> CompiledTerm:
         if expression not in self._compiled:
             free = with_ends_of_integrals(expression).free_symbols
             inputs = tuple(c for c in self.problem.coordinates if c in free)
             self._compiled[expression] = compile_expression(name, expression, inputs, problem=self.problem)
-        return self._run(self._compiled[expression], columns)
+        return self._compiled[expression]
 
     def _run(self, term: CompiledTerm, columns: _Columns) -> Tensor:
         inputs = [columns.flat[symbol] for symbol in term.inputs]
@@ -167,15 +185,19 @@ class Solution:
                 "solution(...)", f"no value for {', '.join(missing)}", f"write solution({missing[0]}=..., ...)"
             )
         like = next(self.trial.parameters())
-        given = {names[name]: torch.as_tensor(value).to(like) for name, value in coordinates.items()}
-        shape = torch.broadcast_shapes(*(value.shape for value in given.values()))
+        given = {names[name]: _numbers(name, value, like) for name, value in coordinates.items()}
+        try:
+            shape = torch.broadcast_shapes(*(value.shape for value in given.values()))
+        except RuntimeError:
+            shapes = ", ".join(f"{c} {tuple(value.shape)}" for c, value in given.items())
+            raise ProblemError("solution(...)", f"shapes that do not broadcast: {shapes}", "give one shape") from None
         flat = {symbol: value.expand(shape).reshape(-1) for symbol, value in given.items()}
-        count = int(np.prod(shape))
+        count = math.prod(shape)
         outside = self._outside(flat, count)
         if outside.any():
             warnings.warn(
                 f"{int(outside.sum())} of {count} points lie outside the domain; the solution is NaN there",
-                stacklevel=4,
+                stacklevel=3,
             )
         tensors = any(isinstance(value, Tensor) for value in coordinates.values())
         return _Columns(flat, shape, count, outside, like, tensors)
@@ -210,6 +232,18 @@ class _Columns:
         mask = torch.as_tensor(self.outside, device=values.device)
         values = torch.where(mask, float("nan"), values).reshape(self.shape)
         return values if self.tensors else values.detach().cpu().numpy()[()]
+
+
+def _numbers(name: str, value: Any, like: Tensor) -> Tensor:
+    """Return a coordinate as a tensor like the weights; through float64, so that 0.1 is not rounded to single precision."""
+    if isinstance(value, Tensor):
+        return value.to(like)
+    try:
+        array = np.array(value, dtype=np.float64)
+    except (TypeError, ValueError):
+        found = f"{name} is {str(value)[:60]!r}, a {type(value).__name__}"
+        raise ProblemError("solution(...)", found, "give a number, an array of numbers or a tensor") from None
+    return torch.from_numpy(array).to(like)
 
 
 def load(path: str | Path, *, network: nn.Module | None = None) -> Solution:

@@ -13,10 +13,12 @@ from typing import Any
 import torch
 from torch import nn
 
-from pinnsolve.archive import build_trial, finite
+from pinnsolve.archive import finite
 from pinnsolve.choices import Plan, choose, describe
 from pinnsolve.comparison import compare, estimate, thinned
 from pinnsolve.compiler.compile import compile_problem
+from pinnsolve.compiler.trial import build_trial
+from pinnsolve.declaration.observations import Observations
 from pinnsolve.errors import ProblemError, UnsupportedError
 from pinnsolve.points import TermPoints
 from pinnsolve.problem import Problem
@@ -92,11 +94,14 @@ def solve(
     Raises:
         ProblemError: The declaration and the numerics do not fit.
     """
-    limits, told = limits or Limits(), notify or _silent
+    if not isinstance(problem, Problem):
+        raise ProblemError("solve(...)", f"{problem!r} is not a problem", "write ps.solve(ps.Problem(...), ...)")
+    limits = limits or Limits()
     directory = out if out is None or isinstance(out, RunDirectory) else RunDirectory(Path(out))
 
-    def notify(line: str) -> None:
-        told(line)
+    def tell(line: str) -> None:
+        if notify is not None:
+            notify(line)
         if directory is not None:
             directory.log(line)
 
@@ -104,12 +109,12 @@ def solve(
     compiled = compile_problem(problem)
     plan = choose(compiled, network, training, device=device, dtype=dtype, quick=quick)
     for line in describe(plan.choices):
-        notify(line)
+        tell(line)
     trial = build_trial(problem, plan.network, seed=seed, dtype=plan.dtype, device=plan.device)
     spec = None if isinstance(plan.network, nn.Module) else plan.network
     solution = Solution(problem, trial, spec, {})
     clock.lap("setup")
-    referee = _Referee(solution, FiniteDifferences() if reference is None else reference, notify)
+    referee = _Referee(solution, FiniteDifferences() if reference is None else reference, tell)
     referee.prepare(limits.tolerance)
     clock.lap("reference")
     points = TermPoints(compiled, plan.counts, plan.sampling, seed, plan.device)
@@ -130,6 +135,8 @@ def solve(
         max_steps=limits.steps,
         stop=limits.stop,
     )
+    if referee.reached is not None:
+        trial.load_state_dict(referee.reached)  # not the best by the held-out loss, but the one found good enough
     solution.history = result.history
     clock.lap("train")
     referee.judge()
@@ -162,6 +169,7 @@ class _Referee:
         self.solution, self.spec, self.notify = solution, spec, notify
         self.reference: Any = None
         self.errors: dict[str, dict[str, float]] = {}
+        self.reached: dict[str, torch.Tensor] | None = None
 
     def prepare(self, tolerance: float | None) -> None:
         """Solve the reference, unless it needs unknowns that training is to find.
@@ -170,7 +178,7 @@ class _Referee:
             ProblemError: A tolerance is set and there is nothing to compare with.
         """
         held = set(getattr(self.spec, "unknowns", None) or {})
-        if set(self.solution.problem.unknowns) <= held:
+        if isinstance(self.spec, Observations) or set(self.solution.problem.unknowns) <= held:
             self._solve()
         if tolerance is not None and self.reference is None:
             raise ProblemError(
@@ -204,6 +212,7 @@ class _Referee:
         if progress.step % _TOLERANCE_EVERY == 0:
             errors = compare(self.solution, self.reference)
             if errors and max(e["relative_l2"] for e in errors.values()) < tolerance:
+                self.reached = {name: tensor.clone() for name, tensor in self.solution.trial.state_dict().items()}
                 raise StopIteration(Status.TOLERANCE)
 
     def _solve(self) -> None:
@@ -292,10 +301,6 @@ def _message(record: dict[str, Any], result: TrainingResult) -> str:
     kind = record["reference"]["kind"].replace("_", " ")
     compared = f"{', '.join(parts)} (against {kind})" if parts else "no reference to compare with"
     return f"{'; '.join([compared, *found])}. {result.status.sentence}"
-
-
-def _silent(line: str) -> None:
-    """Say nothing."""
 
 
 _STATUS = {Status.DIVERGED: "diverged", Status.INTERRUPTED: "interrupted"}

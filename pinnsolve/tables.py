@@ -5,7 +5,7 @@ from __future__ import annotations
 import csv
 import io
 import sys
-from collections.abc import Mapping
+from collections.abc import Collection, Mapping
 from pathlib import Path
 
 import numpy as np
@@ -34,34 +34,29 @@ def evaluate_at(
         output: A `.csv` or `.npz` file; None prints CSV on stdout.
 
     Raises:
-        DataError: A missing coordinate, or an ending that is not known.
+        DataError: A coordinate that is missing, does not exist or is not a finite number, or an ending that is not known.
     """
     solution = load(run)
     names = [c.name for c in solution.problem.coordinates]
-    columns = _grid_columns(grid) if grid is not None else dict(read_table(points)) if points is not None else {}
-    missing = [name for name in names if name not in columns]
-    if missing:
-        raise DataError(
-            str(points or "--grid"), f"no values of {', '.join(missing)}", f"give every coordinate: {', '.join(names)}"
-        )
-    given = {name: columns[name] for name in names}
-    table = given | _fields(solution, given)
+    given = _point_columns(points, names) if points is not None else _grid_columns(grid or {}, names)
+    columns = given | _fields(solution, given)
     if output is None:
-        sys.stdout.write(_as_csv(table))
+        sys.stdout.write(_as_csv(columns))
     elif output.suffix == ".csv":
-        write_atomically(output, _as_csv(table).encode())
+        write_atomically(output, _as_csv(columns).encode())
     elif output.suffix == ".npz":
         content = io.BytesIO()
-        np.savez(content, **table)
+        np.savez(content, allow_pickle=False, **columns)
         write_atomically(output, content.getvalue())
     else:
         raise DataError(str(output), f"the ending {output.suffix!r}", "use .csv or .npz")
 
 
 def _fields(solution: Solution, given: Columns) -> Columns:
+    fields = [field.func.__name__ for field in solution.problem.declared_fields]
+    found = solution(**given)
     columns: Columns = {}
-    for field in solution.problem.declared_fields:
-        name, values = field.func.__name__, solution.evaluate(field, **given)
+    for name, values in zip(fields, found if len(fields) > 1 else [found], strict=True):
         if np.iscomplexobj(values):
             columns |= {f"{name}_re": values.real, f"{name}_im": values.imag}
         else:
@@ -69,10 +64,36 @@ def _fields(solution: Solution, given: Columns) -> Columns:
     return columns
 
 
-def _grid_columns(grid: Mapping[str, tuple[float, float, int]]) -> Columns:
+def _point_columns(file: Path, names: list[str]) -> Columns:
+    """Return the named columns of a table: numbers, finite, as many in each."""
+    table = read_table(file)
+    _require(names, table, file.name)
+    for name in names:
+        column = table[name]
+        if column.ndim != 1 or column.dtype.kind not in "iuf":
+            found = f"column {name!r} is an array of shape {column.shape} and type {column.dtype}"
+            raise DataError(file.name, found, "give one number a row")
+        if len(column) != len(table[names[0]]):
+            found = f"column {name!r} has {len(column)} rows, {names[0]!r} has {len(table[names[0]])}"
+            raise DataError(file.name, found, "complete the rows")
+        if not np.isfinite(column).all():
+            row = int(np.argmin(np.isfinite(column)))
+            raise DataError(file.name, f"column {name!r}, row {row + 1} holds {column[row]}", "write a finite number")
+    return {name: table[name] for name in names}
+
+
+def _grid_columns(grid: Mapping[str, tuple[float, float, int]], names: list[str]) -> Columns:
+    _require(names, grid, "--grid")
+    if surplus := [name for name in grid if name not in names]:
+        raise DataError("--grid", f"no coordinate {', '.join(surplus)}", f"the coordinates are {', '.join(names)}")
     axes = [np.linspace(low, high, count) for low, high, count in grid.values()]
     mesh = np.meshgrid(*axes, indexing="ij")
     return {name: values.ravel() for name, values in zip(grid, mesh, strict=True)}
+
+
+def _require(names: list[str], given: Collection[str], source: str) -> None:
+    if missing := [name for name in names if name not in given]:
+        raise DataError(source, f"no values of {', '.join(missing)}", f"give every coordinate: {', '.join(names)}")
 
 
 def _as_csv(table: Columns) -> str:

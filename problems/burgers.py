@@ -22,9 +22,9 @@ problem = ps.Problem(
         "right": Eq(u(1, t), 0),
     },
 )
-network = ps.MLP(width=32, depth=4)
+network = ps.MLP(width=30, depth=3)
 training = ps.Training(
-    points={"burgers": 4_000, "initial": 200, "left": 100, "right": 100},
-    phases=[ps.Adam(steps=1_000, lr=2e-3), ps.LBFGS(steps=5_000, resample=500)],
+    points={"burgers": 3_000, "initial": 100, "left": 50, "right": 50},
+    phases=[ps.Adam(steps=500, lr=5e-3), ps.SSBroyden(steps=3_000, resample=300)],
 )
 reference = ps.FiniteDifferences(cells={x: 2_048})

@@ -29,6 +29,6 @@ problem = ps.Problem(
 network = ps.MLP(width=30, depth=3)
 training = ps.Training(
     points={"burgers": 3_000},
-    phases=[ps.Adam(steps=1_000, lr=2e-3), ps.LBFGS(steps=3_000, resample=500)],
+    phases=[ps.Adam(steps=500, lr=5e-3), ps.SSBroyden(steps=2_000, resample=300)],
 )
 reference = ps.Observations.read("data/burgers_field.npz", at={x: "x", t: "t"}, values={u: "u"})

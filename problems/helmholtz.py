@@ -23,7 +23,7 @@ problem = ps.Problem(
 network = ps.MLP(width=30, depth=3)
 training = ps.Training(
     points={"helmholtz": 2_500, "boundary": 400},
-    phases=[ps.Adam(steps=1_000, lr=2e-3), ps.LBFGS(steps=3_000)],
+    phases=[ps.Adam(steps=300, lr=5e-3), ps.SSBroyden(steps=2_500, resample=300)],
     weights={"boundary": 1_000},
 )
 reference = ps.Exact({u: solution})

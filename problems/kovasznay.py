@@ -32,6 +32,6 @@ problem = ps.Problem(
 network = ps.MLP(width=30, depth=3)
 training = ps.Training(
     points={"momentum": 2_000, "continuity": 2_000, "boundary": 400},
-    phases=[ps.Adam(steps=1_000, lr=2e-3), ps.LBFGS(steps=2_500)],
+    phases=[ps.Adam(steps=300, lr=5e-3), ps.SSBroyden(steps=2_000, resample=300)],
 )
 reference = ps.Exact({u: flow[0], v: flow[1], p: pressure})

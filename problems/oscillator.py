@@ -23,6 +23,6 @@ problem = ps.Problem(
 network = ps.MLP(width=20, depth=3)
 training = ps.Training(
     points={"spring": 500},
-    phases=[ps.Adam(steps=1_500, lr=2e-3), ps.LBFGS(steps=5_000)],
+    phases=[ps.Adam(steps=500, lr=5e-3), ps.SSBroyden(steps=3_000, resample=300)],
 )
 reference = ps.FiniteDifferences()

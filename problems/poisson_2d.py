@@ -22,7 +22,7 @@ problem = ps.Problem(
 network = ps.MLP(width=20, depth=3)
 training = ps.Training(
     points={"poisson": 1_000, "boundary": 400},
-    phases=[ps.Adam(steps=500, lr=2e-3), ps.LBFGS(steps=2_000)],
+    phases=[ps.Adam(steps=300, lr=5e-3), ps.SSBroyden(steps=3_000, resample=300)],
     weights={"boundary": 100},
 )
 reference = ps.Exact({u: sin(pi * x) * sin(pi * y)})

@@ -33,6 +33,6 @@ problem = ps.Problem(
 network = ps.MLP(width=24, depth=3)
 training = ps.Training(
     points={"reactant": 2_000, "product": 2_000, "initial": 200, "closed_left": 100, "closed_right": 100},
-    phases=[ps.Adam(steps=1_000, lr=2e-3), ps.LBFGS(steps=2_500)],
+    phases=[ps.Adam(steps=500, lr=5e-3), ps.SSBroyden(steps=2_000, resample=300)],
 )
 reference = ps.FiniteDifferences()

@@ -26,6 +26,6 @@ problem = ps.Problem(
 network = ps.MLP(width=24, depth=3)
 training = ps.Training(
     points={"wave": 2_000, "shape": 200, "at_rest": 200, "left": 200, "right": 200},
-    phases=[ps.Adam(steps=1_000, lr=2e-3), ps.LBFGS(steps=3_000)],
+    phases=[ps.Adam(steps=300, lr=5e-3), ps.SSBroyden(steps=3_000, resample=300)],
 )
 reference = ps.Exact({u: sin(pi * x) * cos(pi * t)})

@@ -14,13 +14,13 @@ def test_weights_differentiate_polynomials_exactly(order: int) -> None:
     for degree in range(len(nodes)):
         polynomial = np.polynomial.Polynomial.basis(degree)
         expected = polynomial.deriv(order)(0.77) if order else polynomial(0.77)
-        assert weights(nodes, 0.77, order) @ polynomial(nodes) == pytest.approx(expected, rel=1e-9, abs=1e-9)
+        assert weights(nodes, 0.77, order=order) @ polynomial(nodes) == pytest.approx(expected, rel=1e-9, abs=1e-9)
 
 
 def test_weights_are_the_textbook_formulas() -> None:
     five = np.arange(-2.0, 3.0)
-    np.testing.assert_allclose(12 * weights(five, 0.0, 1), [1, -8, 0, 8, -1], atol=1e-12)
-    np.testing.assert_allclose(12 * weights(five, 0.0, 2), [-1, 16, -30, 16, -1], atol=1e-12)
+    np.testing.assert_allclose(12 * weights(five, 0.0, order=1), [1, -8, 0, 8, -1], atol=1e-12)
+    np.testing.assert_allclose(12 * weights(five, 0.0, order=2), [-1, 16, -30, 16, -1], atol=1e-12)
 
 
 @pytest.mark.parametrize("accuracy", [2, 4])

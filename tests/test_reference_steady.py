@@ -9,6 +9,7 @@ import numpy as np
 import pytest
 from sympy import Eq, Expr, Function, Piecewise, Rational, Symbol, cos, exp, lambdify, pi, sin, sqrt, symbols
 
+from pinnsolve.declaration.observations import Observations
 from pinnsolve.declaration.terms import on
 from pinnsolve.domains.regions import Box
 from pinnsolve.errors import ProblemError, UnsupportedError
@@ -271,6 +272,17 @@ def test_a_pressure_is_refused() -> None:
             Eq(u.diff(x) + v.diff(y), 0),
         ],
         conditions={"u": on(UNIT.boundary, Eq(u, y * (1 - y))), "v": on(UNIT.boundary, Eq(v, 0))},
+    )
+
+
+def test_observations_in_place_of_conditions_are_refused() -> None:
+    places = np.linspace(0, 1, 20)
+    refused(
+        "1 conditions in y",
+        domain=UNIT,
+        equations=Eq(u.diff(x, 2) + u.diff(y, 2), 0),
+        conditions=both(value, u, x + y, L2, R2, B2),
+        data={"top": Observations(at={x: places, y: np.ones(20)}, values={u: 1 + places})},
     )
 
 

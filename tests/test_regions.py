@@ -143,7 +143,7 @@ def test_membership_of_a_boundary_is_measured_by_its_size(size: float):
         (lambda: Box({x: 1}), ("domain, x", "range 1")),
         (lambda: Box({x: (1, 0)}), ("domain, x", "(1, 0) is empty", "lower end first")),
         (lambda: Box({x: (1, 1)}), ("domain, x", "empty")),
-        (lambda: Box({x: (0, math.inf)}), ("domain, x", "not finite")),
+        (lambda: Box({x: (0, math.inf)}), ("domain, x", "the end inf is not a real number")),
         (lambda: Box({x: (0, math.nan)}), ("domain, x", "not finite")),
         (lambda: Box({x: ("0", 1)}), ("domain, x", "'0'", "real number")),
         (lambda: Box({x: (0, y)}), ("domain, x", "the end y", "real number")),

@@ -11,7 +11,7 @@ from pinnsolve.domains.sampling import METHODS
 from pinnsolve.errors import ProblemError
 from pinnsolve.training.optimizers import Adam
 from pinnsolve.training.quasi_newton import LBFGS
-from pinnsolve.training.schedule import SAMPLINGS, Training, two_phase
+from pinnsolve.training.schedule import SAMPLINGS, Training
 
 
 def test_an_empty_schedule_leaves_every_choice_open() -> None:
@@ -26,14 +26,6 @@ def test_phases_become_a_tuple_in_order_and_inherit_the_redraws_they_do_not_set(
 
 def test_the_ways_of_sampling_are_those_that_the_domains_know() -> None:
     assert set(SAMPLINGS) == set(METHODS)
-
-
-def test_the_default_phases_are_adam_then_lbfgs_in_float64() -> None:
-    adam, lbfgs = two_phase(100, 200, lr=1e-2, resample=50)
-    assert (adam.name, adam.steps, adam.dtype, adam.resample) == ("adam", 100, None, 50)
-    assert (lbfgs.name, lbfgs.steps, lbfgs.dtype, lbfgs.resample) == ("lbfgs", 200, "float64", 50)
-    assert [phase.name for phase in two_phase(0, 5)] == ["lbfgs"]
-    assert [phase.name for phase in two_phase(5, 0)] == ["adam"]
 
 
 @pytest.mark.parametrize(

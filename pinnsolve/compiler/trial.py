@@ -8,10 +8,14 @@ from __future__ import annotations
 
 import math
 from collections.abc import Mapping
+from typing import Any
 
 import torch
 from sympy import Symbol
 from torch import Tensor, nn
+
+from pinnsolve.networks.fields import build_fields
+from pinnsolve.problem import Problem
 
 
 class Unknowns(nn.Module):
@@ -59,6 +63,28 @@ class Trial(nn.Module):
         super().__init__()
         self.network = network
         self.unknowns = unknowns
+
+
+def build_trial(problem: Problem, network: Any, *, seed: int, dtype: torch.dtype, device: torch.device | str) -> Trial:
+    """Build network and unknowns of a problem.
+
+    Args:
+        problem: Gives fields, ranges and unknowns.
+        network: A description, or a module from (points, coordinates) to (points, fields).
+        seed: Of the initial weights.
+        dtype: Precision of the weights.
+        device: Where they live.
+    """
+    columns = [tuple(problem.coordinates.index(c) for c in field.args) for field in problem.fields]
+    fields = build_fields(
+        network,
+        inputs_per_field=columns,
+        ranges=list(problem.bounds.values()),
+        generator=torch.Generator().manual_seed(seed),
+        dtype=dtype,
+        device=device,
+    )
+    return Trial(fields, Unknowns(problem.unknowns, dtype=dtype, device=device))
 
 
 def _signed(symbol: Symbol) -> bool:

@@ -131,7 +131,7 @@ def _by_sympy(expression: Expr, arguments: Sequence[tuple[Expr, Expr]]) -> tuple
     """Split an elementary function of a + ib, such as exp, with a and b opaque and real."""
     stand_ins = [(Dummy(real=True), Dummy(real=True) if b != 0 else Integer(0)) for _, b in arguments]
     real, imaginary = expression.func(*(a + I * b for a, b in stand_ins)).as_real_imag()
-    if real.has(re, im) or imaginary.has(re, im):
+    if real.has(re, im, I) or imaginary.has(re, im, I):
         raise UnsupportedError(
             str(expression),
             f"the real and imaginary part of {type(expression).__name__}",

@@ -30,6 +30,8 @@ class Observations:
         at: One array (points,) or number for each coordinate.
         values: One array (points,) for each expression of the fields, `{u: us}` or `{v.diff(x) - u.diff(y): vorticity}`.
         noise: Standard deviation of the values, a number or an array (points,); the smaller, the greater the weight.
+        source: What messages call them.
+        table: The file they were read from.
 
     Raises:
         DataError: Arrays of different lengths, entries that are not finite, noise that is not positive.
@@ -39,6 +41,7 @@ class Observations:
     values: Mapping[Expr, NDArray[Any]]
     noise: float | NDArray[np.float64] | None = None
     source: str = "observations"
+    table: Path | None = None
 
     def __post_init__(self) -> None:
         if not isinstance(self.at, Mapping) or not isinstance(self.values, Mapping) or not self.values:
@@ -99,7 +102,7 @@ class Observations:
             group: {key: _pick(table, name, file) for key, name in chosen.items()} for group, chosen in columns.items()
         }
         spread = None if noise is None else _pick(table, noise, file)
-        return Observations(at=picked["at"], values=picked["values"], noise=spread, source=file.name)
+        return Observations(at=picked["at"], values=picked["values"], noise=spread, source=file.name, table=file)
 
     def _numbers(self, name: str, array: Any, *, real: bool) -> NDArray[Any]:
         try:

@@ -25,6 +25,7 @@ from sympy import (
     MatrixBase,
     Subs,
     Symbol,
+    SympifyError,
     nan,
     oo,
     sympify,
@@ -220,7 +221,10 @@ def _as_expression(entry: Any, name: str) -> Expr:
         entry = entry.lhs - entry.rhs
     elif isinstance(entry, Relational | Boolean):
         raise UnsupportedError(name, f"{entry} is not an equation", "write an Eq(...), or an expression meaning '= 0'")
-    expression = sympify(entry) if not isinstance(entry, str) else None
+    try:
+        expression = sympify(entry) if not isinstance(entry, str) else None
+    except SympifyError:  # a lambda, say
+        expression = None
     if not isinstance(expression, Expr):
         raise ProblemError(
             name, f"{entry!r} is a {type(entry).__name__}", "write Eq(left, right) with SymPy expressions"

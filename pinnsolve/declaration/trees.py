@@ -12,7 +12,6 @@ from collections.abc import Mapping
 from typing import Any
 
 import sympy
-from mpmath.libmp import repr_dps, to_str
 from sympy import Basic, Expr, Symbol
 from sympy.core.assumptions import common_assumptions
 from sympy.core.function import AppliedUndef, UndefinedFunction
@@ -70,6 +69,10 @@ _FUNCTIONS = [
     "And",
     "Or",
     "Not",
+    "Xor",
+    "ITE",
+    "Implies",
+    "Equivalent",
     "StrictLessThan",
     "LessThan",
     "StrictGreaterThan",
@@ -83,9 +86,7 @@ _CLASSES: Mapping[str, Any] = {
     name: ExprCondPair if name == "ExprCondPair" else getattr(sympy, name) for name in _FUNCTIONS
 }
 _ARGUMENTS: Mapping[str, Any] = {
-    "And": Boolean,
-    "Or": Boolean,
-    "Not": Boolean,
+    **dict.fromkeys(("And", "Or", "Not", "Xor", "ITE", "Implies", "Equivalent"), Boolean),
     "Piecewise": ExprCondPair,
     "ExprCondPair": (Expr, Boolean),
     "Integral": (Expr, sympy.Tuple),
@@ -107,6 +108,8 @@ _CONSTANTS = {
 _LARGEST_TREE = 200_000
 _LONGEST_NAME = _LONGEST_NUMBER = 200
 _HIGHEST_ORDER = 100
+_DIGITS = 40
+"""Digits of a number stored by its value: far more than a double has."""
 
 
 class TreeError(ValueError):
@@ -114,7 +117,7 @@ class TreeError(ValueError):
 
 
 def to_tree(expression: Basic) -> Tree:
-    """Return the tree of an expression.
+    """Return the tree of an expression; a number by a function that is not in the table, zeta(3), is stored by its value.
 
     Raises:
         TreeError: A node that cannot be stored.
@@ -127,7 +130,9 @@ def to_tree(expression: Basic) -> Tree:
     if isinstance(expression, sympy.Rational):
         return ["Rational", str(expression.p), str(expression.q)]
     if isinstance(expression, sympy.Float):
-        return ["Float", to_str(expression._mpf_, repr_dps(expression._prec)), int(expression._prec)]
+        precision = int(expression._prec)
+        digits = math.ceil(1 + precision * math.log10(2))  # as many as bring back every bit
+        return ["Float", str(sympy.Float(expression, digits)), precision]
     if isinstance(expression, AppliedUndef):
         return ["Field", expression.func.__name__, dict(expression.func._kwargs), *map(to_tree, expression.args)]
     if isinstance(expression, sympy.Derivative):
@@ -141,9 +146,12 @@ def to_tree(expression: Basic) -> Tree:
             [*map(to_tree, expression.point)],
         ]
     name = type(expression).__name__
-    if _CLASSES.get(name) is not type(expression):
+    if _CLASSES.get(name) is type(expression):
+        return [name, *map(to_tree, expression.args)]
+    value = expression.evalf(_DIGITS) if isinstance(expression, Expr) and expression.is_number else None
+    if not isinstance(value, sympy.Float):
         raise TreeError(f"{name} cannot be stored")
-    return [name, *map(to_tree, expression.args)]
+    return to_tree(value)
 
 
 def from_tree(tree: Any) -> Any:

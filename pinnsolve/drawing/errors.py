@@ -4,10 +4,9 @@ from __future__ import annotations
 
 from collections.abc import Mapping, Sequence
 
-import matplotlib
 import numpy as np
 from matplotlib.axes import Axes
-from matplotlib.colors import LogNorm
+from matplotlib.cm import ScalarMappable
 from matplotlib.figure import Figure
 from sympy.core.function import AppliedUndef
 
@@ -15,8 +14,7 @@ from pinnsolve.comparison import compare, estimate
 from pinnsolve.domains.regions import Array
 from pinnsolve.drawing.panels import (
     COLOURS,
-    ERROR,
-    STYLE,
+    MAGNITUDE,
     Row,
     compose,
     draw_bar,
@@ -27,9 +25,12 @@ from pinnsolve.drawing.panels import (
     log_scale,
     number,
     place_of,
+    rule,
     say,
+    style,
+    tidy_powers,
 )
-from pinnsolve.drawing.views import View, arrange, field_values, ordering_coordinates, reference_values
+from pinnsolve.drawing.views import View, arrange, field_values, reference_values
 from pinnsolve.solution import Solution
 
 _COVERED = 60_000.0
@@ -51,13 +52,13 @@ def error_figure(solution: Solution) -> Figure | None:
     if reference is None:
         return None
     errors = compare(solution, reference)
-    with matplotlib.rc_context(dict(STYLE)):
+    with style():
         fields = [f for f in solution.problem.declared_fields if f.func.__name__ in errors]
         if not fields:
             return None
         own = estimate(solution, reference)
         doubt = f" (own relative error {number(own)})" if own > 0 else ""
-        title = f"|solution $-$ reference|, against {_KINDS.get(reference.kind, reference.kind)}{doubt}"
+        title = f"Absolute error against {_KINDS.get(reference.kind, reference.kind)}{doubt}"
         return compose([_row(solution, f, errors[f.func.__name__]) for f in fields], title=title)
 
 
@@ -70,7 +71,6 @@ def _row(solution: Solution, field: AppliedUndef, errors: Mapping[str, float]) -
     worst = dict(zip(problem.coordinates, points[np.nanargmax(found)].tolist(), strict=True))
     views = arrange({c: problem.bounds[c] for c in coordinates}, problem, through=worst)
     scattered = solution.reference.kind == "data"
-    equal = len(views[0].axes) == 2 and not set(views[0].axes) & set(ordering_coordinates(problem))
 
     def draw(axes: Sequence[Axes]) -> None:
         if scattered:
@@ -78,7 +78,7 @@ def _row(solution: Solution, field: AppliedUndef, errors: Mapping[str, float]) -
             _draw_scattered(axes[0], views[0], columns, found)
         else:
             sheets = [view.shaped(_magnitudes(solution, field, view.points(problem.coordinates))) for view in views]
-            draw_magnitudes(axes, views, sheets, colours=ERROR, equal=equal)
+            draw_magnitudes(axes, views, sheets)
         for ax, view in zip(axes, views, strict=False):
             if all(worst[c] == view.held[c] for c in coordinates if c in view.held):
                 place = [worst[c] for c in view.axes]
@@ -89,31 +89,41 @@ def _row(solution: Solution, field: AppliedUndef, errors: Mapping[str, float]) -
     return Row(
         1 if scattered else len(views),
         draw,
-        shape=views[0].shape if equal else None,
+        shape=views[0].shape,
         height=2.5,
         title=f"{name}: relative $L^2$ error {number(errors['relative_l2'])}, greatest {number(errors['max'])} (ring)",
     )
 
 
 def _draw_scattered(axes: Axes, view: View, columns: Sequence[Array], found: Array) -> None:
-    """Draw errors at stored points, all of them projected onto a line or plane, the greatest on top."""
+    """Draw errors at stored points, all of them projected onto a line or plane: a map if they form its grid, else dots,
+    the greatest on top.
+    """
     scale = log_scale(found)
     if scale is None:
         say(axes, "zero everywhere")
         return
-    order = np.argsort(found)
     axes.set(xlim=view.ranges[view.axes[0]], xlabel=label(view.axes[0].name))
     if len(view.axes) == 1:
         axes.plot(columns[0], np.where(found > 0, found, np.nan), ".", color=COLOURS[0], ms=3)
-        axes.set(yscale="log", ylim=limits(scale), ylabel="error")
+        axes.set(yscale="log", ylim=limits(scale))
+        tidy_powers(axes.yaxis, scale)
+        rule(axes)
         return
-    across, up = (c[order] for c in columns)
-    size = float(np.clip(_COVERED / len(found), 1.0, 20.0))
-    dots = axes.scatter(across, up, c=found[order], s=size, norm=scale, cmap=ERROR, linewidths=0, rasterized=True)
     axes.set(ylim=view.ranges[view.axes[1]], ylabel=label(view.axes[1].name))
-    draw_bar(dots, [axes], found)
+    (across, i), (up, j) = (np.unique(column, return_inverse=True) for column in columns)
+    drawn: ScalarMappable
+    if len(across) * len(up) == len(found):
+        sheet = np.full((len(up), len(across)), np.nan)
+        sheet[j, i] = found
+        drawn = axes.pcolormesh(across, up, np.ma.masked_invalid(sheet), norm=scale, cmap=MAGNITUDE, shading="nearest")
+    else:
+        order = np.argsort(found)
+        size = float(np.clip(_COVERED / len(found), 1.0, 20.0))
+        drawn = axes.scatter(*(c[order] for c in columns), s=size, c=found[order], norm=scale, cmap=MAGNITUDE, lw=0)
+    draw_bar(drawn, axes, found)
 
 
 def _magnitudes(solution: Solution, field: AppliedUndef, points: Array) -> Array:
     truth = reference_values(solution, field, points)
-    return np.abs(field_values(solution, field, points) - truth)
+    return np.full(len(points), np.nan) if truth is None else np.abs(field_values(solution, field, points) - truth)

@@ -9,14 +9,13 @@ from itertools import pairwise
 from pathlib import Path
 from typing import Any
 
-import matplotlib
 import numpy as np
 from matplotlib.axes import Axes
 from matplotlib.figure import Figure
 from matplotlib.ticker import MaxNLocator
 
 from pinnsolve.domains.regions import Array
-from pinnsolve.drawing.panels import COLOURS, STYLE, Row, compose, plain
+from pinnsolve.drawing.panels import COLOURS, Row, compose, plain, rule, style
 from pinnsolve.training.loop import Progress
 
 _DASHES = ("-", (0, (4, 1.5)), (0, (1, 1)), (0, (4, 1, 1, 1)))
@@ -35,8 +34,8 @@ def loss_figure(history: Sequence[Progress]) -> Figure | None:
     """
     if not any(math.isfinite(p.loss) and p.loss > 0 for p in history):
         return None
-    with matplotlib.rc_context(dict(STYLE)):
-        return compose([Row(1, lambda axes: _draw_losses(axes[0], history), height=3.4)])
+    with style():
+        return compose([Row(1, lambda axes: _draw_losses(axes[0], history), height=3.2)], width=7.5)
 
 
 def read_history(path: Path) -> tuple[Progress, ...]:
@@ -72,8 +71,7 @@ def _draw_losses(axes: Axes, history: Sequence[Progress]) -> None:
     _set_limits(axes, steps)
     _draw_phases(axes, history)
     _draw_seconds(axes, history)
-    axes.grid(axis="y", color="white", lw=0.7)
-    axes.set_axisbelow(True)
+    rule(axes)
     axes.set_xlabel("steps")
     axes.set_ylabel("loss, mean square of terms")
     handles, labels = axes.get_legend_handles_labels()
@@ -93,7 +91,7 @@ def _set_limits(axes: Axes, steps: Array) -> None:
     curves = np.concatenate([np.asarray(line.get_ydata(), dtype=float) for line in axes.lines])
     finite = curves[np.isfinite(curves)]
     low, high = finite.min(), min(finite.max(), _SPIKE * np.percentile(finite, 98))
-    axes.set_ylim(low / 2, 2 * high)
+    axes.set_ylim(low / 2, 5 * high)  # room for the names of the phases
     axes.set_xlim(min(steps[0], 0.0), max(steps[-1], 1.0))
     axes.xaxis.set_major_locator(MaxNLocator(6, integer=True))
 

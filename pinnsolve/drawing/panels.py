@@ -1,64 +1,71 @@
 """Panels: maps, curves and colour scales, and their composition into one figure.
 
-Fields are shown in viridis, errors and residuals in magma and cividis, differences in a map that diverges from zero: all readable
-without colour vision and, but for the last, in grey (Nuñez, Anderton, Renslow, "Optimizing colormaps with consideration for
+Fields are shown in viridis, errors and residuals in magma, differences in a map that diverges from zero: all readable without
+full colour vision and, but for the last, in grey (Nuñez, Anderton, Renslow, "Optimizing colormaps with consideration for
 color vision deficiency", 2018). Figures are drawn by the Agg canvas, so that neither a window nor pyplot's state is involved.
 """
 
 from __future__ import annotations
 
 import math
-from collections.abc import Callable, Mapping, Sequence
+from collections.abc import Callable, Iterator, Sequence
+from contextlib import contextmanager
 from dataclasses import dataclass
 from typing import Any
 
+import matplotlib
 import numpy as np
 from matplotlib.axes import Axes
+from matplotlib.axis import Axis
 from matplotlib.backends.backend_agg import FigureCanvasAgg
-from matplotlib.colors import LogNorm, Normalize
+from matplotlib.cm import ScalarMappable
+from matplotlib.colors import LogNorm, Norm, Normalize
 from matplotlib.figure import Figure
 from matplotlib.image import AxesImage
 from matplotlib.mathtext import MathTextParser
 from matplotlib.patheffects import withStroke
-from matplotlib.ticker import ScalarFormatter
+from matplotlib.ticker import LogFormatterSciNotation, LogLocator, MaxNLocator, NullFormatter, ScalarFormatter
 from sympy import Symbol, latex
 
 from pinnsolve.domains.regions import Array
 from pinnsolve.drawing.views import Values, View
 
-STYLE: Mapping[str, Any] = {
+_STYLE: Any = {
     "font.family": "STIXGeneral",
     "mathtext.fontset": "stix",
     "font.size": 10,
     "axes.titlesize": 10,
     "axes.linewidth": 0.6,
-    "axes.facecolor": "0.93",
     "figure.facecolor": "white",
     "legend.fontsize": 9,
-    "legend.framealpha": 0.8,
-    "legend.edgecolor": "none",
+    "legend.frameon": False,
     "lines.linewidth": 1.4,
     "xtick.labelsize": 9,
     "ytick.labelsize": 9,
     "axes.formatter.use_mathtext": True,
 }
-"""Settings of the pictures, in force only while one is drawn. Where a map has no value its grey ground shows."""
+"""Settings of the pictures, in force only while one is drawn."""
 
-FIELD, ERROR, RESIDUAL, DIFFERENCE = "viridis", "magma", "cividis", "RdBu_r"
+FIELD, MAGNITUDE, DIFFERENCE = "viridis", "magma", "RdBu_r"
 
 COLOURS = ("#4477AA", "#EE6677", "#228833", "#CCBB44", "#66CCEE", "#AA3377", "#EE8866", "#999933")
 """Distinct with every kind of colour vision (Paul Tol, "Colour schemes", SRON/EPS/TN/09-002, 2021)."""
 
-_WIDTH, _NARROW = 8.0, 5.5
-_TALLEST, _LOWEST = 6.0, 0.5
-_BESIDE, _ABOVE, _TITLE = 0.95, 0.75, 0.25
-"""Inches of a panel beside and above its axes: labels, title, colour bar."""
+_WIDTH, _NARROW, _NARROWEST = 8.0, 6.0, 4.8
+"""Inches across of a figure: with several panels side by side, with one, and with one that is tall."""
+
+_TALLEST, _LOWEST = 3.8, 0.4
+_BESIDE, _ABOVE, _TITLE = 1.0, 0.75, 0.25
+"""Inches of a panel beside and above its axes, for labels, colour bar and title, and of a title above several panels."""
 
 _FLAT = 0.4
 """Maps flatter than this, height over width, are stacked instead of set side by side."""
 
 _OUTLIER = 3.0
 """A range that exceeds the central 99.8 % of the values by this factor is that of outliers."""
+
+_CONSTANT = 1e-3
+"""Range of a reference, relative to that of the solution, below which it counts as constant."""
 
 _DECADES = 6
 """Most decades of a logarithmic scale."""
@@ -85,40 +92,67 @@ class Row:
     title: str = ""
 
 
-def compose(rows: Sequence[Row], *, title: str = "") -> Figure:
-    """Draw rows of panels, one above the other, into a figure; to be called under `STYLE`."""
-    stacked = [_stacked(row) for row in rows]
-    width = _WIDTH if any(across > 1 or row.shape is None for _, across, row in stacked) else _NARROW
-    heights = [
-        down * (_height(row, width / across - _BESIDE) + _ABOVE) + _TITLE * bool(row.title)
-        for down, across, row in stacked
-    ]
-    figure = Figure(figsize=(width, sum(heights) + _TITLE * bool(title)), layout="constrained")
+@contextmanager
+def style() -> Iterator[None]:
+    """Put the settings of the pictures in force, and the former ones back afterwards."""
+    with matplotlib.rc_context(_STYLE):
+        yield
+
+
+def compose(rows: Sequence[Row], *, title: str = "", width: float | None = None) -> Figure:
+    """Draw rows of panels, one above the other, into a figure; to be called under `style`.
+
+    Args:
+        rows: From top to bottom; those with flat maps are stacked.
+        title: Above everything.
+        width: In inches; chosen by the number of panels side by side when left out.
+    """
+    across = [1 if _is_flat(row) else row.panels for row in rows]
+    width = width or max(_width(row, count) for row, count in zip(rows, across, strict=True))
+    heights, extra = [], _TITLE * bool(title)
+    for row, count in zip(rows, across, strict=True):
+        heights += [_height(row, width / count - _BESIDE)] * (row.panels // count)
+        extra += _TITLE * bool(row.title and row.panels > 1)
+    figure = Figure(figsize=(width, sum(heights) + _ABOVE * len(heights) + extra), layout="constrained")
     FigureCanvasAgg(figure)
-    parts = figure.subfigures(len(rows), 1, squeeze=False, height_ratios=heights)[:, 0]
-    for part, (down, across, row) in zip(parts, stacked, strict=True):
+    columns = math.lcm(*across)
+    grid = figure.add_gridspec(len(heights), columns, height_ratios=heights)
+    line = 0
+    for row, count in zip(rows, across, strict=True):
+        span = columns // count
+        places = [(line + k // count, k % count * span) for k in range(row.panels)]
+        axes = [figure.add_subplot(grid[i, j : j + span]) for i, j in places]
+        row.draw(axes)
         if row.title:
-            part.suptitle(row.title, fontsize=10)
-        row.draw(list(part.subplots(down, across, squeeze=False).ravel()))
+            heading = axes[(count - 1) // 2]
+            heading.set_title("\n".join(filter(None, (row.title, heading.get_title()))))
+        line += row.panels // count
     if title:
-        figure.suptitle(title, fontsize=11)
-    figure.draw_without_rendering()  # ticks are made when first needed, and take their font from the settings in force then
+        figure.suptitle(title, fontsize=10.5)
+    # Ticks are made when first needed, and take their font from the settings in force then. Colour bars move with maps of equal
+    # aspect, and these with the layout, so that it is found in two passes; then it is kept.
+    for _ in range(2):
+        figure.draw_without_rendering()
+    figure.set_layout_engine("none")
     return figure
 
 
-def draw_map(axes: Axes, view: View, values: Array, *, norm: Normalize, colours: str, equal: bool = False) -> AxesImage:
-    """Draw values (vertical, horizontal) over a plane, with units of equal length if told; blank where they are not finite."""
+def draw_map(axes: Axes, view: View, values: Array, *, norm: Normalize, colours: str) -> AxesImage:
+    """Draw values (vertical, horizontal) over a plane; blank where they are not finite."""
     (left, right), (low, high) = view.ranges.values()
     across, up = ((b - a) / (n - 1) / 2 for (a, b), n in zip(view.ranges.values(), reversed(values.shape), strict=True))
     image = axes.imshow(
         np.ma.masked_invalid(values),
         origin="lower",
         extent=(left - across, right + across, low - up, high + up),  # nodes are centres of pixels
-        aspect="equal" if equal else "auto",
+        aspect="equal" if view.equal else "auto",
         cmap=colours,
         norm=norm,
-        interpolation="nearest",
+        interpolation="bilinear",
     )
+    axes.set_facecolor("0.9")  # seen where there is no value
+    axes.xaxis.set_major_locator(MaxNLocator(5))
+    axes.yaxis.set_major_locator(MaxNLocator(5))
     axes.set(xlim=(left, right), ylim=(low, high))
     axes.set_xlabel(label(view.axes[0].name))
     axes.set_ylabel(label(view.axes[1].name))
@@ -127,9 +161,7 @@ def draw_map(axes: Axes, view: View, values: Array, *, norm: Normalize, colours:
     return image
 
 
-def draw_magnitudes(
-    axes: Sequence[Axes], views: Sequence[View], arrays: Sequence[Array], *, colours: str, equal: bool = False
-) -> None:
+def draw_magnitudes(axes: Sequence[Axes], views: Sequence[View], arrays: Sequence[Array]) -> None:
     """Draw magnitudes on one logarithmic scale: maps with a colour bar over planes, a curve over a line."""
     scale = log_scale(*arrays)
     if scale is None:
@@ -140,24 +172,30 @@ def draw_magnitudes(
         axes[0].plot(views[0].nodes[0], np.where(arrays[0] > 0, arrays[0], np.nan), color=COLOURS[0])
         axes[0].set(yscale="log", ylim=limits(scale), xlim=views[0].ranges[views[0].axes[0]])
         axes[0].set_xlabel(label(views[0].axes[0].name))
-        axes[0].grid(color="white", lw=0.7)
-        axes[0].set_axisbelow(True)
+        tidy_powers(axes[0].yaxis, scale)
+        rule(axes[0])
     else:
         for ax, view, array in zip(axes, views, arrays, strict=True):
-            image = draw_map(ax, view, array, norm=scale, colours=colours, equal=equal)
-        draw_bar(image, axes, *arrays)
+            image = draw_map(ax, view, array, norm=scale, colours=MAGNITUDE)
+        draw_bar(image, axes[-1], *arrays)
 
 
-def draw_bar(image: AxesImage, axes: Sequence[Axes], *arrays: Values | None) -> None:
-    """Draw the colour bar of maps with one scale, with arrows where values lie beyond it."""
-    norm = image.norm
-    finite = finite_values(*arrays)
-    beyond = (bool((finite < norm.vmin).any()), bool((finite > norm.vmax).any())) if finite.size else (False, False)
-    extend = {(True, False): "min", (False, True): "max", (True, True): "both"}.get(beyond, "neither")
-    bar = axes[0].figure.colorbar(image, ax=list(axes), extend=extend, pad=0.02, aspect=22)
+def draw_bar(image: ScalarMappable, axes: Axes, *arrays: Values) -> None:
+    """Draw the colour bar of one or several maps beside the last, as high as it, with arrows where values lie beyond."""
+    norm, finite = image.norm, finite_values(*arrays)
+    low, high = ends(norm)
+    below, above = bool((finite < low).any()), bool((finite > high).any())
+    extend = {(True, False): "min", (False, True): "max", (True, True): "both"}.get((below, above), "neither")
+    place = axes.get_subplotspec()
+    share = 1.0 if place is None else len(place.colspan) / place.get_gridspec().ncols
+    inches = share * axes.figure.bbox.width / axes.figure.dpi - _BESIDE
+    beside = axes.inset_axes((1 + 0.08 / inches, 0.0, 0.11 / inches, 1.0))
+    bar = axes.figure.colorbar(image, cax=beside, extend=extend)
     bar.outline.set_linewidth(0.4)
-    if not isinstance(norm, LogNorm):
-        tidy(bar.formatter)
+    if isinstance(norm, LogNorm):
+        tidy_powers(beside.yaxis, norm)
+    else:
+        tidy(beside.yaxis)
 
 
 def draw_place(axes: Axes, x: float, y: float) -> None:
@@ -168,7 +206,7 @@ def draw_place(axes: Axes, x: float, y: float) -> None:
 
 def draw_dots(axes: Axes, x: Values, y: Values) -> None:
     """Draw the places of observations, small and seen on every ground."""
-    axes.plot(x, y, ".", ms=2.6, color="white", mec="black", mew=0.3, linestyle="none", zorder=4)
+    axes.plot(x, y, "o", ms=2.2, mfc="white", mec="black", mew=0.4, linestyle="none", zorder=4)
 
 
 def say(axes: Axes, text: str) -> None:
@@ -180,12 +218,12 @@ def linear_scale(values: Values, reference: Values | None = None) -> Normalize:
     """Return a colour scale over the range of the values, or of the central 99.8 % of them where outliers would stretch it.
 
     With a reference the scale is that of the reference, widened on either side by at most the reference's range: a wrong
-    solution shows as wrong, not as a reference without features.
+    solution shows as wrong, not as a reference without features. One that is constant but for rounding sets no scale.
     """
     low, high = _range(values)
     if reference is not None and finite_values(reference).size:
         first, last = _range(reference)
-        spare = last - first
+        spare = last - first if last - first > _CONSTANT * (high - low) else math.inf
         low, high = max(min(low, first), first - spare), min(max(high, last), last + spare)
         if not finite_values(values).size:
             low, high = first, last
@@ -210,9 +248,14 @@ def log_scale(*arrays: Values) -> LogNorm | None:
     return LogNorm(min(low, high / 10), high, clip=True)
 
 
+def ends(scale: Norm) -> tuple[float, float]:
+    """Return the least and the greatest value of a scale made here."""
+    return np.asarray(scale.vmin).item(), np.asarray(scale.vmax).item()
+
+
 def limits(scale: Normalize, *, margin: float = 0.05) -> tuple[float, float]:
     """Return the ends of an axis that shows a scale with a margin."""
-    low, high = float(scale.vmin or 0.0), float(scale.vmax or 0.0)
+    low, high = ends(scale)
     if isinstance(scale, LogNorm):
         return low / (high / low) ** margin, high * (high / low) ** margin
     return low - margin * (high - low), high + margin * (high - low)
@@ -247,25 +290,47 @@ def plain(name: str) -> str:
 
 
 def number(value: float | None) -> str:
-    """Return a number with two figures, `$1.2\\times 10^{-3}$`."""
+    """Return a number with two figures, if need be times a power of ten."""
     if value is None or not math.isfinite(value):
         return "not finite"
-    if value == 0 or 0.01 <= abs(value) < 1000:
+    if value == 0 or 0.001 <= abs(value) < 1000:
         return f"{value:.2g}" if abs(value) < 100 else f"{value:.0f}"
     mantissa, exponent = f"{value:.1e}".split("e")
     return rf"${mantissa}\times 10^{{{int(exponent)}}}$"
 
 
-def tidy(formatter: Any) -> None:
+def rule(axes: Axes) -> None:
+    """Rule faint lines behind curves."""
+    axes.grid(color="0.9", lw=0.6)
+    axes.set_axisbelow(True)
+
+
+def tidy(axis: Axis) -> None:
     """Let a linear axis write very large and very small numbers with a common power of ten."""
-    if isinstance(formatter, ScalarFormatter):
-        formatter.set_powerlimits((-2, 4))
+    formatter = ScalarFormatter(useMathText=True)
+    formatter.set_powerlimits((-2, 4))
+    axis.set_major_formatter(formatter)
 
 
-def _stacked(row: Row) -> tuple[int, int, Row]:
-    """Return how many panels are above each other and how many side by side."""
-    flat = row.shape is not None and row.shape < _FLAT
-    return (row.panels, 1, row) if flat else (1, row.panels, row)
+def tidy_powers(axis: Axis, scale: Normalize) -> None:
+    """Let a logarithmic axis name the powers of ten, or where it holds fewer than two of them also 2 and 5 times these."""
+    low, high = ends(scale)
+    powers = math.floor(math.log10(high)) - math.ceil(math.log10(low)) + 1
+    if powers < 2:
+        axis.set_major_locator(LogLocator(subs=(1.0, 2.0, 5.0)))
+        axis.set_major_formatter(LogFormatterSciNotation(minor_thresholds=(math.inf, math.inf)))
+    axis.set_minor_formatter(NullFormatter())
+
+
+def _is_flat(row: Row) -> bool:
+    return row.shape is not None and row.shape < _FLAT
+
+
+def _width(row: Row, across: int) -> float:
+    """Return the inches across that a row asks for."""
+    if across > 1:
+        return _WIDTH
+    return _NARROW if row.shape is None else min(max(_TALLEST / row.shape + _BESIDE, _NARROWEST), _NARROW)
 
 
 def _height(row: Row, width: float) -> float:

@@ -9,6 +9,7 @@ from __future__ import annotations
 
 from collections.abc import Mapping
 from dataclasses import dataclass
+from typing import Any
 
 import numpy as np
 from numpy.typing import NDArray
@@ -21,11 +22,14 @@ from pinnsolve.domains.regions import ROUNDING, Array, Region
 from pinnsolve.problem import Problem
 from pinnsolve.solution import Solution
 
-Values = NDArray[np.inexact]
+Values = NDArray[Any]
 """Real or complex values (points,), NaN where there are none."""
 
 _LINE_NODES, _PLANE_NODES = 1001, 201
 """Nodes along each coordinate of a line, and of a plane."""
+
+_LONGEST = 12.0
+"""Length over breadth of a region above which its picture is not true to scale."""
 
 _INSTANTS = (0.0, 0.5, 1.0)
 """Where planes are laid along an ordering coordinate, as shares of its range."""
@@ -42,10 +46,12 @@ class View:
     Args:
         ranges: The one or two coordinates that range, the horizontal one first.
         held: Values of all the others.
+        equal: Whether a length is drawn alike in both directions, as between two coordinates of space.
     """
 
     ranges: Mapping[Symbol, tuple[float, float]]
     held: Mapping[Symbol, float]
+    equal: bool = False
 
     @property
     def axes(self) -> tuple[Symbol, ...]:
@@ -53,8 +59,10 @@ class View:
         return tuple(self.ranges)
 
     @property
-    def shape(self) -> float:
-        """Height over width of a plane."""
+    def shape(self) -> float | None:
+        """Height over width of the picture of a plane, or None where it may have any."""
+        if not self.equal:
+            return None
         (left, right), (low, high) = self.ranges.values()
         return (high - low) / (right - left)
 
@@ -77,7 +85,7 @@ class View:
     def moved(self, held: Mapping[Symbol, float]) -> View:
         """Return the line or plane of the same directions with some coordinates held elsewhere."""
         ranges = {c: ends for c, ends in self.ranges.items() if c not in held}
-        return View(ranges, {**self.held, **held})
+        return View(ranges, {**self.held, **held}, self.equal and len(ranges) == 2)
 
 
 def ordering_coordinates(problem: Problem) -> tuple[Symbol, ...]:
@@ -116,7 +124,9 @@ def arrange(
     space = [c for c in ranges if c not in ordering]
 
     def view(*axes: Symbol) -> View:
-        return View({c: whole[c] for c in axes}, {c: v for c, v in centre.items() if c not in axes})
+        lengths = [whole[c][1] - whole[c][0] for c in axes]
+        equal = len(axes) == 2 and set(axes) <= set(space) and max(lengths) <= _LONGEST * min(lengths)
+        return View({c: whole[c] for c in axes}, {c: v for c, v in centre.items() if c not in axes}, equal)
 
     if len(ranges) == 1:
         return (view(*ranges),)
@@ -164,15 +174,14 @@ def reference_values(solution: Solution, field: AppliedUndef, points: Array) -> 
     sample = thinned(reference, max(_FEWEST_GAUGE_POINTS, _GAUGE_POINTS // len(places))).points
     moved = np.tile(sample, (len(places), 1))
     moved[:, columns] = np.repeat(places, len(sample), axis=0)
-    known = _truth(solution, field, moved)
-    shifts = (field_values(solution, field, moved) - known).reshape(len(places), len(sample))
+    shifts = (field_values(solution, field, moved) - _truth(solution, field, moved)).reshape(len(places), len(sample))
     finite = np.isfinite(shifts)
     totals = np.where(finite, shifts, 0.0).sum(axis=1)
     means = np.divide(totals, finite.sum(axis=1), where=finite.any(axis=1), out=np.full_like(totals, np.nan))
     return truth + means[group.ravel()]
 
 
-def _truth(solution: Solution, field: AppliedUndef, points: Array) -> Values | None:
+def _truth(solution: Solution, field: AppliedUndef, points: Array) -> Any:
     values = solution.reference.evaluate(points)
     name = field.func.__name__
     parts = solution.problem.complex_fields.get(name)

@@ -51,7 +51,7 @@ class Exact:
         object.__setattr__(self, "fields", MappingProxyType(read))
 
 
-def exact_reference(problem: Problem, spec: Exact, unknowns: Mapping[Symbol, float]) -> Reference:
+def exact_reference(problem: Problem, spec: Exact, *, unknowns: Mapping[Symbol, float]) -> Reference:
     """Return closed forms as a reference, on a regular grid in up to three dimensions and on Sobol points above.
 
     Raises:

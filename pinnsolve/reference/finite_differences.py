@@ -46,7 +46,7 @@ class Axis:
         return Axis(self.low + self.spacing / 2, self.spacing, self.count - (not self.periodic), self.periodic)
 
 
-def weights(nodes: Array, place: float, order: int) -> Array:
+def weights(nodes: Array, place: float, *, order: int) -> Array:
     """Return the weights of the derivative of the given order at a place, from values at distinct nodes.
 
     Args:
@@ -103,7 +103,7 @@ def derivative_rows(axis: Axis, places: Array, *, order: int, accuracy: int) -> 
     # The weights depend only on the width and on the place within the stencil: one set for the whole inside of a grid.
     kinds, kind = np.unique(np.stack([widths, np.round(cells - starts, 9)]), axis=1, return_inverse=True)
     table = [
-        weights(np.arange(w), s, order) / axis.spacing**order
+        weights(np.arange(w), s, order=order) / axis.spacing**order
         for w, s in zip(kinds[0].astype(int), kinds[1], strict=True)
     ]
     indices = np.concatenate(

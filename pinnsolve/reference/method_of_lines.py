@@ -22,6 +22,7 @@ from pinnsolve.reference.placement import (
     Law,
     Wall,
     assemble,
+    check_count,
     find_fluxes,
     find_walls,
     is_periodic,
@@ -70,7 +71,7 @@ class Evolution:
         return Layout(axes, self.space, self.accuracy)
 
 
-def find_time(readings: Sequence[Reading], fields: int, bounds: Bounds) -> int | None:
+def find_time(readings: Sequence[Reading], fields: int, *, bounds: Bounds) -> int | None:
     """Return the coordinate in which the problem is an evolution: every condition that holds it does so at its low end.
 
     Among several the one of the lowest order wins, then the one declared last.
@@ -79,13 +80,13 @@ def find_time(readings: Sequence[Reading], fields: int, bounds: Bounds) -> int |
     for c in range(len(bounds)):
         orders = [max((r.order(f, c) for r in readings if r.kind == "equation"), default=0) for f in range(fields)]
         initial = [r for r in readings if r.kind == "condition" and any(c in dict(slot.places) for slot in r.slots)]
-        pure = all(is_initial(r, c, bounds) for r in initial)
+        pure = all(is_initial(r, c, bounds=bounds) for r in initial)
         if pure and initial and len(initial) == sum(max(order, 0) for order in orders):
             candidates.append((max(orders), -c))
     return -min(candidates)[1] if candidates else None
 
 
-def is_initial(reading: Reading, coordinate: int, bounds: Bounds) -> bool:
+def is_initial(reading: Reading, coordinate: int, *, bounds: Bounds) -> bool:
     """Return whether a condition holds the coordinate, and nothing else, at its low end."""
     low, high = bounds[coordinate]
     places = {place for slot in reading.slots for place in slot.places}
@@ -96,7 +97,7 @@ def is_initial(reading: Reading, coordinate: int, bounds: Bounds) -> bool:
     )
 
 
-def read_evolution(problem: Problem, readings: Sequence[Reading], time: int) -> Evolution:
+def read_evolution(problem: Problem, readings: Sequence[Reading], *, time: int) -> Evolution:
     """Write a problem as first-order laws in time.
 
     Raises:
@@ -106,22 +107,24 @@ def read_evolution(problem: Problem, readings: Sequence[Reading], time: int) -> 
     every = [frozenset(position(c) for c in f.args) for f in problem.fields]
     bounds = [problem.bounds[c] for c in problem.coordinates]
     equations = [r for r in readings if r.kind == "equation"]
-    conditions = [r for r in readings if r.kind == "condition" and not is_initial(r, time, bounds)]
-    initial = [r for r in readings if is_initial(r, time, bounds)]
+    conditions = [r for r in readings if r.kind == "condition" and not is_initial(r, time, bounds=bounds)]
+    initial = [r for r in readings if is_initial(r, time, bounds=bounds)]
     periodic = frozenset(c for r in conditions if (c := is_periodic(r, bounds)) is not None)
     walls = find_walls([r for r in conditions if is_periodic(r, bounds) is None], bounds)
     depth = [max((r.order(f, time) for r in equations), default=0) for f in range(len(every))]
     fields = tuple((f, k) for f in range(len(every)) for k in range(max(depth[f], 1)))
-    fluxes = find_fluxes(equations, len(every), time)
-    partner = match(equations, every, time, fluxes)
+    fluxes = find_fluxes(equations, len(every), time=time)
+    partner = match(equations, every, time=time, fluxes=fluxes)
     laws = [
         _law(r, fields, depth, target=fields.index((f, max(depth[f] - 1, 0))), time=time)
         for r, f in zip(equations, partner, strict=True)
     ]
     laws = _isolate(laws, tuple(equations[0].coordinates), time)
     laws += [_chain(fields, f, k, len(bounds)) for f, k in fields if k + 1 < depth[f]]
-    orders = [orders_of(f, equations, fluxes, time) for f in range(len(every))]
-    for wall, (f, layer) in zip(walls, seat(walls, every, orders), strict=True):
+    open_space = sorted(set(range(len(bounds))) - periodic - {time})
+    check_count(equations, walls, fields=len(every), coordinates=open_space)
+    orders = [orders_of(f, equations, fluxes=fluxes, time=time) for f in range(len(every))]
+    for wall, (f, layer) in zip(walls, seat(walls, every, orders=orders), strict=True):
         laws += _wall_laws(wall, f, layer, fields, depth, time)
     own = tuple(every[f] - {time} for f, _ in fields)
     shifted = {fields.index((q, 0)): c for q, (_, c) in fluxes.items()}

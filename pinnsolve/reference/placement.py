@@ -9,7 +9,7 @@ compact conservative scheme results (LeVeque, Finite Difference Methods, 2007, s
 from __future__ import annotations
 
 import itertools
-from collections.abc import Mapping, Sequence
+from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass, field
 
 import numpy as np
@@ -102,7 +102,7 @@ def find_walls(readings: Sequence[Reading], bounds: Bounds) -> list[Wall]:
     return walls
 
 
-def find_fluxes(equations: Sequence[Reading], fields: int, time: int | None) -> dict[int, tuple[int, int]]:
+def find_fluxes(equations: Sequence[Reading], fields: int, *, time: int | None) -> dict[int, tuple[int, int]]:
     """Return for each flux its equation and the coordinate along which it lies between the nodes."""
     found: dict[int, tuple[int, int]] = {}
     for (number, equation), flux in itertools.product(enumerate(equations), range(fields)):
@@ -119,7 +119,11 @@ def find_fluxes(equations: Sequence[Reading], fields: int, time: int | None) -> 
 
 
 def match(
-    equations: Sequence[Reading], own: Sequence[frozenset[int]], time: int | None, fluxes: Mapping[int, tuple[int, int]]
+    equations: Sequence[Reading],
+    own: Sequence[frozenset[int]],
+    *,
+    time: int | None,
+    fluxes: Mapping[int, tuple[int, int]],
 ) -> list[int]:
     """Return for each equation the field it stands for: the one with the highest derivatives in it.
 
@@ -154,7 +158,7 @@ def match(
 
 
 def seat(
-    walls: Sequence[Wall], own: Sequence[frozenset[int]], orders: Sequence[Mapping[int, int]]
+    walls: Sequence[Wall], own: Sequence[frozenset[int]], *, orders: Sequence[Mapping[int, int]]
 ) -> list[tuple[int, int]]:
     """Return for each condition the field whose rows it replaces, and the layer.
 
@@ -187,7 +191,7 @@ def seat(
 
 
 def orders_of(
-    field: int, equations: Sequence[Reading], fluxes: Mapping[int, tuple[int, int]], time: int | None
+    field: int, equations: Sequence[Reading], *, fluxes: Mapping[int, tuple[int, int]], time: int | None
 ) -> dict[int, int]:
     """Return how many conditions a field can take in each coordinate."""
     if field in fluxes:
@@ -203,6 +207,28 @@ def orders_of(
         if c != time and max(direct, by_flux) > 0:
             orders[c] = max(direct, by_flux)
     return orders
+
+
+def check_count(
+    equations: Sequence[Reading], walls: Sequence[Wall], *, fields: int, coordinates: Iterable[int]
+) -> None:
+    """Raise unless each coordinate has as many conditions as the order of the system in it.
+
+    The order of a system is that of its determinant: the largest sum of orders over all pairings of equations with fields. With
+    fewer conditions, as where observations stand in for them, a grid would still have a solution, and a meaningless one.
+
+    Raises:
+        UnsupportedError: Too few or too many conditions along a coordinate.
+    """
+    for c in coordinates:
+        orders = np.array([[equation.order(f, c) for f in range(fields)] for equation in equations], dtype=np.float64)
+        orders[orders < 0] = -_NEVER
+        total = round(orders[linear_sum_assignment(orders, maximize=True)].sum())
+        present = sum(wall.coordinate == c for wall in walls)
+        if present != total:
+            name = equations[0].coordinates[c].name
+            found = f"{present} conditions in {name}, where the equations are of order {total}"
+            raise UnsupportedError("conditions", f"no finite-difference reference: {found}", REMEDY)
 
 
 def make_axes(

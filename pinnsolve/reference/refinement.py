@@ -111,8 +111,8 @@ class Refinement:
         if not self.levels:
             return replace(self, levels=(level,))
         previous = self.levels[-1]
-        last = difference(level, previous, previous.points)
-        before = difference(previous, self.levels[-2], previous.points) if len(self.levels) > 1 else {}
+        last = difference(level, previous, points=previous.points)
+        before = difference(previous, self.levels[-2], points=previous.points) if len(self.levels) > 1 else {}
         return replace(self, levels=(*self.levels, level), steps=(*self.steps, Step(last, before)))
 
 
@@ -121,7 +121,7 @@ def observed_order(finer: float, coarser: float) -> float:
     return math.log2(coarser / finer) if finer > 0 and coarser > 0 else math.nan
 
 
-def difference(fine: Level, coarse: Level, points: Array) -> dict[str, float]:
+def difference(fine: Level, coarse: Level, *, points: Array) -> dict[str, float]:
     """Return the relative L2 difference of each field between two grids, at points."""
     result = {}
     for name, function in fine.functions.items():

@@ -86,9 +86,13 @@ def solve_reference(
         ProblemError: A specification that does not fit the problem.
     """
     if isinstance(spec, Exact):
-        return exact_reference(problem, spec, unknowns)
+        return exact_reference(problem, spec, unknowns=unknowns)
     if isinstance(spec, Observations):
         return measured_reference(problem, spec)
+    if not isinstance(spec, FiniteDifferences):
+        raise ProblemError(
+            "reference", f"{spec!r}", "write ps.FiniteDifferences(), ps.Exact({u: ...}) or ps.Observations(...)"
+        )
     # One thread: the matrices are sparse, and two pools of threads in one process fight for the cores.
     with threadpool_limits(limits=1, user_api="blas"):
         return _finite_differences(problem, spec, {**unknowns, **(spec.unknowns or {})})
@@ -105,7 +109,7 @@ def _finite_differences(problem: Problem, spec: FiniteDifferences, unknowns: Map
         raise UnsupportedError("domain", found, REMEDY)
     readings = read(problem, unknowns)
     bounds = [problem.bounds[c] for c in problem.coordinates]
-    time = find_time(readings, len(problem.fields), bounds)
+    time = find_time(readings, len(problem.fields), bounds=bounds)
     try:
         refinement = _refine(problem, spec, readings, time, began + spec.seconds)
     except OutOfTimeError as error:
@@ -119,9 +123,8 @@ def _finite_differences(problem: Problem, spec: FiniteDifferences, unknowns: Map
         return {name: np.where(inside, f(points), np.nan) for name, f in finest.functions.items()}
 
     points, shape = comparison_grid(_sides(problem, finest, time))
-    method = "finite differences of order {} in space{} on {}".format(
-        refinement.accuracy, "" if time is None else ", Rodas5P in time,", finest.label
-    )
+    in_time = "" if time is None else ", Rodas5P in time,"
+    method = f"finite differences of order {refinement.accuracy} in space{in_time} on {finest.label}"
     return Reference(
         kind="finite_difference",
         points=points,
@@ -131,7 +134,7 @@ def _finite_differences(problem: Problem, spec: FiniteDifferences, unknowns: Map
         estimated_relative_l2=refinement.error,
         seconds=clock.monotonic() - began,
         table=refinement.table,
-        method=method if len(bounds) > 1 or time is None else f"Rodas5P with {finest.label}",
+        method=method if finest.cells else f"Rodas5P with {finest.label}",
     )
 
 
@@ -147,22 +150,17 @@ def _refine(
     fixed = functools.partial(refine, all_grids=all_grids, growth=_GROWTH[len(space)], deadline=deadline)
     if time is None:
         values = read_boundary_values(problem, readings)
-        return fixed(lambda grid, before: steady_level(problem, values, grid, before), grids, accuracy=values.accuracy)
-    evolution = read_evolution(problem, readings, time)
-    steps = max(chosen.get(time, 0), _FEWEST_STEPS)
-    if not space:
         return fixed(
-            lambda tolerance, _: evolution_level(
-                problem, evolution, {}, tolerance=tolerance, steps=steps, deadline=deadline
-            ),
-            _ODE_TOLERANCES,
-            accuracy=_ODE_ORDER,
+            lambda grid, before: steady_level(problem, values, cells=grid, previous=before),
+            grids,
+            accuracy=values.accuracy,
         )
-    return fixed(
-        lambda grid, _: evolution_level(problem, evolution, grid, tolerance=_TOLERANCE, steps=steps, deadline=deadline),
-        grids,
-        accuracy=evolution.accuracy,
-    )
+    evolution = read_evolution(problem, readings, time=time)
+    steps = max(chosen.get(time, 0), _FEWEST_STEPS)
+    march = functools.partial(evolution_level, problem, evolution, steps=steps, deadline=deadline)
+    if not space:
+        return fixed(lambda tolerance, _: march(cells={}, tolerance=tolerance), _ODE_TOLERANCES, accuracy=_ODE_ORDER)
+    return fixed(lambda grid, _: march(cells=grid, tolerance=_TOLERANCE), grids, accuracy=evolution.accuracy)
 
 
 def _grids(space: tuple[int, ...], chosen: Mapping[int, int], fields: int) -> list[dict[int, int]]:

@@ -24,6 +24,7 @@ from pinnsolve.reference.placement import (
     Law,
     Wall,
     assemble,
+    check_count,
     find_fluxes,
     find_walls,
     is_periodic,
@@ -84,11 +85,13 @@ def read_boundary_values(problem: Problem, readings: Sequence[Reading]) -> Bound
     periodic = frozenset(c for r in conditions if (c := is_periodic(r, bounds)) is not None)
     rest = [r for r in conditions if is_periodic(r, bounds) is None]
     free = len(bounds) == 1 and not periodic
-    fluxes = {} if free else find_fluxes(equations, len(own), None)
-    partner = match(equations, own, None, fluxes)
+    fluxes = {} if free else find_fluxes(equations, len(own), time=None)
+    partner = match(equations, own, time=None, fluxes=fluxes)
     walls = [] if free else find_walls(rest, bounds)
-    orders = [orders_of(f, equations, fluxes, None) for f in range(len(own))]
-    seats = seat(walls, own, orders)
+    if not free:
+        check_count(equations, walls, fields=len(own), coordinates=sorted(set(range(len(bounds))) - periodic))
+    orders = [orders_of(f, equations, fluxes=fluxes, time=None) for f in range(len(own))]
+    seats = seat(walls, own, orders=orders)
     return BoundaryValues(
         own=own,
         equations=tuple(zip(equations, partner, strict=True)),

@@ -28,7 +28,7 @@ problem = ps.Problem(
 network = ps.MLP(width=24, depth=3)
 training = ps.Training(
     points={"burgers": 2_000, "initial": 200, "left": 100, "right": 100},
-    phases=[ps.Adam(steps=500), ps.LBFGS(steps=1_500)],
+    phases=[ps.Adam(steps=300, lr=5e-3), ps.SSBroyden(steps=1_500, resample=300)],
 )
 
 # 4. The truth to compare with: finite differences of the same declaration, ps.Exact({u: ...}), or stored observations.

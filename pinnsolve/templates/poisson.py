@@ -27,7 +27,7 @@ problem = ps.Problem(
 
 # 3. The numerics: left out here, so they are chosen and printed with their reasons. To choose yourself:
 # network = ps.MLP(width=32, depth=3)
-# training = ps.Training(points={"conduction": 2_000}, phases=[ps.Adam(steps=500), ps.LBFGS(steps=2_000)])
+# training = ps.Training(points={"conduction": 2_000}, phases=[ps.Adam(steps=300), ps.SSBroyden(steps=2_000)])
 
 # 4. The truth to compare with.
 reference = ps.FiniteDifferences()

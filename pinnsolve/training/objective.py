@@ -221,4 +221,6 @@ class Objective:
         return means @ self._weight_vector, names, means
 
     def _cast(self, points: Points) -> dict[str, Tensor]:
-        return {name: tensor.to(device=self.device, dtype=self.dtype) for name, tensor in points.items()}
+        # Sets that share a tensor go on sharing it: terms on the same points are evaluated together.
+        cast = {id(tensor): tensor.to(device=self.device, dtype=self.dtype) for tensor in points.values()}
+        return {name: cast[id(tensor)] for name, tensor in points.items()}

@@ -7,9 +7,7 @@ from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, is_dataclass, replace
 
 from pinnsolve.errors import ProblemError
-from pinnsolve.training.optimizers import Adam
 from pinnsolve.training.phase import Phase
-from pinnsolve.training.quasi_newton import LBFGS
 
 SAMPLINGS = ("sobol", "uniform", "latin", "grid")
 """Ways to spread points over a region."""
@@ -57,23 +55,6 @@ class Training:
         if self.resample and not phase.resample and is_dataclass(phase):
             return replace(phase, resample=self.resample)
         return phase
-
-
-def two_phase(adam: int = 2_000, lbfgs: int = 5_000, *, lr: float = 5e-3, resample: int = 0) -> tuple[Phase, ...]:
-    """Choose Adam to find the basin, then L-BFGS in float64 to go to its bottom.
-
-    Args:
-        adam: Steps of Adam; 0 leaves it out.
-        lbfgs: Steps of L-BFGS; 0 leaves it out.
-        lr: Largest learning rate of Adam.
-        resample: Steps between two draws of the points; 0 keeps them.
-
-    Returns:
-        The phases in order.
-    """
-    first = (Adam(adam, lr, resample=resample),) if adam else ()
-    second = (LBFGS(lbfgs, resample=resample),) if lbfgs else ()
-    return (*first, *second)
 
 
 def _sequence(phases: Sequence[Phase]) -> Sequence[Phase]:

@@ -1,0 +1,57 @@
+"""What several test files share: one thread, figures without a screen, and solutions whose fields are known functions."""
+
+from __future__ import annotations
+
+import os
+from collections.abc import Callable, Iterator, Sequence
+from typing import Any
+
+import pytest
+
+os.environ.setdefault("MPLBACKEND", "Agg")
+
+Columns = Sequence[Any]
+
+
+@pytest.fixture(autouse=True)
+def _one_thread() -> Iterator[None]:
+    """Small tensors gain nothing from threads, and several test runs may share a machine."""
+    import torch
+
+    before = torch.get_num_threads()
+    torch.set_num_threads(1)
+    yield
+    torch.set_num_threads(before)
+
+
+@pytest.fixture(scope="session")
+def known_module() -> Callable[..., Any]:
+    """Make a module from functions of the coordinate columns, one for each field; its only weight is a factor of 1."""
+    from torch import Tensor, cat, float64, nn, ones
+
+    class Known(nn.Module):
+        def __init__(self, *functions: Callable[..., Tensor]) -> None:
+            super().__init__()
+            self.functions = functions
+            self.factor = nn.Parameter(ones((), dtype=float64))
+
+        def forward(self, points: Tensor) -> Tensor:
+            columns = [points[:, k : k + 1] for k in range(points.shape[1])]
+            return self.factor * cat([function(*columns) for function in self.functions], 1)
+
+    return Known
+
+
+@pytest.fixture(scope="session")
+def known(known_module: Callable[..., Any]) -> Callable[..., Any]:
+    """Make a solution whose real fields are given functions of the coordinates, in the problem's order."""
+    from torch import float64
+
+    from pinnsolve.archive import build_trial
+    from pinnsolve.solution import Solution
+
+    def make(problem: Any, *functions: Callable[..., Any]) -> Solution:
+        trial = build_trial(problem, known_module(*functions), seed=0, dtype=float64, device="cpu")
+        return Solution(problem, trial, None, {"status": "done", "message": "known", "errors": {}})
+
+    return make

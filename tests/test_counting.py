@@ -1,0 +1,193 @@
+"""Counting: how many conditions a system needs along a coordinate, and how many are there."""
+
+from __future__ import annotations
+
+import pytest
+from sympy import Eq, I, Integral, Symbol, cos, exp, sin, symbols
+
+from pinnsolve.declaration.counting import orders, planes
+from pinnsolve.declaration.gauges import find_gauges
+from pinnsolve.declaration.observations import Observations
+from pinnsolve.declaration.terms import on
+from pinnsolve.domains.regions import Box, Interval
+from pinnsolve.errors import ProblemError
+from pinnsolve.operators import div, fields, grad, laplacian
+from pinnsolve.problem import Problem
+
+x, y, t, s = symbols("x y t s")
+LINE, STRIP, SQUARE = Interval(x, 0, 1), Box({x: (0, 1), t: (0, 1)}), Box({x: (0, 1), y: (0, 1)})
+f, g, h = fields("f g h", x)
+u, v = fields("u v", x, t)
+
+
+def needed(equations, domain, *, coordinate) -> int:
+    """The number of conditions the check asks for, found by declaring none."""
+    try:
+        Problem(domain=domain, equations=equations)
+    except ProblemError as error:
+        prefix = f"conditions in {coordinate}"
+        if error.term == prefix:
+            return int(error.found.split("need ")[1].split()[0])
+        raise
+    return 0
+
+
+@pytest.mark.parametrize(
+    ("equations", "dimension"),
+    [
+        (f.diff(x) - f, 1),
+        (f.diff(x, 4) + f * f.diff(x), 4),
+        ([f.diff(x) - g, g.diff(x) + f], 2),
+        ([f.diff(x, 2) - g, g.diff(x, 2) + f], 4),
+        ([f.diff(x) - g, g - f**3], 1),  # g is given by f
+        ([f.diff(x) + g.diff(x) - f, g - 2 * f], 1),
+        ([f.diff(x) - g, g.diff(x) - h, h - f], 2),
+        ([f.diff(x, 2) - g, f - sin(x)], 0),  # f is given, and g with it
+        (sin(x) * f.diff(x, 3) + exp(f) * f.diff(x), 3),
+        (f - Integral(f(s), (s, 0, x)), 0),
+        (f**2 - x, 0),
+    ],
+)
+def test_an_ordinary_system_needs_the_dimension_of_its_solution_space(equations, dimension: int):
+    assert needed(equations, LINE, coordinate=x) == dimension
+
+
+@pytest.mark.parametrize(
+    ("equation", "in_x"),
+    [
+        (u.diff(t) - u.diff(x, 2), 2),
+        (u.diff(t) + u * u.diff(x) + u.diff(x, 3), 3),
+        (u.diff(t, 2) - u.diff(x, 2), 2),
+        (u.diff(t, x) - u, 1),
+        (u.diff(t) + u.diff(x, 4) + u.diff(x, 2), 4),
+        (u.diff(t) - u.diff(x, 2, t) + u.diff(x), 2),  # Benjamin, Bona, Mahony
+    ],
+)
+def test_a_single_equation_needs_its_order_along_each_coordinate(equation, in_x: int):
+    assert needed(equation, STRIP, coordinate=x) == in_x
+
+
+def planes_of(condition, *, domain=STRIP, equation=None) -> list[tuple]:
+    """The planes of an extra condition beside observations, which switch the count off."""
+    problem = Problem(
+        domain=domain,
+        equations=Eq(u.diff(t), u.diff(x, 2)) if equation is None else equation,
+        conditions={"it": condition},
+        data={"d": Observations(at={c: [0.5] for c in domain.coordinates}, values={u: [0.0]})},
+    )
+    slots = {field.func.__name__: field.args for field in problem.fields}
+    found = planes(problem.term("it"), slots, problem.bounds)
+    return [(p.coordinate, p.value, p.share, p.stand_in) for p in found]
+
+
+def test_where_conditions_stand():
+    assert planes_of(u(x, 0)) == [(t, 0.0, 1.0, False)]
+    assert planes_of(u.diff(x).subs(x, 1) + u(1, t)) == [(x, 1.0, 1.0, False)]
+    assert planes_of(u(0, t) - u(1, t)) == [(x, None, 1.0, False)]
+    assert planes_of(u(0, 0)) == []
+    assert planes_of(on(STRIP.face(x, 1), u)) == [(x, 1.0, 1.0, False)]
+    assert planes_of(on(Interval(t, 0.5, 1), u(0, t))) == [(x, 0.0, 0.5, False)]
+    assert planes_of(Integral(u(s, t), (s, 0, 1))) == [(x, None, 1.0, True)]
+    assert planes_of(u(1 - x, t) - u) == [(x, None, 1.0, True)]
+    inside = planes_of(on(Box({x: (0.2, 0.4), t: (0, 1)}), u - 1))
+    assert [(c, stand_in) for c, _, _, stand_in in inside] == [(x, True), (t, True)]
+
+
+def test_a_boundary_stands_on_each_of_its_faces():
+    assert planes_of(on(STRIP.boundary - STRIP.face(t, 1), u)) == [
+        (x, 0.0, 1.0, False),
+        (x, 1.0, 1.0, False),
+        (t, 0.0, 1.0, False),
+    ]
+
+
+def test_parts_of_a_face_add_up():
+    def declared(split: float) -> Problem:
+        return Problem(
+            domain=STRIP,
+            equations=Eq(u.diff(t), u.diff(x, 2)),
+            conditions={
+                "start": u(x, 0),
+                "left": u(0, t),
+                "early": on(Interval(t, 0, 0.3), u(1, t)),
+                "late": on(Interval(t, split, 1), u.diff(x).subs(x, 1)),
+            },
+        )
+
+    declared(0.3)
+    with pytest.raises(ProblemError, match=r"conditions in x · the equations need 2 .*found 1\.3"):
+        declared(0.99)
+
+
+def test_the_error_shows_what_was_found_and_the_ends_to_choose_from():
+    with pytest.raises(ProblemError) as caught:
+        Problem(domain=STRIP, equations=Eq(u.diff(t), u.diff(x, 2)), conditions={"a": u(x, 0), "b": u(0.5, t)})
+    assert "b at x = 0.5" in str(caught.value)
+    assert "Eq(u(0, t), ...) or Eq(u(1, t), ...)" in str(caught.value)
+
+
+def test_observations_and_unknowns_free_the_count():
+    equation = Eq(u.diff(t), u.diff(x, 2))
+    Problem(domain=STRIP, equations=equation, data={"d": Observations(at={x: [0], t: [0]}, values={u: [0]})})
+    k = Symbol("k")
+    extra = [u(x, 0), u(0, t), u(1, t), Eq(u.diff(x).subs(x, 0), 1)]
+    Problem(domain=STRIP, equations=Eq(u.diff(t), k * u.diff(x, 2)), conditions=extra, unknowns={k: 1})
+    with pytest.raises(ProblemError, match="bear 2"):
+        Problem(domain=STRIP, equations=equation, conditions=extra)
+
+
+def test_surplus_counts_each_condition_at_an_end_once():
+    clamped = [f(0), f.diff(x).subs(x, 0), f(1), f.diff(x).subs(x, 1)]
+    Problem(domain=LINE, equations=f.diff(x, 4), conditions=clamped)
+    with pytest.raises(ProblemError, match=r"condition\[4\] · 5 conditions in x, where the equations bear 4"):
+        Problem(domain=LINE, equations=f.diff(x, 4), conditions=[*clamped, f.diff(x, 2).subs(x, 0)])
+
+
+def test_complex_fields_count_twice():
+    wave = fields("w", x)
+    with pytest.raises(ProblemError, match="need 4 .*found 2"):
+        Problem(domain=LINE, equations=wave.diff(x, 2) + I * wave, conditions={"left": wave(0)})
+
+
+def test_orders_are_those_of_the_equations_alone():
+    problem = Problem(
+        domain=STRIP,
+        equations=Eq(u.diff(t), u.diff(x, 2)),
+        conditions=[u(x, 0), u(0, t), Eq(u.diff(x, 3).subs(x, 1), 0)],
+    )
+    assert orders(problem.terms, problem.fields) == {("u", x): 2, ("u", t): 1}
+
+
+def test_a_field_that_enters_by_its_gradient_has_a_gauge():
+    p = fields("p", x, y, t)
+    a, b = fields("a b", x, y, t)
+    domain = SQUARE * Interval(t, 0, 1)
+    wall = on(SQUARE.boundary * Interval(t, 0, 1), a, b)
+    stokes = [
+        *(component.diff(t) + grad(p, x, y)[k] - laplacian(component, x, y) for k, component in enumerate((a, b))),
+        div([a, b], x, y),
+    ]
+    free = Problem(domain=domain, equations=stokes, conditions={"wall": wall, "start": [a(x, y, 0), b(x, y, 0)]})
+    assert dict(free.gauges) == {"p": (t,)}
+    mean = Integral(p, (x, 0, 1), (y, 0, 1))
+    pinned = {"wall": wall, "start": [a(x, y, 0), b(x, y, 0)], "mean": mean}
+    assert dict(Problem(domain=domain, equations=stokes, conditions=pinned).gauges) == {}
+
+
+def test_gauges_of_potentials_and_of_products():
+    q = fields("q", x, y)
+    insulated = on(SQUARE.boundary, grad(q, x, y).dot(SQUARE.normal))
+    free = Problem(domain=SQUARE, equations=laplacian(q, x, y), conditions={"w": insulated})
+    assert dict(free.gauges) == {"q": ()}
+    absorbed = Problem(domain=SQUARE, equations=laplacian(q, x, y) - q, conditions={"w": insulated})
+    assert dict(absorbed.gauges) == {}
+    pinned = Problem(domain=SQUARE, equations=laplacian(q, x, y), conditions={"w": insulated, "p": q(0, 0)})
+    assert find_gauges(pinned.terms, pinned.fields) == {}
+    differences = Problem(
+        domain=STRIP,
+        equations=Eq(u.diff(t), u.diff(x, 2) * cos(u.diff(x))),
+        conditions=[
+            Eq(u(x, 0).diff(x), 1), *[u.diff(x).subs(x, k) for k in (0, 1)]
+        ],
+    )  # fmt: skip
+    assert dict(differences.gauges) == {"u": ()}
