@@ -25,6 +25,7 @@ from pinnsolve.declaration.storage import problem_from_data, problem_to_data
 from pinnsolve.declaration.trees import TreeError, from_tree, to_tree
 from pinnsolve.errors import ProblemError
 from pinnsolve.networks.architectures import MLP, ResNet
+from pinnsolve.problem import Problem
 from pinnsolve.reference.exact import Exact
 from pinnsolve.reference.solve import FiniteDifferences
 
@@ -36,6 +37,9 @@ _SPECS: Mapping[str, type] = {"MLP": MLP, "ResNet": ResNet}
 _WEIGHTS, _DESCRIPTION = "model.safetensors", "model.json"
 _LARGEST_DESCRIPTION = 100_000_000
 """Bytes; that of a problem has some thousands."""
+
+_MOST_CELLS = 10_000_000
+"""Along one coordinate; more would be asked for only to exhaust the memory of whoever verifies."""
 
 _MALFORMED = (LookupError, TypeError, ValueError, AttributeError, ArithmeticError, RecursionError)
 """What reading data of the wrong form may raise."""
@@ -182,7 +186,11 @@ def _reference_from_data(data: Mapping[str, Any] | None) -> FiniteDifferences | 
     unknowns = {from_tree(symbol): float(value) for symbol, value in data["unknowns"]} or None
     if data["kind"] == "Exact":
         return Exact({Function(str(name)): from_tree(e) for name, e in data["fields"]}, unknowns=unknowns)
-    cells = {from_tree(symbol): int(count) for symbol, count in data["cells"]} or None
+    if data["kind"] != "FiniteDifferences":
+        raise ValueError(f"a reference of the kind {str(data['kind'])[:40]!r}")
+    cells = {from_tree(symbol): count for symbol, count in data["cells"]} or None
+    if cells is not None and max(cells.values()) > _MOST_CELLS:
+        raise ValueError(f"a reference of more than {_MOST_CELLS} cells")
     return FiniteDifferences(cells, unknowns=unknowns, seconds=float(data["seconds"]))
 
 

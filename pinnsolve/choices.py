@@ -93,7 +93,7 @@ def choose(
     phases = training.phases
     if phases is None:
         trial = build_trial(problem, network, seed=0, dtype=torch.float64, device="cpu")
-        phases = _phases(sum(p.numel() for p in trial.parameters()), where, choices)
+        phases = _phases(sum(p.numel() for p in trial.parameters()), where, training.resample, choices)
     counts = _counts(compiled, training.points or {}, choices)
     if quick:
         counts = {name: max(16, count // _QUICK) for name, count in counts.items()}
@@ -120,16 +120,16 @@ def _network_reason(problem: Problem) -> str:
     return f"coordinates: {len(problem.coordinates)}, fields: {len(problem.fields)}; small enough for a dense second-order method"
 
 
-def _phases(parameters: int, device: torch.device, choices: list[Choice]) -> tuple[Phase, ...]:
+def _phases(parameters: int, device: torch.device, resample: int, choices: list[Choice]) -> tuple[Phase, ...]:
     """Choose a short Adam to find the basin and a quasi-Newton method to go to its bottom."""
     override = "training = ps.Training(phases=[ps.Adam(steps=...), ps.LBFGS(steps=...)])"
-    first = Adam(steps=_ADAM_STEPS, lr=5e-3)
+    first = Adam(steps=_ADAM_STEPS, lr=5e-3, resample=resample)
     if parameters <= (_DENSE_ON_GPU if device.type == "cuda" else _DENSE_ON_CPU):
         reason = f"a dense inverse Hessian of {parameters} parameters is cheap, and best on ill-conditioned losses"
-        second: Phase = SSBroyden(steps=_SECOND_STEPS, resample=_RESAMPLE)
+        second: Phase = SSBroyden(steps=_SECOND_STEPS, resample=resample or _RESAMPLE)
     else:
         reason = f"{parameters} parameters are too many for a dense inverse Hessian"
-        second = LBFGS(steps=_SECOND_STEPS, resample=_RESAMPLE)
+        second = LBFGS(steps=_SECOND_STEPS, resample=resample or _RESAMPLE)
     text = f"Adam {first.steps}, then {type(second).__name__} {second.steps}, points redrawn every {second.resample}"
     choices.append(Choice("phases", text, reason, override))
     return first, second

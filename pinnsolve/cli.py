@@ -67,9 +67,9 @@ def new(name: str, template: str) -> None:
 @click.argument("problem", type=_EXISTING_FILE)
 def check(problem: Path) -> None:
     """Print the mathematics of PROBLEM.py as understood; train nothing."""
-    from pinnsolve.archive import build_trial
     from pinnsolve.choices import choose
     from pinnsolve.compiler.compile import compile_problem
+    from pinnsolve.compiler.trial import build_trial
     from pinnsolve.description import describe_problem
     from pinnsolve.problem_file import load_problem_file
 
@@ -144,10 +144,11 @@ def evaluate(run_directory: Path, points: Path | None, grid: Any, output: Path |
 @click.argument("run_directory", metavar="RUN", type=_EXISTING_RUN)
 def plot(run_directory: Path) -> None:
     """Draw the pictures of a RUN again."""
-    from pinnsolve.plotting import write_plots
+    from pinnsolve.plotting import read_history, write_plots
     from pinnsolve.verification import load_with_reference
 
-    for path in write_plots(load_with_reference(run_directory), run_directory / "plots"):
+    history = read_history(run_directory / "metrics.jsonl")
+    for path in write_plots(load_with_reference(run_directory), run_directory / "plots", history=history):
         click.echo(path)
 
 
@@ -179,7 +180,8 @@ def main(argv: Sequence[str] | None = None) -> int:
     try:
         with warnings.catch_warnings():
             warnings.showwarning = _show_warning
-            cli.main(args=arguments, prog_name="pinnsolve", standalone_mode=False)
+            with cli.make_context("pinnsolve", arguments) as context:  # click's own `main` has other exit codes
+                cli.invoke(context)
             sys.stdout.flush()  # here, where a reader who has left can be noticed
     except SystemExit as stop:
         return int(stop.code or 0)
@@ -208,7 +210,9 @@ def _report(error: Exception, *, verbose: bool) -> int:
     if code is not None:
         click.echo(f"error: {error}", err=True)
         return int(code)
-    if isinstance(error, MemoryError) or "out of memory" in str(error) or "allocate memory" in str(error):  # torch's own
+    if (
+        isinstance(error, MemoryError) or "out of memory" in str(error) or "allocate memory" in str(error)
+    ):  # torch's own
         click.echo("error: out of memory · reduce points=, or the width of the network", err=True)
         return 7
     if isinstance(error, OSError):

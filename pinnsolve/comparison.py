@@ -36,7 +36,8 @@ def compare(solution: Solution, reference: Reference) -> dict[str, dict[str, flo
         known = np.isfinite(truth)
         found = np.asarray(solution.evaluate(field, **{k: v[known] for k, v in coordinates.items()}))
         truth, points = truth[known], reference.points[known]
-        gauge = problem.gauges.get(name)
+        parts = problem.complex_fields.get(name)
+        gauge = problem.gauges.get(name if parts is None else parts.real.func.__name__)
         if gauge is not None:
             found, truth = (_without_mean(values, points, gauge, problem.coordinates) for values in (found, truth))
         difference, size = np.abs(found - truth), math.sqrt(float(np.mean(np.abs(truth) ** 2)))
@@ -75,4 +76,6 @@ def _without_mean(values: Array, points: Array, gauge: tuple[Symbol, ...], coord
     columns = points[:, [coordinates.index(c) for c in gauge]]
     _, group = np.unique(columns, axis=0, return_inverse=True)
     group = group.ravel()
-    return values - (np.bincount(group, values) / np.bincount(group))[group]
+    sums = np.zeros(group.max() + 1, dtype=values.dtype)
+    np.add.at(sums, group, values)
+    return values - (sums / np.bincount(group))[group]

@@ -9,17 +9,17 @@ from __future__ import annotations
 
 import math
 from collections.abc import Mapping, Sequence
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 from types import MappingProxyType
 from typing import Any
 
 import numpy as np
-from sympy import Expr, Integral, MatrixBase, Symbol, sympify
+from sympy import Expr, I, Integral, MatrixBase, Symbol, conjugate, sympify
 from sympy.core.function import AppliedUndef
 
 from pinnsolve.declaration.ansatz import check_ansatz, holds_exactly
 from pinnsolve.declaration.coefficients import check_coefficients
-from pinnsolve.declaration.complexes import Parts, find_complex_fields, split
+from pinnsolve.declaration.complexes import Parts, as_real, find_complex_fields, split
 from pinnsolve.declaration.corners import check_corners
 from pinnsolve.declaration.counting import check_counts
 from pinnsolve.declaration.gauges import find_gauges
@@ -68,9 +68,12 @@ class Problem:
                 "domain", f"{self.domain!r} is not a region", "write domain=ps.Box({x: (-1, 1), t: (0, 1)})"
             )
         object.__setattr__(self, "unknowns", _read_unknowns(self.unknowns, self.coordinates))
-        equations = _resolved(read_statements(self.equations, "equation"))
-        conditions = _resolved(read_statements(self.conditions, "condition"))
-        data = _read_data(self.data)
+        declared = (
+            read_statements(self.equations, "equation"),
+            read_statements(self.conditions, "condition"),
+            _read_data(self.data),
+        )
+        equations, conditions, data = _resolved(declared)
         if not equations:
             raise ProblemError("equations", "none", "state at least one equation")
         _refuse_repeated_names([equations, conditions, data])
@@ -197,7 +200,8 @@ class Problem:
         columns = {c: observations.at[c] for c in self.coordinates if c in observations.at}
         self._check_places_of_data(statement, columns)
         spread = _relative_noise(self.data, statement.group)
-        parts = [p for p in zip(self.split(key), (measured.real, np.imag(measured)), ("re", "im"), strict=True)]
+        both = self.split(statement.expression)
+        parts = list(zip(both, (measured.real, np.imag(measured)), ("re", "im"), strict=True))
         if parts[1][0] == 0 and np.any(parts[1][1] != 0):
             raise DataError(statement.name, f"complex values for {key}, which is real", "give real values")
         made = []
@@ -315,8 +319,13 @@ def _free(expression: Expr, statement: Statement, coordinates: Sequence[Symbol])
     return tuple(c for c in coordinates if c in symbols)
 
 
-def _resolved(statements: list[Statement]) -> list[Statement]:
-    return [Statement(s.name, s.group, resolve(s.expression, s.name), s.written, s.region) for s in statements]
+def _resolved(kinds: Sequence[list[Statement]]) -> list[list[Statement]]:
+    """Carry out derivatives; where nothing is complex, SymPy's re and im (its derivative of Abs) are those of real numbers."""
+    real = not any(s.expression.has(I, conjugate) for statements in kinds for s in statements)
+    return [
+        [replace(s, expression=resolve(as_real(s.expression) if real else s.expression, s.name)) for s in statements]
+        for statements in kinds
+    ]
 
 
 def _refuse_repeated_names(kinds: Sequence[Sequence[Statement]]) -> None:
@@ -339,7 +348,7 @@ def _read_data(data: Mapping[str, Observations]) -> list[Statement]:
             )
         for index, key in enumerate(observations.values):
             label = name if len(observations.values) == 1 else f"{name}[{index}]"
-            read.append(Statement(label, name, resolve(key, label), key, None))
+            read.append(Statement(label, name, key, key, None))
     return read
 
 

@@ -47,7 +47,7 @@ def known(known_module: Callable[..., Any]) -> Callable[..., Any]:
     """Make a solution whose real fields are given functions of the coordinates, in the problem's order."""
     from torch import float64
 
-    from pinnsolve.archive import build_trial
+    from pinnsolve.compiler.trial import build_trial
     from pinnsolve.solution import Solution
 
     def make(problem: Any, *functions: Callable[..., Any]) -> Solution:

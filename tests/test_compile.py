@@ -15,6 +15,7 @@ from pinnsolve.compiler.trial import Trial, Unknowns
 from pinnsolve.declaration.observations import Observations
 from pinnsolve.declaration.terms import on
 from pinnsolve.domains.regions import Box, Interval
+from pinnsolve.errors import ProblemError
 from pinnsolve.operators import div, fields, grad, laplacian
 from pinnsolve.points import term_points
 from pinnsolve.problem import Problem
@@ -48,6 +49,9 @@ class Counted(nn.Module):
 
 class Transformed(nn.Module):
     """A network of coordinates that are permuted, scaled and shifted first."""
+
+    scale: Tensor
+    shift: Tensor
 
     def __init__(self, inner: nn.Module, *, order: list[int], scale: list[float], shift: list[float]) -> None:
         super().__init__()
@@ -114,7 +118,9 @@ def test_terms_may_have_different_numbers_of_points_and_a_single_one():
     module = network(2, 1)
     found = residuals(problem, module, points)
     assert [len(found[name]) for name in ("burgers", "left", "middle")] == [20, 3, 1]
-    assert float(found["middle"]) == pytest.approx(float(module(torch.tensor([[0.5, 0.5]]).double()).detach()) - 2, rel=1e-14)
+    assert float(found["middle"]) == pytest.approx(
+        float(module(torch.tensor([[0.5, 0.5]]).double()).detach()) - 2, rel=1e-14
+    )
 
 
 def test_chunks_of_points_give_the_same_residuals():
@@ -287,7 +293,7 @@ def test_unknowns_are_trained_by_their_logarithm_where_their_sign_is_declared():
     assert unknowns.raw is not None
     assert unknowns.raw.tolist() == [0.0, 0.0, -1.0]  # of one size, whatever the units
     with torch.no_grad():
-        unknowns.raw -= 30.0
+        unknowns.raw.sub_(30.0)
     assert 0 < unknowns.values()["p"] < 1e-15
     assert unknowns.values()["n"] < 0
     assert Unknowns({f: 0.0}, dtype=torch.float64, device="cpu").values() == {"f": 0.0}
@@ -337,7 +343,11 @@ def test_the_declaration_that_is_mutated_is_satisfied():
 
 @pytest.mark.parametrize("name", MUTATIONS)
 def test_a_mutated_declaration_is_seen(name: str):
-    found = residuals(MUTATIONS[name](), Mode())
+    try:
+        problem = MUTATIONS[name]()
+    except ProblemError:
+        return  # seen even earlier: conditions stand at the wrong end
+    found = residuals(problem, Mode())
     assert max(float((r**2).mean()) for r in found.values()) > 1e-6
 
 

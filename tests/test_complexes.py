@@ -7,8 +7,25 @@ import random
 import pytest
 import sympy
 from sympy import (
-    Abs, Derivative, Eq, I, Integer, Integral, Max, Piecewise, Rational, Symbol, conjugate, cos, exp, im, log, re, sin, sqrt, symbols,
-)  # fmt: skip
+    Abs,
+    Eq,
+    I,
+    Integer,
+    Integral,
+    Max,
+    Piecewise,
+    Rational,
+    Symbol,
+    conjugate,
+    cos,
+    exp,
+    im,
+    log,
+    re,
+    sin,
+    sqrt,
+    symbols,
+)
 
 from pinnsolve.declaration.complexes import find_complex_fields, split
 from pinnsolve.declaration.observations import Observations
@@ -139,6 +156,13 @@ def test_complex_observations_are_two_terms():
         if term.kind == "data"
     }
     assert columns == {"sensor.re": [[1.0, 0.8]], "sensor.im": [[0.0, 0.4]]}
+
+
+def test_derivatives_of_absolute_values_are_real_where_nothing_is_complex():
+    u = fields("u", x)  # not declared real, so SymPy differentiates Abs by real and imaginary parts
+    problem = Problem(domain=Interval(x, -1, 1), equations={"e": Abs(u).diff(x) + Abs(x).diff(x) - 1}, conditions=u(0))
+    assert problem.fields == (u,)
+    assert problem.term("e").residual == sympy.sign(u) * u.diff(x) + sympy.sign(x) - 1
 
 
 def test_a_real_problem_is_left_alone():

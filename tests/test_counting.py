@@ -5,6 +5,7 @@ from __future__ import annotations
 import pytest
 from sympy import Eq, I, Integral, Symbol, cos, exp, sin, symbols
 
+from pinnsolve.declaration.characteristics import split_between_ends
 from pinnsolve.declaration.counting import orders, planes
 from pinnsolve.declaration.gauges import find_gauges
 from pinnsolve.declaration.observations import Observations
@@ -65,6 +66,47 @@ def test_an_ordinary_system_needs_the_dimension_of_its_solution_space(equations,
 )
 def test_a_single_equation_needs_its_order_along_each_coordinate(equation, in_x: int):
     assert needed(equation, STRIP, coordinate=x) == in_x
+
+
+@pytest.mark.parametrize("size", [1e-9, 1e-3, 1.0, 1e6])
+def test_the_number_needed_does_not_depend_on_the_units(size: float):
+    strip = Box({x: (0, size), t: (0, 1)})
+    assert needed(u.diff(t) - size**2 * u.diff(x, 2), strip, coordinate=x) == 2
+    assert needed(u.diff(t) + size * u * u.diff(x) + size**3 * u.diff(x, 3), strip, coordinate=x) == 3
+
+
+SPLITS = {
+    "heat": (u.diff(t) - u.diff(x, 2), (1, 1)),
+    "transport to the right": (u.diff(t) + 3 * u.diff(x), (1, 0)),
+    "transport to the left": (u.diff(t) - 3 * u.diff(x) + u, (0, 1)),
+    "Korteweg-de Vries": (u.diff(t) + 6 * u * u.diff(x) + u.diff(x, 3), (1, 2)),
+    "its mirror image": (u.diff(t) - 6 * u * u.diff(x) - u.diff(x, 3), (2, 1)),
+    "beam": (u.diff(t, 2) + u.diff(x, 4), (2, 2)),
+    "wave": (u.diff(t, 2) - 9 * u.diff(x, 2), (1, 1)),
+    "Burgers": (u.diff(t) + u * u.diff(x) - u.diff(x, 2) / 300, (1, 1)),
+    "a speed of either sign": (u.diff(t) + u * u.diff(x), None),
+    "roots that do not grow": (u.diff(t, x) - u, None),
+}
+
+
+@pytest.mark.parametrize("name", SPLITS)
+def test_conditions_are_split_between_the_ends_by_the_roots(name: str):
+    equation, expected = SPLITS[name]
+    problem = Problem(
+        domain=STRIP, equations=equation, data={"d": Observations(at={x: [0.5], t: [0.5]}, values={u: [0]})}
+    )
+    found = split_between_ends(problem.terms, problem.fields, x, problem.bounds, evolution={t: 1})
+    assert found == expected
+
+
+def test_the_direction_of_time_is_that_of_the_diffusion():
+    for sign, expected in ((1, (1, 0)), (-1, (0, 1))):
+        problem = Problem(
+            domain=STRIP,
+            equations=u.diff(t) - sign * u.diff(x, 2),
+            data={"d": Observations(at={x: [0.5], t: [0.5]}, values={u: [0]})},
+        )
+        assert split_between_ends(problem.terms, problem.fields, t, problem.bounds, evolution={}) == expected
 
 
 def planes_of(condition, *, domain=STRIP, equation=None) -> list[tuple]:
@@ -145,7 +187,7 @@ def test_surplus_counts_each_condition_at_an_end_once():
 
 def test_complex_fields_count_twice():
     wave = fields("w", x)
-    with pytest.raises(ProblemError, match="need 4 .*found 2"):
+    with pytest.raises(ProblemError, match=r"need 4 .*found 2"):
         Problem(domain=LINE, equations=wave.diff(x, 2) + I * wave, conditions={"left": wave(0)})
 
 

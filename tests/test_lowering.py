@@ -15,7 +15,8 @@ from pinnsolve.operators import fields
 from pinnsolve.problem import Problem
 
 x, t, s, r = symbols("x t s r")
-u, v, a = (*fields("u v", x, t), fields("a", x))
+u, v = fields("u v", x, t)
+a = fields("a", x)
 PROBLEM = Problem(
     domain=Box({x: (0, 2), t: (0, 1)}),
     equations={"u": u.diff(t) - a * u.diff(x, 2) - v, "v": v.diff(t) - u, "a": a - x**2},

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from pathlib import Path
+from typing import Any
 
 import numpy as np
 import pytest
@@ -111,7 +112,7 @@ def test_faults_of_a_table_are_named_by_row_and_column(tmp_path: Path, text: str
 
 
 def test_files_that_are_missing_damaged_or_of_another_kind(tmp_path: Path):
-    read = {"at": {x: "x"}, "values": {u: "u"}}
+    read: dict[str, Any] = {"at": {x: "x"}, "values": {u: "u"}}
     with pytest.raises(DataError, match=r"there is no file .*nowhere\.csv"):
         Observations.read(tmp_path / "nowhere.csv", **read)
     with pytest.raises(DataError, match=r"'\.xlsx' are not read.*\.csv or \.npz"):

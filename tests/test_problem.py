@@ -3,10 +3,11 @@
 from __future__ import annotations
 
 import dataclasses
+from typing import Any
 
 import numpy as np
 import pytest
-from sympy import Eq, Function, I, Integral, Matrix, Piecewise, Rational, Symbol, cos, exp, pi, sin, symbols
+from sympy import Derivative, Eq, Function, I, Integral, Matrix, Piecewise, Rational, Symbol, cos, exp, pi, sin, symbols
 
 from pinnsolve.declaration.observations import Observations
 from pinnsolve.declaration.terms import Term, on
@@ -20,8 +21,8 @@ u, v = fields("u v", x, t)
 STRIP = Box({x: (-1, 1), t: (0, 1)})
 
 
-def burgers(**changes) -> Problem:
-    declaration = {
+def burgers(**changes: Any) -> Problem:
+    declaration: dict[str, Any] = {
         "domain": STRIP,
         "equations": {"burgers": Eq(u.diff(t) + u * u.diff(x), 0.01 / pi * u.diff(x, 2))},
         "conditions": {"initial": Eq(u(x, 0), -sin(pi * x)), "left": Eq(u(-1, t), 0), "right": Eq(u(1, t), 0)},
@@ -171,6 +172,11 @@ def test_observations_become_terms_with_columns():
     value = list(probe.columns)[-1]
     assert probe.residual == u - value
     assert probe.columns[value].tolist() == [0.0, 0.25, 0.25]
+
+
+def test_observations_of_an_unevaluated_derivative_are_carried_out():
+    problem = burgers(data={"d": Observations(at={x: [0.0], t: [0.5]}, values={Derivative(u**2, x): [1.0]})})
+    assert problem.term("d").residual.coeff(u.diff(x)) == 2 * u
 
 
 def weights(problem: Problem, name: str) -> list[float] | None:

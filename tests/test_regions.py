@@ -17,7 +17,7 @@ BOX = Box({x: (0, 2), y: (-1, 2), t: (0, 5)})
 
 
 def test_bounds_are_numbers_in_the_order_written():
-    box = Box({t: (Rational(1, 2), pi), x: [0, sqrt(2)]})
+    box = Box({t: (Rational(1, 2), pi), x: [0, sqrt(2)]})  # type: ignore[dict-item]
     assert box.coordinates == (t, x)
     assert dict(box.bounds) == {t: (0.5, math.pi), x: (0.0, math.sqrt(2))}
     assert box.measure == pytest.approx((math.pi - 0.5) * math.sqrt(2), rel=1e-15)
@@ -137,17 +137,17 @@ def test_membership_of_a_boundary_is_measured_by_its_size(size: float):
     ("declare", "pieces"),
     [
         (lambda: Box({}), ("domain", "Box({x: (-1, 1), t: (0, 1)})")),
-        (lambda: Box([(0, 1)]), ("domain", "write Box(")),
+        (lambda: Box([(0, 1)]), ("domain", "write Box(")),  # type: ignore[arg-type]
         (lambda: Box({"x": (0, 1)}), ("'x' is a str", "symbols")),
-        (lambda: Box({x: (0, 1, 2)}), ("domain, x", "(0, 1, 2)", "x: (low, high)")),
-        (lambda: Box({x: 1}), ("domain, x", "range 1")),
+        (lambda: Box({x: (0, 1, 2)}), ("domain, x", "(0, 1, 2)", "x: (low, high)")),  # type: ignore[dict-item]
+        (lambda: Box({x: 1}), ("domain, x", "range 1")),  # type: ignore[dict-item]
         (lambda: Box({x: (1, 0)}), ("domain, x", "(1, 0) is empty", "lower end first")),
         (lambda: Box({x: (1, 1)}), ("domain, x", "empty")),
         (lambda: Box({x: (0, math.inf)}), ("domain, x", "the end inf is not a real number")),
         (lambda: Box({x: (0, math.nan)}), ("domain, x", "not finite")),
-        (lambda: Box({x: ("0", 1)}), ("domain, x", "'0'", "real number")),
+        (lambda: Box({x: ("0", 1)}), ("domain, x", "'0'", "real number")),  # type: ignore[dict-item]
         (lambda: Box({x: (0, y)}), ("domain, x", "the end y", "real number")),
-        (lambda: Box({x: (0, 1j)}), ("domain, x", "real number")),
+        (lambda: Box({x: (0, 1j)}), ("domain, x", "real number")),  # type: ignore[dict-item]
         (lambda: Box({x: (0, 1), Symbol("x", real=True): (0, 1)}), ("domain, x", "different assumptions")),
         (lambda: Interval(x, 0, 1) * Interval(x, 0, 1), ("both factors have x",)),
         (lambda: BOX.boundary * Interval(x, 0, 1), ("both factors have x",)),
@@ -164,6 +164,6 @@ def test_regions_that_cannot_be_meant_are_refused(declare, pieces):
 
 def test_a_region_times_a_number_is_a_type_error():
     with pytest.raises(TypeError):
-        BOX * 2
+        BOX * 2  # type: ignore[operator]
     with pytest.raises(TypeError):
-        BOX.boundary * 2
+        BOX.boundary * 2  # type: ignore[operator]

@@ -86,7 +86,7 @@ def test_residuals_that_vanish_everywhere_give_a_uniform_choice():
 
 
 def test_the_global_generator_of_numpy_is_not_touched():
-    before = np.random.get_state()[1].copy()  # noqa: NPY002
+    before = np.random.get_state(legacy=False)["state"]["key"].copy()  # noqa: NPY002
     draw(BOX, 10)
     choose_adaptively(np.ones(9), 3, generator=np.random.default_rng(0))
-    assert np.array_equal(before, np.random.get_state()[1])  # noqa: NPY002
+    assert np.array_equal(before, np.random.get_state(legacy=False)["state"]["key"])  # noqa: NPY002

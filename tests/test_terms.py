@@ -128,7 +128,9 @@ def test_a_definite_integral_of_a_field_is_not_mistaken_for_a_number():
     assert statement.expression.has(Integral)
 
 
-@pytest.mark.parametrize("folded", [True, False, 0, 1.5, Eq(1, 1), Eq(1, 2), {"a": 1}, object(), "u", None, lambda a: a])
+@pytest.mark.parametrize(
+    "folded", [True, False, 0, 1.5, Eq(1, 1), Eq(1, 2), {"a": 1}, object(), "u", None, lambda a: a]
+)
 def test_what_is_no_equation_is_refused_under_its_name(folded):
     with pytest.raises(ProblemError, match=r"^wall\[1\] · "):
         read_statements({"wall": [u, folded]}, "condition")

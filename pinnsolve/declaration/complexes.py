@@ -84,6 +84,13 @@ def split(expression: Expr, parts: Mapping[str, Parts]) -> tuple[Expr, Expr]:
     return _split(expression, known)
 
 
+def as_real(expression: Any) -> Any:
+    """Drop re and conjugate, and put 0 for im, of what is real."""
+    for function, value in ((conjugate, lambda z: z), (re, lambda z: z), (im, lambda z: Integer(0))):
+        expression = expression.replace(function, value) if expression.has(function) else expression
+    return expression
+
+
 def _split(expression: Any, known: Mapping[Basic, tuple[Expr, Expr]]) -> tuple[Any, Any]:
     """Split by the rules of complex arithmetic; what contains nothing complex is real and stays as it was written.
 
@@ -92,7 +99,7 @@ def _split(expression: Any, known: Mapping[Basic, tuple[Expr, Expr]]) -> tuple[A
     if expression in known:
         return known[expression]
     if not expression.has(*known) or isinstance(expression, AppliedUndef | Derivative | Subs):
-        return _as_written(expression), Integer(0)
+        return as_real(expression), Integer(0)
     if isinstance(expression, Integral):
         real, imaginary = _split(expression.function, known)
         return Integral(real, *expression.limits), imaginary and Integral(imaginary, *expression.limits)
@@ -143,13 +150,6 @@ def _by_sympy(expression: Expr, arguments: Sequence[tuple[Expr, Expr]]) -> tuple
 
 def _modulus(a: Expr, b: Expr) -> Expr:
     return Abs(a) if b == 0 else sqrt(a**2 + b**2)
-
-
-def _as_written(expression: Any) -> Any:
-    """Drop re and conjugate, and put 0 for im, of what is real."""
-    for function, value in ((conjugate, lambda z: z), (re, lambda z: z), (im, lambda z: Integer(0))):
-        expression = expression.replace(function, value) if expression.has(function) else expression
-    return expression
 
 
 def _parts(field: AppliedUndef) -> Parts:

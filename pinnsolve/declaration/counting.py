@@ -1,9 +1,9 @@
 """How many conditions a problem needs, and how many it has.
 
-Along a coordinate s, a system needs as many conditions as det P(s) has degree, P the matrix of the linearised equations with
-each derivative replaced by a power of s and the other directions frozen (for an ordinary differential equation this is the
-dimension of its solution space). The sum of the fields' orders is the most it can use. A single equation has both equal: its
-order. Pressure-like fields, which have an order but no evolution of their own, lie between.
+Along a coordinate, a system needs as many conditions as its characteristic polynomial has degree (for an ordinary differential
+equation this is the dimension of its solution space), split between the ends as the roots of the polynomial ask. The sum of the
+fields' orders is the most it can use. A single equation has both equal: its order. Pressure-like fields, which have an order but
+no evolution of their own, lie between.
 """
 
 from __future__ import annotations
@@ -12,10 +12,10 @@ import math
 from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass
 
-import numpy as np
-from sympy import Dummy, Expr, Integral, Symbol
+from sympy import Integral, Symbol
 from sympy.core.function import AppliedUndef
 
+from pinnsolve.declaration.characteristics import degree, split_between_ends
 from pinnsolve.declaration.terms import Term, evaluations, with_ends_of_integrals
 from pinnsolve.domains.regions import ROUNDING, Boundary
 from pinnsolve.errors import ProblemError
@@ -101,7 +101,7 @@ def check_counts(terms: Sequence[Term], fields: Sequence[AppliedUndef], bounds: 
     for coordinate in bounds:
         given = _total([p for _, p in stands if p.coordinate == coordinate])
         total = sum(highest.get((name, coordinate), 0) for name in slots)
-        least = _determinant_degree(terms, fields, coordinate, bounds)
+        least = degree(terms, fields, coordinate, bounds)
         least = total if least is None else least
         there = [f"{t.name} at {_at(p)}" for t, p in stands if p.coordinate == coordinate]
         if given < least - 0.5 and not has_data and not free_unknowns:
@@ -113,6 +113,7 @@ def check_counts(terms: Sequence[Term], fields: Sequence[AppliedUndef], bounds: 
             )
         if not has_data and not free_unknowns:
             _check_surplus(coordinate, stands, highest, slots, bounds, regular=least == total, least=least)
+            _check_split(coordinate, stands, terms, fields, bounds)
 
 
 def _check_surplus(
@@ -150,65 +151,44 @@ def _missing_remedy(
     return f"add a condition such as Eq({low}, ...) or Eq({high}, ...), or observations"
 
 
-def _determinant_degree(
-    terms: Sequence[Term], fields: Sequence[AppliedUndef], coordinate: Symbol, bounds: Bounds
-) -> int | None:
-    """Return the degree of det P(s), or None where the equations are not a square system over the whole domain."""
-    equations = [t for t in terms if t.kind == "equation"]
-    if len(equations) != len(fields) or any(t.region is not None or t.residual.has(Integral) for t in equations):
-        return None
-    generator = np.random.default_rng(7)
-    frozen = {c: generator.uniform(0.5, 1.5) * np.exp(1j * generator.uniform(0, 6)) for c in bounds}
-    rows: list[list[list[tuple[int, complex]]]] = []
-    for term in equations:
-        entries = _linearise(term.residual, fields, coordinate, frozen, generator, bounds)
-        if entries is None:
-            return None
-        rows.append(entries)
-    count = 1 + sum(max((power for row in rows for power, _ in row[k]), default=0) for k in range(len(fields)))
-    # det P on the unit circle gives its coefficients by a discrete Fourier transform.
-    circle = np.exp(2j * np.pi * np.arange(count) / count)
-    values = [np.linalg.det([[sum(c * s**o for o, c in e) for e in row] for row in rows]) for s in circle]
-    coefficients = np.abs(np.fft.fft(values)) / count
-    present = np.flatnonzero(coefficients > 1e-9 * max(coefficients.max(), 1e-300))
-    return int(present[-1]) if coefficients.max() > 0 else None
-
-
-def _linearise(
-    residual: Expr,
-    fields: Sequence[AppliedUndef],
+def _check_split(
     coordinate: Symbol,
-    frozen: Mapping[Symbol, complex],
-    generator: np.random.Generator,
+    stands: Sequence[tuple[Term, Plane]],
+    terms: Sequence[Term],
+    fields: Sequence[AppliedUndef],
     bounds: Bounds,
-) -> list[list[tuple[int, complex]]] | None:
-    """Return for each field the (power of s, coefficient) pairs of one equation at a random state."""
-    readings = evaluations(residual)
-    dummies = {place: Dummy() for place in readings}
-    opened = residual.xreplace(dummies)
-    symbols = [*dummies.values(), *sorted(opened.free_symbols - set(dummies.values()), key=str)]
-    state = {s: generator.uniform(*bounds[s]) if s in bounds else generator.uniform(0.5, 1.5) for s in symbols}
-    row: list[list[tuple[int, complex]]] = []
-    for field in fields:
-        entries: list[tuple[int, complex]] = []
-        for place, reading in readings.items():
-            if reading.field != field.func.__name__:
-                continue
-            if reading.location != field.args:
-                return None
-            value = opened.diff(dummies[place]).evalf(subs=state)
-            if not value.is_number or not value.is_finite:
-                return None
-            coefficient = complex(value)
-            power = 0
-            for c, order in zip(field.args, reading.orders, strict=True):
-                if c == coordinate:
-                    power = order
-                else:
-                    coefficient *= frozen[c] ** order
-            entries.append((power, coefficient))
-        row.append(entries)
-    return row
+) -> None:
+    """Raise when conditions stand at the wrong end, where the equations leave no doubt."""
+    given = {c: _at_ends([p for _, p in stands if p.coordinate == c], bounds[c]) for c in bounds}
+    here = given[coordinate]
+    if here is None or here == (0, 0):
+        return
+    evolution = {
+        c: 1 if ends[0] else -1
+        for c, ends in given.items()
+        if ends and c != coordinate and (ends[0] == 0) != (ends[1] == 0)
+    }
+    needed = None
+    for frozen in (
+        ({}, evolution) if 0 in here else (evolution,)
+    ):  # one end only, like a time: first let the others oscillate
+        needed = needed or split_between_ends(terms, fields, coordinate, bounds, evolution=frozen)
+    if needed is not None and any(got < need - 0.5 for got, need in zip(here, needed, strict=True)):
+        low, high = (f"{coordinate} = {end:g}" for end in bounds[coordinate])
+        names = ", ".join(dict.fromkeys(t.name for t, p in stands if p.coordinate == coordinate))
+        raise ProblemError(
+            names,
+            f"{here[0]:g} conditions at {low} and {here[1]:g} at {high}, where the equations ask for {needed[0]} and {needed[1]}",
+            f"move a condition to the end that lacks one, or change the sign of the term of highest order in {coordinate}",
+        )
+
+
+def _at_ends(stood: Sequence[Plane], ends: tuple[float, float]) -> tuple[float, float] | None:
+    """Return how many conditions stand at the low and at the high end, or None if others than these count."""
+    if any(p.stand_in or p.value is None or not _at_end(p, ends) for p in stood):
+        return None
+    at_low = [p for p in stood if p.value is not None and abs(p.value - ends[0]) < abs(p.value - ends[1])]
+    return _total(at_low), _total(stood) - _total(at_low)
 
 
 def _total(stood: Sequence[Plane]) -> float:

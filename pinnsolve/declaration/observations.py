@@ -30,6 +30,9 @@ class Observations:
         at: One array (points,) or number for each coordinate.
         values: One array (points,) for each expression of the fields, `{u: us}` or `{v.diff(x) - u.diff(y): vorticity}`.
         noise: Standard deviation of the values, a number or an array (points,); the smaller, the greater the weight.
+        source: Where they are from, for messages.
+
+    Everything given may be an array, a list or a number; it is kept as arrays (points,).
         source: What messages call them.
         table: The file they were read from.
 
@@ -37,9 +40,9 @@ class Observations:
         DataError: Arrays of different lengths, entries that are not finite, noise that is not positive.
     """
 
-    at: Mapping[Symbol, NDArray[np.float64]]
-    values: Mapping[Expr, NDArray[Any]]
-    noise: float | NDArray[np.float64] | None = None
+    at: Mapping[Symbol, Any]
+    values: Mapping[Expr, Any]
+    noise: Any = None
     source: str = "observations"
     table: Path | None = None
 

@@ -214,7 +214,7 @@ def _as_expression(entry: Any, name: str) -> Expr:
         raise ProblemError(
             name,
             f"the statement folded to {entry}: both sides are "
-            + ("identical" if entry else "different constants, or matrices of different shapes"),
+            + ("identical" if entry else "different constants, matrices of different shapes, or not finite"),
             "check the two sides; Eq(u(x, 0), 0) needs a field on one of them",
         )
     if isinstance(entry, Eq):

@@ -96,9 +96,7 @@ def _row(solution: Solution, field: AppliedUndef, errors: Mapping[str, float]) -
 
 
 def _draw_scattered(axes: Axes, view: View, columns: Sequence[Array], found: Array) -> None:
-    """Draw errors at stored points, all of them projected onto a line or plane: a map if they form its grid, else dots,
-    the greatest on top.
-    """
+    """Draw errors at stored points, projected onto a line or plane: as a map if they form its grid, else as dots."""
     scale = log_scale(found)
     if scale is None:
         say(axes, "zero everywhere")
@@ -118,9 +116,10 @@ def _draw_scattered(axes: Axes, view: View, columns: Sequence[Array], found: Arr
         sheet[j, i] = found
         drawn = axes.pcolormesh(across, up, np.ma.masked_invalid(sheet), norm=scale, cmap=MAGNITUDE, shading="nearest")
     else:
-        order = np.argsort(found)
+        order = np.argsort(found)  # the greatest on top
+        x, y = (column[order] for column in columns)
         size = float(np.clip(_COVERED / len(found), 1.0, 20.0))
-        drawn = axes.scatter(*(c[order] for c in columns), s=size, c=found[order], norm=scale, cmap=MAGNITUDE, lw=0)
+        drawn = axes.scatter(x, y, s=size, c=found[order], norm=scale, cmap=MAGNITUDE, lw=0)
     draw_bar(drawn, axes, found)
 
 

@@ -67,7 +67,7 @@ def quantities(problem: Problem) -> list[Quantity]:
     for field in problem.declared_fields:
         name = label(field.func.__name__)
         if field.func.__name__ in problem.complex_fields:
-            made += [Quantity(field, f"$|${name}$|$", np.abs), Quantity(field, f"Re {name}", np.real)]
+            made += [Quantity(field, rf"$|\,${name}$\,|$", np.abs), Quantity(field, f"Re {name}", np.real)]
             made += [Quantity(field, f"Im {name}", np.imag)]
         else:
             made.append(Quantity(field, name, np.real))
@@ -196,7 +196,7 @@ def _draw_stored(axes: Axes, solution: Solution, quantity: Quantity, line: View)
     truth = reference_values(solution, quantity.field, chosen) if len(chosen) else None
     if truth is not None:
         along = chosen[:, solution.problem.coordinates.index(line.axes[0])]
-        axes.plot(along, quantity.part(truth), ".", color="black", ms=2.5, label="reference")
+        axes.plot(along, quantity.part(truth), ".", color="black", ms=2.0, label="reference")
 
 
 def _draw_observations(axes: Axes, solution: Solution, quantity: Quantity, line: View, *, colour: Any) -> None:
@@ -210,9 +210,10 @@ def _draw_observations(axes: Axes, solution: Solution, quantity: Quantity, line:
 
 
 def _draw_legend(axes: Axes, **place: Any) -> None:
-    """Draw a legend in which every label stands once."""
+    """Draw a legend in which every label stands once, those that several curves share last."""
     handles, labels = axes.get_legend_handles_labels()
     once = dict(zip(labels, handles, strict=True))
+    once |= {text: once.pop(text) for text in ("reference", "observations") if text in once}
     axes.legend(once.values(), once.keys(), **place)
 
 

@@ -12,15 +12,23 @@ from typing import Any
 import numpy as np
 from matplotlib.axes import Axes
 from matplotlib.figure import Figure
-from matplotlib.ticker import MaxNLocator
 
 from pinnsolve.domains.regions import Array
-from pinnsolve.drawing.panels import COLOURS, Row, compose, plain, rule, style
+from pinnsolve.drawing.panels import COLOURS, Row, compose, plain, round_steps, rule, style
 from pinnsolve.training.loop import Progress
 
 _DASHES = ("-", (0, (4, 1.5)), (0, (1, 1)), (0, (4, 1, 1, 1)))
 _SPIKE = 1e2
 """How far above the 98th percentile of the losses the axis may reach: the spike of a divergence leaves the picture."""
+
+_NEGLIGIBLE = 1e-6
+"""How far below the lowest loss the axis may reach: a term that vanishes to rounding leaves the picture."""
+
+_NAMED, _LONGEST_NAME = 12, 24
+"""Terms named in the legend, those that are largest in the end, and letters of a name there."""
+
+_NARROW = 0.014
+"""Width of a letter, relative to the axis: a phase too short for its name has none."""
 
 
 def loss_figure(history: Sequence[Progress]) -> Figure | None:
@@ -54,57 +62,54 @@ def read_history(path: Path) -> tuple[Progress, ...]:
 
 def _draw_losses(axes: Axes, history: Sequence[Progress]) -> None:
     steps = np.array([p.step for p in history], dtype=float)
-    names = list(dict.fromkeys(name for p in history for name in p.terms))
     marker = "." if len(history) < 3 else ""
-    for k, name in enumerate(names):
-        dash = _DASHES[k // len(COLOURS) % len(_DASHES)]
-        values = _positive([p.terms.get(name) for p in history])
-        axes.plot(steps, values, color=COLOURS[k % len(COLOURS)], ls=dash, lw=0.9, marker=marker, label=plain(name))
     total, held_out = _positive([p.loss for p in history]), _positive([p.held_out for p in history])
+    axes.plot(steps, total, color="black", lw=1.8, marker=marker, zorder=4, label="loss")
     if np.isfinite(held_out).any():
-        axes.plot(steps, held_out, color="black", ls=(0, (3, 1.5)), lw=1.2, marker=marker, label="held-out loss")
-    axes.plot(steps, total, color="black", lw=1.8, marker=marker, label="loss")
+        axes.plot(steps, held_out, "k", ls=(0, (3, 1.5)), lw=1.2, marker=marker, zorder=3, label="held-out loss")
     events = np.array([bool(p.event) for p in history]) & np.isfinite(total)
     if events.any():
-        axes.plot(steps[events], total[events], "v", color="black", mfc="white", ms=5, ls="none", label="recovery")
-    axes.set_yscale("log")
-    _set_limits(axes, steps)
+        axes.plot(steps[events], total[events], "kv", mfc="white", ms=5, ls="none", zorder=5, label="recovery")
+    names = list(dict.fromkeys(name for p in history for name in p.terms))
+    curves = {name: _positive([p.terms.get(name) for p in history]) for name in names}
+    named = sorted(names, key=lambda name: -np.nan_to_num(curves[name])[-1])[:_NAMED]
+    for k, (name, values) in enumerate(curves.items()):
+        colour, dash = COLOURS[k % len(COLOURS)], _DASHES[k // len(COLOURS) % len(_DASHES)]
+        text = plain(name, longest=_LONGEST_NAME) if name in named else "_"
+        axes.plot(steps, values, color=colour, ls=dash, lw=0.9, marker=marker, label=text)
+    if len(names) > _NAMED:
+        axes.plot([], [], ls="none", label=f"({len(names) - _NAMED} smaller terms)")
+    axes.set(yscale="log", ylabel="loss, mean square of terms", xlabel="steps")
+    _set_limits(axes, steps, total)
     _draw_phases(axes, history)
     _draw_seconds(axes, history)
     rule(axes)
-    axes.set_xlabel("steps")
-    axes.set_ylabel("loss, mean square of terms")
-    handles, labels = axes.get_legend_handles_labels()
-    first = sum(text in {"loss", "held-out loss", "recovery"} for text in labels[len(names) :])
-    order = [*reversed(range(len(labels) - first, len(labels))), *range(len(labels) - first)]
-    axes.legend(
-        [handles[k] for k in order],
-        [labels[k] for k in order],
-        loc="upper left",
-        bbox_to_anchor=(1.01, 1.0),
-        borderaxespad=0,
-        ncols=1 + len(labels) // 16,
-    )
+    axes.legend(loc="upper left", bbox_to_anchor=(1.01, 1.0), borderaxespad=0, handlelength=1.6)
 
 
-def _set_limits(axes: Axes, steps: Array) -> None:
-    curves = np.concatenate([np.asarray(line.get_ydata(), dtype=float) for line in axes.lines])
-    finite = curves[np.isfinite(curves)]
-    low, high = finite.min(), min(finite.max(), _SPIKE * np.percentile(finite, 98))
+def _set_limits(axes: Axes, steps: Array, total: Array) -> None:
+    drawn = np.concatenate([np.asarray(line.get_ydata(), dtype=float) for line in axes.lines])
+    finite = drawn[np.isfinite(drawn)]
+    low = max(finite.min(), _NEGLIGIBLE * np.nanmin(total))
+    high = min(finite.max(), _SPIKE * np.percentile(finite, 98))
     axes.set_ylim(low / 2, 5 * high)  # room for the names of the phases
     axes.set_xlim(min(steps[0], 0.0), max(steps[-1], 1.0))
-    axes.xaxis.set_major_locator(MaxNLocator(6, integer=True))
+    axes.xaxis.set_major_locator(round_steps(6, integer=True))
 
 
 def _draw_phases(axes: Axes, history: Sequence[Progress]) -> None:
     """Rule a line between two phases and name each at the top of its part."""
-    starts = [0.0, *(float(a.step) for a, b in pairwise(history) if a.phase != b.phase)]
+    ends = [float(a.step) for a, b in pairwise(history) if a.phase != b.phase]
     phases = [history[0].phase, *(b.phase for a, b in pairwise(history) if a.phase != b.phase)]
-    for start in starts[1:]:
-        axes.axvline(start, color="0.4", lw=0.7, ls=(0, (1, 1.5)))
-    for start, phase in zip(starts, phases, strict=True):
+    first, last = axes.get_xlim()
+    for end in ends:
+        axes.axvline(end, color="0.4", lw=0.7, ls=(0, (1, 1.5)))
+    for (start, end), phase in zip(pairwise([first, *ends, last]), phases, strict=True):
+        name = plain(phase, longest=_LONGEST_NAME)
+        if end - start < _NARROW * (1 + len(name)) * (last - first):
+            continue
         axes.annotate(
-            plain(phase),
+            name,
             (start, 1.0),
             xycoords=("data", "axes fraction"),
             xytext=(3, -3),
@@ -121,7 +126,7 @@ def _draw_seconds(axes: Axes, history: Sequence[Progress]) -> None:
     seconds = np.maximum.accumulate([0.0, *(p.seconds for p in history)])
     if not seconds[-1] > 0:
         return
-    ticks = [s for s in MaxNLocator(5).tick_values(0.0, seconds[-1]) if 0 <= s <= seconds[-1]]
+    ticks = [s for s in round_steps(5).tick_values(0.0, seconds[-1]) if 0 <= s <= seconds[-1]]
     top = axes.secondary_xaxis("top")
     top.set_xticks(np.interp(ticks, seconds, steps), [f"{s:g}" for s in ticks])
     top.set_xlabel("seconds")

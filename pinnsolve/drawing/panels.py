@@ -19,9 +19,10 @@ from matplotlib.axes import Axes
 from matplotlib.axis import Axis
 from matplotlib.backends.backend_agg import FigureCanvasAgg
 from matplotlib.cm import ScalarMappable
-from matplotlib.colors import LogNorm, Norm, Normalize
+from matplotlib.colors import LogNorm, Normalize
 from matplotlib.figure import Figure
 from matplotlib.image import AxesImage
+from matplotlib.layout_engine import ConstrainedLayoutEngine
 from matplotlib.mathtext import MathTextParser
 from matplotlib.patheffects import withStroke
 from matplotlib.ticker import LogFormatterSciNotation, LogLocator, MaxNLocator, NullFormatter, ScalarFormatter
@@ -70,7 +71,7 @@ _CONSTANT = 1e-3
 _DECADES = 6
 """Most decades of a logarithmic scale."""
 
-_LONGEST_NAME = 48
+_LONGEST_NAME, _TAIL = 48, 6
 
 
 @dataclass(frozen=True)
@@ -113,7 +114,10 @@ def compose(rows: Sequence[Row], *, title: str = "", width: float | None = None)
     for row, count in zip(rows, across, strict=True):
         heights += [_height(row, width / count - _BESIDE)] * (row.panels // count)
         extra += _TITLE * bool(row.title and row.panels > 1)
-    figure = Figure(figsize=(width, sum(heights) + _ABOVE * len(heights) + extra), layout="constrained")
+    figure = Figure(
+        figsize=(width, sum(heights) + _ABOVE * len(heights) + extra),
+        layout=ConstrainedLayoutEngine(w_pad=0.06, wspace=0.04),
+    )
     FigureCanvasAgg(figure)
     columns = math.lcm(*across)
     grid = figure.add_gridspec(len(heights), columns, height_ratios=heights)
@@ -151,8 +155,8 @@ def draw_map(axes: Axes, view: View, values: Array, *, norm: Normalize, colours:
         interpolation="bilinear",
     )
     axes.set_facecolor("0.9")  # seen where there is no value
-    axes.xaxis.set_major_locator(MaxNLocator(5))
-    axes.yaxis.set_major_locator(MaxNLocator(5))
+    axes.xaxis.set_major_locator(round_steps(5))
+    axes.yaxis.set_major_locator(round_steps(5))
     axes.set(xlim=(left, right), ylim=(low, high))
     axes.set_xlabel(label(view.axes[0].name))
     axes.set_ylabel(label(view.axes[1].name))
@@ -248,7 +252,7 @@ def log_scale(*arrays: Values) -> LogNorm | None:
     return LogNorm(min(low, high / 10), high, clip=True)
 
 
-def ends(scale: Norm) -> tuple[float, float]:
+def ends(scale: Any) -> tuple[float, float]:
     """Return the least and the greatest value of a scale made here."""
     return np.asarray(scale.vmin).item(), np.asarray(scale.vmax).item()
 
@@ -283,9 +287,9 @@ def label(name: str) -> str:
     return text
 
 
-def plain(name: str) -> str:
-    """Return a name of the user's as text: shortened, and without a meaning for its dollar signs."""
-    short = name if len(name) <= _LONGEST_NAME else f"{name[: _LONGEST_NAME - 1]}…"
+def plain(name: str, *, longest: int = _LONGEST_NAME) -> str:
+    """Return a name of the user's as text: shortened but for its index, and without a meaning for its dollar signs."""
+    short = name if len(name) <= longest else f"{name[: longest - _TAIL - 1]}…{name[-_TAIL:]}"
     return short.replace("$", r"\$")
 
 
@@ -303,6 +307,11 @@ def rule(axes: Axes) -> None:
     """Rule faint lines behind curves."""
     axes.grid(color="0.9", lw=0.6)
     axes.set_axisbelow(True)
+
+
+def round_steps(count: int, *, integer: bool = False) -> MaxNLocator:
+    """Return what places at most `count` steps of 1, 2 or 5 times a power of ten on an axis."""
+    return MaxNLocator(count, steps=[1, 2, 5, 10], integer=integer)
 
 
 def tidy(axis: Axis) -> None:

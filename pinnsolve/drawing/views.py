@@ -76,7 +76,8 @@ class View:
         """Return the grid of nodes as points (nodes, coordinates); the horizontal coordinate varies fastest."""
         mesh = np.meshgrid(*self.nodes)
         columns = {c: m.ravel() for c, m in zip(self.axes, mesh, strict=True)}
-        return np.stack([np.broadcast_to(columns.get(c, self.held.get(c, 0.0)), mesh[0].size) for c in coordinates], 1)
+        chosen = [columns[c] if c in columns else np.full(mesh[0].size, self.held[c]) for c in coordinates]
+        return np.stack(chosen, axis=1)
 
     def shaped(self, values: Values) -> Values:
         """Return values at `points` as they lie in the picture: (nodes,) on a line, (vertical, horizontal) on a plane."""

@@ -134,6 +134,7 @@ class QuasiNewtonStepper:
         self._current: Evaluation | None = None
         self._lowest = self._shortest = math.inf  # loss and gradient, since the points changed
         self._decrease = math.inf  # of the loss, in the last step
+        self._first = math.nan  # loss where the phase began
 
     def step(self, objective: Objective, *, expired: Expired = never) -> Step:
         """Search along -H g; when nothing lower lies there, forget H and search along -g; then give up, saying why."""
@@ -142,6 +143,8 @@ class QuasiNewtonStepper:
             self._current = objective.evaluate()
             count = 1
         current = self._current
+        if math.isnan(self._first):
+            self._first = current.loss
         if not current.finite:
             return Step(math.nan, current.terms, count, 0.0)
         if current.loss == 0 or current.gradient_norm <= self._phase.tolerance_gradient:
@@ -155,7 +158,7 @@ class QuasiNewtonStepper:
             result = self._search(objective, line, expired)
             count += result.evaluations
         if result.evaluation is None:
-            status = None if expired() else _explain(objective, line)
+            status = None if expired() else _explain(objective, line, self._first)
             objective.vector = line.start
             return Step(current.loss, current.terms, count, 0.0, status)
         end = line.at(result.step)
@@ -179,7 +182,7 @@ class QuasiNewtonStepper:
 
     def state(self) -> State:
         """Return the inverse Hessian, and loss and gradient at the present parameters."""
-        numbers = {"damping": self._scale, "decrease": self._decrease}
+        numbers = {"damping": self._scale, "decrease": self._decrease, "first": self._first}
         records = {"lowest": self._lowest, "shortest": self._shortest}
         return {**numbers, **records, **self._inverse.state(), **(self._current.state() if self._current else {})}
 
@@ -187,6 +190,7 @@ class QuasiNewtonStepper:
         """Continue from what `state` returned."""
         self._scale, self._decrease = float(state["damping"]), float(state["decrease"])
         self._lowest, self._shortest = float(state["lowest"]), float(state["shortest"])
+        self._first = float(state["first"])
         self._inverse.load(state)
         self._current = Evaluation.load(state)
 
@@ -259,14 +263,15 @@ def _check(phase: LBFGS | SSBroyden) -> None:
     )
 
 
-def _explain(objective: Objective, line: _Line) -> Status:
+def _explain(objective: Objective, line: _Line, first: float) -> Status:
     """Say why not even the gradient leads downhill, by one more look at the loss a measurable distance ahead.
 
-    The distance is where the slope promises a change of sqrt(epsilon) relative to the loss: far above its rounding, yet
+    A loss that has come down to rounding of where the phase began consists of rounding in the residuals, each a difference of
+    larger numbers, and its gradient with it. Otherwise the distance is where the slope promises a change of sqrt(epsilon) relative to the loss: far above its rounding, yet
     so close that a smooth loss is still straight.
     """
     epsilon = torch.finfo(line.start.dtype).eps
-    if -line.slope <= _FLAT * epsilon * line.loss:
+    if -line.slope <= _FLAT * epsilon * line.loss or line.loss <= _FLAT * epsilon * first:
         return Status.CONVERGED
     promised = math.sqrt(epsilon) * line.loss
     rise = objective.evaluate(line.at(promised / -line.slope)).loss - line.loss

@@ -1,0 +1,144 @@
+"""Characteristics: the polynomial of a coordinate, how many conditions it asks for, and at which end.
+
+Linearised at a state, with each derivative along a coordinate replaced by a power of s and the other directions frozen, a system
+becomes P(s) û = 0. The degree of det P is the dimension of the space of solutions along the coordinate. Its roots say where the
+conditions belong: exp(s x) with Re s < 0 is a layer at the low end, with Re s > 0 at the high end, when time is frozen as a growth
+rate and the other coordinates as oscillations (normal modes; Kreiss and Lorenz, Initial-Boundary Value Problems and the
+Navier-Stokes Equations, 1989). Lengths are relative to the ranges of the coordinates.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Mapping, Sequence
+
+import numpy as np
+from numpy.typing import NDArray
+from sympy import Dummy, Expr, Integral, Symbol
+from sympy.core.function import AppliedUndef
+
+from pinnsolve.declaration.terms import Term, evaluations
+
+Bounds = Mapping[Symbol, tuple[float, float]]
+Coefficients = NDArray[np.complex128]
+States = Callable[[Sequence[Symbol]], Mapping[Symbol, float]]
+"""Draws a value for each symbol."""
+
+WAVE_NUMBER, GROWTH_RATE = 1e2, 1e4
+"""Large, so that the highest derivatives decide and not a reaction or a convection of ordinary size."""
+
+_STATES = 4
+"""States at which the split must agree: a speed that changes sign with the solution decides nothing."""
+
+
+def degree(terms: Sequence[Term], fields: Sequence[AppliedUndef], coordinate: Symbol, bounds: Bounds) -> int | None:
+    """Return the degree of det P(s), or None where the equations are not a square system over the whole domain."""
+    generator = np.random.default_rng(7)
+    frozen = {c: generator.uniform(0.5, 1.5) * np.exp(1j * generator.uniform(0, 6)) for c in bounds}
+    states = _random_states(generator, bounds, lowest=0.5)
+    coefficients = _polynomial(terms, fields, coordinate, frozen, states, bounds, radius=1.0)
+    return None if coefficients is None else len(coefficients) - 1
+
+
+def split_between_ends(
+    terms: Sequence[Term],
+    fields: Sequence[AppliedUndef],
+    coordinate: Symbol,
+    bounds: Bounds,
+    *,
+    evolution: Mapping[Symbol, int],
+) -> tuple[int, int] | None:
+    """Return how many conditions belong at the low and at the high end of a coordinate, or None where this is not certain.
+
+    Args:
+        terms: Every term of the problem.
+        fields: The real fields.
+        coordinate: The coordinate asked about.
+        bounds: The ranges of the coordinates.
+        evolution: Other coordinates in which the solution evolves, 1 from the low end and -1 from the high one.
+    """
+    generator = np.random.default_rng(11)
+    found: set[tuple[int, int] | None] = set()
+    for _ in range(_STATES):
+        size = {c: generator.uniform(0.5, 1.5) for c in bounds}
+        frozen = {
+            c: complex(evolution[c] * GROWTH_RATE * size[c]) if c in evolution else 1j * WAVE_NUMBER * size[c]
+            for c in bounds
+        }
+        states = _random_states(generator, bounds, lowest=-1.5)
+        coefficients = _polynomial(terms, fields, coordinate, frozen, states, bounds, radius=WAVE_NUMBER)
+        roots = None if coefficients is None else np.roots(coefficients[::-1]).astype(np.complex128)
+        found.add(None if roots is None else _count_sides(WAVE_NUMBER * roots))
+    return found.pop() if len(found) == 1 else None
+
+
+def _count_sides(roots: Coefficients) -> tuple[int, int] | None:
+    """Count roots in the left and in the right half plane; None if one is too close to the axis or does not grow."""
+    if (np.abs(roots) < 0.05 * WAVE_NUMBER).any() or (np.abs(roots.real) < 1e-3 * np.abs(roots)).any():
+        return None
+    return int((roots.real < 0).sum()), int((roots.real > 0).sum())
+
+
+def _random_states(generator: np.random.Generator, bounds: Bounds, *, lowest: float) -> States:
+    """Draw coordinates in their ranges and anything else between the lowest value and 1.5."""
+    return lambda symbols: {s: generator.uniform(*bounds.get(s, (lowest, 1.5))) for s in symbols}
+
+
+def _polynomial(
+    terms: Sequence[Term],
+    fields: Sequence[AppliedUndef],
+    coordinate: Symbol,
+    frozen: Mapping[Symbol, complex],
+    states: States,
+    bounds: Bounds,
+    *,
+    radius: float,
+) -> Coefficients | None:
+    """Return the coefficients of det P(radius s), lowest first, without those that vanish to rounding at the top."""
+    equations = [t for t in terms if t.kind == "equation"]
+    if len(equations) != len(fields) or any(t.region is not None or t.residual.has(Integral) for t in equations):
+        return None
+    rows = [_linearise(t.residual, fields, coordinate, frozen, states, bounds) for t in equations]
+    if any(row is None for row in rows):
+        return None
+    matrix = [row for row in rows if row is not None]
+    count = 1 + sum(max((power for row in matrix for power, _ in row[k]), default=0) for k in range(len(fields)))
+    # det P on a circle gives its coefficients by a discrete Fourier transform.
+    circle = radius * np.exp(2j * np.pi * np.arange(count) / count)
+    values = [np.linalg.det([[sum(c * s**o for o, c in entry) for entry in row] for row in matrix]) for s in circle]
+    coefficients = np.fft.fft(values) / count
+    present = np.flatnonzero(np.abs(coefficients) > 1e-12 * np.abs(coefficients).max())
+    return coefficients[: present[-1] + 1] if present.size else None
+
+
+def _linearise(
+    residual: Expr,
+    fields: Sequence[AppliedUndef],
+    coordinate: Symbol,
+    frozen: Mapping[Symbol, complex],
+    states: States,
+    bounds: Bounds,
+) -> list[list[tuple[int, complex]]] | None:
+    """Return for each field the (power of s, coefficient) pairs of one equation at a random state."""
+    readings = evaluations(residual)
+    dummies = {place: Dummy() for place in readings}
+    opened = residual.xreplace(dummies)
+    values = states([*dummies.values(), *sorted(opened.free_symbols - set(dummies.values()), key=str)])
+    row: list[list[tuple[int, complex]]] = []
+    for field in fields:
+        entries: list[tuple[int, complex]] = []
+        for place, reading in readings.items():
+            if reading.field != field.func.__name__:
+                continue
+            value = opened.diff(dummies[place]).evalf(subs=values)
+            if reading.location != field.args or not value.is_number or not value.is_finite:
+                return None
+            power, coefficient = 0, complex(value)
+            for c, order in zip(field.args, reading.orders, strict=True):
+                coefficient /= (bounds[c][1] - bounds[c][0]) ** order
+                if c == coordinate:
+                    power = order
+                else:
+                    coefficient *= frozen[c] ** order
+            entries.append((power, coefficient))
+        row.append(entries)
+    return row

@@ -1,0 +1,145 @@
+"""Choices: what the user gave is kept, the rest is completed with a reason, and names that do not exist are answered."""
+
+from __future__ import annotations
+
+from typing import Any
+
+import pytest
+import torch
+from sympy import Eq, pi, sin, symbols
+
+import pinnsolve as ps
+from pinnsolve.choices import DeviceError, Plan, choose, describe
+from pinnsolve.compiler.compile import compile_problem
+
+x, t = symbols("x t")
+u = ps.fields("u", x, t)
+q = ps.fields("q", t)
+
+
+def heat(**more: Any) -> ps.Problem:
+    return ps.Problem(
+        domain=ps.Box({x: (0, 1), t: (0, 1)}),
+        equations={"heat": [Eq(u.diff(t), u.diff(x, 2))]},
+        conditions={"initial": Eq(u(x, 0), sin(pi * x)), "ends": [Eq(u(0, t), 0), Eq(u(1, t), 0)]},
+        **more,
+    )
+
+
+def ode(**more: Any) -> ps.Problem:
+    return ps.Problem(
+        domain=ps.Interval(t, 0, 1), equations={"decay": Eq(q.diff(t), -q)}, conditions={"start": Eq(q(0), 1)}, **more
+    )
+
+
+def plan(problem: ps.Problem, *given: Any, **more: Any) -> Plan:
+    return choose(compile_problem(problem), *given, **{"device": "cpu"} | more)
+
+
+def chosen(plan: Plan) -> set[str]:
+    return {choice.what for choice in plan.choices}
+
+
+def test_nothing_is_chosen_where_everything_is_given() -> None:
+    network, phases = ps.MLP(width=5, depth=1), (ps.Adam(steps=3),)
+    points = {"heat": 30, "initial": 7, "ends": 8}
+    found = plan(heat(), network, ps.Training(points=points, phases=phases, weights={"ends": 4.0}, sampling="grid"))
+    assert found.network is network and found.phases == phases and found.choices == () and found.sampling == "grid"
+    assert found.counts == {"heat[0]": 30, "initial": 7, "ends[0]": 8, "ends[1]": 8}
+    assert found.weights == {"heat[0]": 1.0, "initial": 1.0, "ends[0]": 4.0, "ends[1]": 4.0}
+    assert found.dtype == torch.float64 and found.device == torch.device("cpu")
+
+
+def test_a_member_can_be_told_apart_from_its_group() -> None:
+    found = plan(heat(), None, ps.Training(points={"ends": 8, "ends[1]": 9}, weights={"ends": 2.0, "ends[0]": 3.0}))
+    assert (found.counts["ends[0]"], found.counts["ends[1]"]) == (8, 9)
+    assert (found.weights["ends[0]"], found.weights["ends[1]"]) == (3.0, 2.0)
+
+
+def test_everything_left_out_is_chosen_with_value_reason_and_override() -> None:
+    found = plan(heat(), device="auto")
+    assert chosen(found) == {"network", "phases", "points", "device"}
+    for choice, line in zip(found.choices, describe(found.choices), strict=True):
+        assert choice.value and choice.reason and choice.override
+        assert line == f"{choice.what}: {choice.value} ({choice.reason}; override: {choice.override})"
+    assert isinstance(found.network, ps.MLP)
+    assert [phase.name for phase in found.phases] == ["adam", "ssbroyden"]
+    assert found.counts["heat[0]"] > found.counts["initial"] > 0
+    lines = "\n".join(describe(found.choices))
+    assert f"layers of {found.network.width}" in lines and f"heat[0] {found.counts['heat[0]']}" in lines
+
+
+def test_terms_left_out_of_points_get_a_default_and_only_they_are_announced() -> None:
+    found = plan(heat(), None, ps.Training(points={"heat": 77}))
+    (points,) = (choice for choice in found.choices if choice.what == "points")
+    assert found.counts["heat[0]"] == 77 and "heat" not in points.value and "initial" in points.value
+
+
+def test_a_point_term_needs_no_count_and_one_is_accepted() -> None:
+    assert "start" not in plan(ode()).counts
+    assert "start" not in plan(ode(), None, ps.Training(points={"start": 1})).counts
+    with pytest.raises(ps.ProblemError, match="points, start · 5 points for a term at a single point · write 1"):
+        plan(ode(), None, ps.Training(points={"start": 5}))
+
+
+def test_redrawing_asked_for_reaches_the_phases_that_were_chosen() -> None:
+    found = plan(ode(), None, ps.Training(resample=40))
+    assert {phase.resample for phase in found.phases} == {40}
+    assert "every 40" in next(c.value for c in found.choices if c.what == "phases")
+
+
+def test_a_quick_run_differs_in_sizes_alone() -> None:
+    full, quick = (plan(heat(), quick=quick) for quick in (False, True))
+    assert quick.network == full.network and quick.weights == full.weights and quick.sampling == full.sampling
+    assert quick.counts == {name: count // 4 for name, count in full.counts.items()}
+    assert [p.steps for p in quick.phases] == [p.steps // 10 for p in full.phases]
+    assert chosen(quick) - chosen(full) == {"quick"}
+    small = plan(heat(), None, ps.Training(points={"heat": 20}, phases=[ps.Adam(steps=3)]), quick=True)
+    assert small.counts["heat[0]"] == 16 and small.phases[0].steps == 1
+
+
+def test_conditions_that_hold_exactly_get_no_points() -> None:
+    found = plan(heat(ansatz={u: sin(pi * x) + t * x * (1 - x) * u}))
+    assert set(found.counts) == set(found.weights) == {"heat[0]"}
+
+
+@pytest.mark.parametrize(
+    ("given", "more", "message"),
+    [
+        (
+            (None, ps.Training(points={"burgers": 9})),
+            {},
+            "points, burgers · no term of this name · choose among decay, start",
+        ),
+        ((None, ps.Training(weights={"burgers": 9})), {}, "weights, burgers · no term of this name"),
+        ((None, None), {"dtype": "float16"}, "dtype · 'float16' · write float64 or float32"),
+        ((ps.MLP, None), {}, "network · <class .*MLP'> · write ps.MLP"),
+        (("MLP", None), {}, "network · 'MLP' · write ps.MLP"),
+        ((None, {"points": {}}), {}, r"training · \{'points': \{\}\} · write ps.Training"),
+    ],
+)
+def test_what_does_not_fit_is_refused_with_what_would(given: Any, more: Any, message: str) -> None:
+    with pytest.raises(ps.ProblemError, match=message):
+        plan(ode(), *given, **more)
+
+
+def test_observations_bring_their_own_points() -> None:
+    problem = ode(data={"sensor": ps.Observations(at={t: [0.5]}, values={q: [1.0]})})
+    assert "sensor" not in plan(problem).counts
+    with pytest.raises(ps.ProblemError, match="points, sensor · observations bring their own points"):
+        plan(problem, None, ps.Training(points={"sensor": 5}))
+
+
+def test_a_device_that_is_not_there_is_a_wrong_usage(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(torch.cuda, "is_available", lambda: False)
+    assert plan(ode(), device="auto").device == torch.device("cpu")
+    for device in ("cuda", "tpu"):
+        with pytest.raises(DeviceError, match="device") as refused:
+            plan(ode(), device=device)
+        assert refused.value.exit_code == 2
+    monkeypatch.setattr(torch.cuda, "is_available", lambda: True)
+    assert plan(ode(), device="auto").device == torch.device("cuda")
+
+
+def test_a_large_network_is_not_given_a_dense_second_order_method() -> None:
+    assert [phase.name for phase in plan(ode(), ps.MLP(width=80, depth=3)).phases] == ["adam", "lbfgs"]

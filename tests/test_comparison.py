@@ -1,0 +1,146 @@
+"""Comparison with a reference: the norms by hand, gauges, complex fields, gaps, and thinned references."""
+
+from __future__ import annotations
+
+import dataclasses
+import math
+from collections.abc import Callable, Mapping
+from typing import Any
+
+import numpy as np
+import pytest
+import torch
+from sympy import Eq, I, symbols
+
+import pinnsolve as ps
+from pinnsolve.comparison import compare, estimate, thinned
+from pinnsolve.reference.result import Reference
+
+x, t = symbols("x t")
+u = ps.fields("u", x, t)
+GRID = np.stack([m.ravel() for m in np.meshgrid(np.linspace(0, 1, 21), np.linspace(0, 2, 11), indexing="ij")], axis=1)
+X, T = GRID.T
+
+
+def reference(own: float = 0.0, **values: np.ndarray) -> Reference:
+    own_errors: Mapping[str, float] = dict.fromkeys(values, own)
+    return Reference("exact", GRID, values, (21, 11), lambda points: {}, own_errors, 0.0, (), "by hand")
+
+
+def declared(equation: Any, **more: Any) -> ps.Problem:
+    return ps.Problem(domain=ps.Box({x: (0, 1), t: (0, 2)}), equations={"equation": equation}, **more)
+
+
+@pytest.fixture(scope="module")
+def growth() -> ps.Problem:
+    return declared(Eq(u.diff(t), u), conditions={"initial": Eq(u(x, 0), 1)})
+
+
+def test_the_norms_are_those_of_the_definition(known: Callable[..., Any], growth: ps.Problem) -> None:
+    solution = known(growth, lambda x, t: 2 + x - 0.25 * t)
+    found = compare(solution, reference(u=2 + X))
+    size = math.sqrt(np.mean((2 + X) ** 2))
+    assert found["u"]["relative_l2"] == pytest.approx(math.sqrt(np.mean((0.25 * T) ** 2)) / size, rel=1e-13)
+    assert found["u"]["max"] == pytest.approx(0.5, rel=1e-13)
+
+
+def test_the_error_does_not_depend_on_units(known: Callable[..., Any], growth: ps.Problem) -> None:
+    solutions = [known(growth, lambda x, t, k=k: k * (2 + x - 0.25 * t)) for k in (1.0, 1e6)]
+    small, large = (compare(s, reference(u=k * (2 + X)))["u"] for s, k in zip(solutions, (1.0, 1e6), strict=True))
+    assert small["relative_l2"] == pytest.approx(large["relative_l2"], rel=1e-12)
+
+
+def test_the_error_of_a_zero_reference_is_absolute(known: Callable[..., Any], growth: ps.Problem) -> None:
+    found = compare(known(growth, lambda x, t: 0.5 + 0 * x), reference(u=np.zeros(len(GRID))))
+    assert found["u"] == {"relative_l2": pytest.approx(0.5), "max": pytest.approx(0.5)}
+
+
+def test_gaps_in_the_reference_are_left_out(known: Callable[..., Any], growth: ps.Problem) -> None:
+    solution = known(growth, lambda x, t: x)
+    truth = np.where(T < 1, X, np.nan)
+    assert compare(solution, reference(u=truth))["u"] == {"relative_l2": 0.0, "max": 0.0}
+
+
+def test_a_field_that_the_reference_lacks_has_no_error(known: Callable[..., Any], growth: ps.Problem) -> None:
+    assert compare(known(growth, lambda x, t: x), reference(w=X)) == {}
+
+
+def test_a_field_fixed_up_to_a_constant_is_compared_without_its_mean(known: Callable[..., Any]) -> None:
+    p = ps.fields("p", x, t)
+    box = ps.Box({x: (0, 1), t: (0, 2)})
+    normal = ps.grad(p, x, t).dot(box.normal)
+    problem = ps.Problem(
+        domain=box,
+        equations={"laplace": Eq(ps.laplacian(p, x, t), 0)},
+        conditions={"walls": ps.on(box.boundary, Eq(normal, 0))},
+    )
+    assert problem.gauges == {"p": ()}
+    found = compare(known(problem, lambda x, t: 7 + x + t), reference(p=X + T - 3))
+    assert found["p"]["relative_l2"] < 1e-14
+    off = compare(known(problem, lambda x, t: 7 + x + 1.5 * t), reference(p=X + T))
+    assert off["p"]["max"] == pytest.approx(0.5, rel=1e-12)  # 0.5 (t - 1) is largest at the ends
+
+
+def test_a_field_fixed_up_to_a_function_of_time_is_compared_without_its_mean_at_each_time(
+    known: Callable[..., Any], growth: ps.Problem
+) -> None:
+    free = known(growth, lambda x, t: x * t + torch.sin(5 * t))
+    object.__setattr__(free, "problem", _with_gauges(growth, {"u": (t,)}))
+    assert compare(free, reference(u=X * T))["u"]["max"] < 1e-14
+    assert compare(free, reference(u=X * T + X))["u"]["max"] == pytest.approx(0.5, rel=1e-12)
+
+
+def _with_gauges(problem: ps.Problem, gauges: Any) -> ps.Problem:
+    twin = object.__new__(ps.Problem)
+    for f in dataclasses.fields(ps.Problem):
+        object.__setattr__(twin, f.name, getattr(problem, f.name))
+    object.__setattr__(twin, "gauges", gauges)
+    return twin
+
+
+@pytest.fixture(scope="module")
+def schroedinger() -> ps.Problem:
+    h = ps.fields("h", x, t)
+    return declared(
+        Eq(I * h.diff(t) + h.diff(x, 2), 0),
+        conditions={"initial": Eq(h(x, 0), 1), "left": Eq(h(0, t), 1), "right": Eq(h(1, t), 1)},
+    )
+
+
+def test_a_complex_field_has_one_error_by_modulus(known: Callable[..., Any], schroedinger: ps.Problem) -> None:
+    solution = known(schroedinger, lambda x, t: x, lambda x, t: 4 + t)
+    found = compare(solution, reference(h_re=X - 3, h_im=T))
+    assert set(found) == {"h"} and found["h"]["max"] == pytest.approx(5.0)
+    size = math.sqrt(np.mean((X - 3) ** 2 + T**2))
+    assert found["h"]["relative_l2"] == pytest.approx(5.0 / size)
+
+
+def test_a_complex_field_fixed_up_to_a_constant_is_compared_without_its_mean(
+    known: Callable[..., Any], schroedinger: ps.Problem
+) -> None:
+    solution = known(schroedinger, lambda x, t: x + 3, lambda x, t: t - 4)
+    for gauge in ((), (t,)):
+        gauges = {"h_re": gauge, "h_im": gauge}
+        object.__setattr__(solution, "problem", _with_gauges(schroedinger, gauges))
+        assert compare(solution, reference(h_re=X, h_im=T))["h"]["max"] < 1e-14
+
+
+def test_the_references_own_error_is_its_worst_and_unknown_if_nothing_is_known(
+    known: Callable[..., Any], growth: ps.Problem
+) -> None:
+    solution = known(growth, lambda x, t: x)
+    assert estimate(solution, reference(own=1e-4, u=X)) == 1e-4
+    assert math.isnan(estimate(solution, reference(own=math.nan, u=X)))
+    assert math.isnan(estimate(solution, reference(w=X)))
+
+
+def test_a_thinned_reference_still_sees_every_column_and_row() -> None:
+    full = reference(u=X)
+    for count in (7, 40, 100, 10_000):
+        thin = thinned(full, count)
+        assert len(thin.points) == len(thin.values["u"]) <= max(len(GRID), 1)
+        assert thin.shape is None
+    thin = thinned(full, 60)
+    assert 40 <= len(thin.points) <= 80
+    assert set(thin.points[:, 0]) == set(X) and set(thin.points[:, 1]) == set(T)
+    np.testing.assert_array_equal(thin.values["u"], thin.points[:, 0])

@@ -1,0 +1,61 @@
+"""Templates: each declares, is checked, trains for a few steps, and gives an error against its reference."""
+
+from __future__ import annotations
+
+from dataclasses import replace
+from pathlib import Path
+
+import numpy as np
+import pytest
+
+import pinnsolve as ps
+from pinnsolve.cli import _TEMPLATES, main
+from pinnsolve.problem_file import load_problem_file
+from pinnsolve.solver import Limits
+
+FOLDER = Path(ps.__file__).with_name("templates")
+
+
+def test_the_templates_offered_are_those_that_exist() -> None:
+    assert {path.stem for path in FOLDER.glob("*.py")} == set(_TEMPLATES)
+
+
+@pytest.mark.parametrize("template", _TEMPLATES)
+def test_a_new_file_is_a_copy_that_checks(
+    template: str, tmp_path: Path, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
+) -> None:
+    monkeypatch.chdir(tmp_path)
+    assert main(["new", "my file", "--template", template]) == 0
+    assert "next: pinnsolve check" in capsys.readouterr().out
+    assert (tmp_path / "my file.py").read_bytes() == (FOLDER / f"{template}.py").read_bytes()
+    assert main(["check", "my file.py"]) == 0
+    output = capsys.readouterr()
+    assert output.err == "" and output.out.startswith("problem      my file\n")
+    assert main(["new", "my file.py", "--template", template]) == 2
+    assert "exists already" in capsys.readouterr().err
+
+
+@pytest.mark.parametrize("template", _TEMPLATES)
+def test_a_template_can_be_solved_and_compared(template: str) -> None:
+    file = load_problem_file(FOLDER / f"{template}.py")
+    training = replace(file.training or ps.Training(), points=None)
+    solution = ps.solve(
+        file.problem,
+        ps.MLP(width=8, depth=1),
+        training,
+        file.reference,
+        quick=True,
+        limits=Limits(steps=3),
+        device="cpu",
+    )
+    assert solution.status == "done" and solution.record["reference"]["kind"] == "finite_difference"
+    assert solution.record["reference"]["estimated_relative_l2"] < 1e-3
+    assert all(np.isfinite(error["relative_l2"]) for error in solution.errors.values()) and solution.errors
+
+
+@pytest.mark.parametrize("template", _TEMPLATES)
+def test_a_template_explains_its_four_parts(template: str) -> None:
+    text = (FOLDER / f"{template}.py").read_text(encoding="utf-8")
+    for number in "1234":
+        assert f"\n# {number}. " in text
+    assert "pinnsolve check" in text and "pinnsolve run" in text
