@@ -113,11 +113,16 @@ def _check_kinds(network: Any, training: Any) -> None:
 
 
 def _network(problem: Problem) -> MLP:
-    return MLP(width=20 if len(problem.coordinates) == 1 else 30, depth=3)
+    """Choose a small network: sines for an ordinary differential equation, whose solutions oscillate over long intervals."""
+    if len(problem.coordinates) == 1:
+        return MLP(width=20, depth=3, activation="sine")
+    return MLP(width=30, depth=3)
 
 
 def _network_reason(problem: Problem) -> str:
-    return f"coordinates: {len(problem.coordinates)}, fields: {len(problem.fields)}; small enough for a dense second-order method"
+    if len(problem.coordinates) == 1:
+        return "one coordinate; sines follow oscillations, and so few weights suit a dense second-order method"
+    return f"{len(problem.coordinates)} coordinates; tanh follows sharp layers, and so few weights suit a dense second-order method"
 
 
 def _phases(parameters: int, device: torch.device, resample: int, choices: list[Choice]) -> tuple[Phase, ...]:

@@ -20,7 +20,7 @@ problem = ps.Problem(
     equations={"helmholtz": Eq(ps.laplacian(u, x, y) + u, (1 - 17 * pi**2) * solution)},
     conditions={"boundary": ps.on(square.boundary, Eq(u, 0))},
 )
-network = ps.MLP(width=30, depth=3)
+network = ps.MLP(width=30, depth=3, activation="sine")
 training = ps.Training(
     points={"helmholtz": 2_500, "boundary": 400},
     phases=[ps.Adam(steps=300, lr=5e-3), ps.SSBroyden(steps=2_500, resample=300)],

@@ -20,7 +20,7 @@ problem = ps.Problem(
     equations={"spring": Eq(q.diff(t, 2) + Rational(1, 5) * q.diff(t) + q + q**3, 0)},
     conditions={"displaced": Eq(q(0), 1), "at_rest": Eq(q.diff(t).subs(t, 0), 0)},
 )
-network = ps.MLP(width=20, depth=3)
+network = ps.MLP(width=20, depth=3, activation="sine")
 training = ps.Training(
     points={"spring": 500},
     phases=[ps.Adam(steps=500, lr=5e-3), ps.SSBroyden(steps=3_000, resample=300)],

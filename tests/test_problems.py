@@ -1,4 +1,4 @@
-"""Every problem file: it declares, prints each of its terms, trains in quick mode below a stated error, and, slowly, to its header's."""
+"""Every problem file declares, prints each of its terms, trains below a stated error, and, slowly, below its header's."""
 
 from __future__ import annotations
 
@@ -76,7 +76,9 @@ def test_a_quick_run_beats_its_stated_error(file: Path, tmp_path: Path):
 @pytest.mark.parametrize("file", FILES, ids=lambda file: file.stem)
 def test_a_full_run_beats_its_stated_error_in_two_minutes(file: Path, tmp_path: Path):
     seconds = "90" if file.stem == "burgers" else "120"
-    finished = pinnsolve("run", str(file), "--max-time", seconds, "--json", "--no-plots", "--out", str(tmp_path / "run"))
+    finished = pinnsolve(
+        "run", str(file), "--max-time", seconds, "--json", "--no-plots", "--out", str(tmp_path / "run")
+    )
     assert finished.returncode == 0, finished.stderr
     record = json.loads(finished.stdout)
     assert worst_error(record) < FULL[file.stem]
@@ -95,7 +97,9 @@ def test_the_main_job_is_within_5e_3_of_cole_hopf_after_90_seconds(seed: int, tm
     from pinnsolve.reference.cole_hopf import cole_hopf
 
     out = tmp_path / "run"
-    run = pinnsolve("run", str(FOLDER / "burgers.py"), "--seed", str(seed), "--max-time", "90", "--no-plots", "--out", str(out))
+    run = pinnsolve(
+        "run", str(FOLDER / "burgers.py"), "--seed", str(seed), "--max-time", "90", "--no-plots", "--out", str(out)
+    )
     assert run.returncode == 0, run.stderr
     x, t = np.meshgrid(np.linspace(-1, 1, 401), np.linspace(0, 1, 101), indexing="ij")
     truth = cole_hopf(x.ravel(), t.ravel(), viscosity=0.01 / np.pi).reshape(x.shape)

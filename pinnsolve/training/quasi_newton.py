@@ -266,9 +266,9 @@ def _check(phase: LBFGS | SSBroyden) -> None:
 def _explain(objective: Objective, line: _Line, first: float) -> Status:
     """Say why not even the gradient leads downhill, by one more look at the loss a measurable distance ahead.
 
-    A loss that has come down to rounding of where the phase began consists of rounding in the residuals, each a difference of
-    larger numbers, and its gradient with it. Otherwise the distance is where the slope promises a change of sqrt(epsilon) relative to the loss: far above its rounding, yet
-    so close that a smooth loss is still straight.
+    A loss that has come down to rounding of where the phase began consists of rounding in the residuals, each a difference
+    of larger numbers, and its gradient with it. Otherwise the distance is where the slope promises a change of sqrt(epsilon)
+    relative to the loss: far above its rounding, yet so close that a smooth loss is still straight.
     """
     epsilon = torch.finfo(line.start.dtype).eps
     if -line.slope <= _FLAT * epsilon * line.loss or line.loss <= _FLAT * epsilon * first:
