@@ -17,7 +17,7 @@ from typing import TYPE_CHECKING, Any
 import safetensors.torch
 import torch
 from safetensors import SafetensorError
-from sympy import Basic, Function
+from sympy import Function
 from torch import nn
 
 from pinnsolve.compiler.trial import build_trial
@@ -26,7 +26,7 @@ from pinnsolve.declaration.trees import TreeError, from_tree, to_tree
 from pinnsolve.errors import ProblemError
 from pinnsolve.networks.architectures import MLP, ResNet
 from pinnsolve.problem import Problem
-from pinnsolve.reference.exact import Exact
+from pinnsolve.reference.exact import Exact, field_name
 from pinnsolve.reference.solve import FiniteDifferences
 
 if TYPE_CHECKING:
@@ -167,17 +167,12 @@ def _reference_to_data(spec: Any) -> dict[str, Any] | None:
     try:
         unknowns = [[to_tree(symbol), float(value)] for symbol, value in (spec.unknowns or {}).items()]
         if isinstance(spec, Exact):
-            forms = [[_field_name(key), to_tree(expression)] for key, expression in spec.fields.items()]
+            forms = [[field_name(key), to_tree(expression)] for key, expression in spec.fields.items()]
             return {"kind": "Exact", "fields": forms, "unknowns": unknowns}
         cells = [[to_tree(symbol), count] for symbol, count in (spec.cells or {}).items()]
     except TreeError:
         return None
     return {"kind": "FiniteDifferences", "cells": cells, "unknowns": unknowns, "seconds": spec.seconds}
-
-
-def _field_name(key: Any) -> str:
-    """Return the name of a field given as u(x, t) or as u."""
-    return str(key.func.__name__ if isinstance(key, Basic) else getattr(key, "__name__", key))
 
 
 def _reference_from_data(data: Mapping[str, Any] | None) -> FiniteDifferences | Exact | None:

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import os
+import re
 import sys
 import warnings
 from collections.abc import Sequence
@@ -85,7 +86,7 @@ def check(problem: Path) -> None:
 @click.option(
     "--out", type=click.Path(path_type=Path), help="Folder for the results; default runs/<problem>/<time>-s<seed>."
 )
-@click.option("--seed", type=int, default=0, show_default=True)
+@click.option("--seed", type=click.IntRange(min=0), metavar="N", default=0, show_default="0")
 @click.option("--device", type=click.Choice(["auto", "cpu", "cuda"]), default="auto", show_default=True)
 @click.option("--dtype", type=click.Choice(["float64", "float32"]), default="float64", show_default=True)
 @click.option(
@@ -103,7 +104,7 @@ def check(problem: Path) -> None:
 @click.option("--no-plots", is_flag=True, help="Write no pictures.")
 @click.option("--json", "as_json", is_flag=True, help="Print the contents of result.json on stdout.")
 @click.option("-q", "quiet", is_flag=True, help="No progress.")
-@click.option("-v", "verbose", is_flag=True, help="Tracebacks on the terminal.")
+@click.option("-v", "verbose", is_flag=True, expose_value=False, help="Tracebacks on the terminal.")  # read by `main`
 def run(problem: Path, **options: Any) -> None:
     """Train PROBLEM.py, compare with the reference, plot, and write the run directory."""
     from pinnsolve.running import run_problem_file
@@ -114,7 +115,10 @@ def run(problem: Path, **options: Any) -> None:
 @cli.command()
 @click.argument("path", type=click.Path(exists=True, path_type=Path))
 @click.option(
-    "--tol", type=click.FloatRange(min=0, min_open=True), metavar="REL_L2", help="Exit 6 if the error is above."
+    "--tol",
+    type=click.FloatRange(min=0, min_open=True),
+    metavar="REL_L2",
+    help="Exit 6 if the error is above; of a PROBLEM.py, the reference's own.",
 )
 @click.option("--json", "as_json", is_flag=True, help="Print the outcome as JSON on stdout.")
 def verify(path: Path, tol: float | None, as_json: bool) -> None:
@@ -197,7 +201,7 @@ def main(argv: Sequence[str] | None = None) -> int:
         os.dup2(os.open(os.devnull, os.O_WRONLY), sys.stdout.fileno())
         return 0
     except Exception as error:  # the last line of defence: every fault becomes one sentence and an exit code
-        return _report(error, verbose="-v" in arguments)
+        return _report(error, verbose=any(re.fullmatch("-[qv]*v[qv]*", a) for a in arguments))
     return 0
 
 

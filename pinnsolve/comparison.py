@@ -21,6 +21,8 @@ Array = np.ndarray
 def compare(solution: Solution, reference: Reference) -> dict[str, dict[str, float]]:
     """Return `{"u": {"relative_l2": ..., "max": ...}}` for every declared field that the reference covers.
 
+    They are NaN where the reference has no finite value.
+
     Args:
         solution: What was trained.
         reference: Points, values by the names of real fields.
@@ -34,6 +36,9 @@ def compare(solution: Solution, reference: Reference) -> dict[str, dict[str, flo
         if truth is None:
             continue
         known = np.isfinite(truth)
+        if not known.any():
+            errors[name] = {"relative_l2": math.nan, "max": math.nan}
+            continue
         found = np.asarray(solution.evaluate(field, **{k: v[known] for k, v in coordinates.items()}))
         truth, points = truth[known], reference.points[known]
         parts = problem.complex_fields.get(name)
@@ -47,17 +52,18 @@ def compare(solution: Solution, reference: Reference) -> dict[str, dict[str, flo
 
 
 def estimate(solution: Solution, reference: Reference) -> float:
-    """Return the reference's own relative error, the largest over the fields; NaN when it is unknown."""
+    """Return the reference's own relative error, the largest over the fields; NaN when it is unknown for one."""
     names = [f.func.__name__ for f in solution.problem.fields]
     known = [reference.estimated_relative_l2[n] for n in names if n in reference.estimated_relative_l2]
-    return max(known, default=math.nan)
+    return float(np.max(known)) if known else math.nan  # `max` would pass over a NaN that is not first
 
 
 def thinned(reference: Reference, count: int) -> Reference:
     """Return the reference on about `count` of its points, evenly taken."""
     step = max(1, len(reference.points) // count)
     # A step that shares no factor with a grid's sides visits all of its columns.
-    step += 1 - step % 2 if step > 1 else 0
+    while any(math.gcd(step, side) > 1 for side in reference.shape or ()):
+        step += 1
     values = {name: v[::step] for name, v in reference.values.items()}
     return dataclasses.replace(reference, points=reference.points[::step], values=values, shape=None)
 

@@ -12,7 +12,7 @@ from pinnsolve.choices import Choice, Plan, describe
 from pinnsolve.compiler.compile import CompiledProblem, CompiledTerm
 from pinnsolve.declaration.counting import planes
 from pinnsolve.declaration.terms import Term, evaluations, with_ends_of_integrals
-from pinnsolve.domains.regions import Boundary
+from pinnsolve.domains.regions import ROUNDING, Boundary
 from pinnsolve.problem import Problem
 
 
@@ -138,11 +138,12 @@ def _faces(problem: Problem) -> Iterable[str]:
     slots = {f.func.__name__: f.args for f in problem.fields}
     stands = [(t, p) for t in problem.terms if t.kind == "condition" for p in planes(t, slots, problem.bounds)]
     for coordinate, ends in problem.bounds.items():
+        slack = ROUNDING * (ends[1] - ends[0])
         for end in ends:
             names = [
                 t.name
                 for t, p in stands
-                if p.coordinate == coordinate and p.value is not None and abs(p.value - end) < 1e-9
+                if p.coordinate == coordinate and p.value is not None and abs(p.value - end) <= slack
             ]
             yield f"  {coordinate} = {_number(end)}: {', '.join(names) or 'none'}"
         both = [t.name for t, p in stands if p.coordinate == coordinate and p.value is None]

@@ -26,7 +26,7 @@ from pinnsolve.declaration.gauges import find_gauges
 from pinnsolve.declaration.observations import Observations
 from pinnsolve.declaration.slots import check_places, check_reach, check_symbols, find_fields
 from pinnsolve.declaration.terms import Statement, Term, evaluations, read_statements, resolve, with_ends_of_integrals
-from pinnsolve.domains.regions import Boundary, Box, Region
+from pinnsolve.domains.regions import ROUNDING, Boundary, Box, Region
 from pinnsolve.errors import DataError, ProblemError, UnsupportedError
 
 
@@ -302,7 +302,7 @@ def _check_region(name: str, region: Region, bounds: Mapping[Symbol, tuple[float
                 f"its region has the coordinate {coordinate}",
                 "use a region of the domain's coordinates",
             )
-        slack = 1e-9 * (bounds[coordinate][1] - bounds[coordinate][0])
+        slack = ROUNDING * (bounds[coordinate][1] - bounds[coordinate][0])
         if low < bounds[coordinate][0] - slack or high > bounds[coordinate][1] + slack:
             raise ProblemError(
                 name,

@@ -67,7 +67,8 @@ def load_problem_file(path: Path) -> ProblemFile:
         found = f"{type(error).__name__}: {error}"
         raise ProblemFileError(f"{path.name}{_line(error, path)}", found, "correct the file") from error
     finally:
-        sys.path.remove(str(path.parent))
+        with contextlib.suppress(ValueError):  # the user's program may have taken it out
+            sys.path.remove(str(path.parent))
     problem = names.get("problem")
     if not isinstance(problem, Problem):
         found = "no name `problem`" if "problem" not in names else f"`problem` is a {type(problem).__name__}"

@@ -40,7 +40,6 @@ def run_problem_file(
     no_plots: bool,
     as_json: bool,
     quiet: bool,
-    verbose: bool,
 ) -> int:
     """Run a problem file and return the exit code; the options are those of the command line."""
     if threads is not None:

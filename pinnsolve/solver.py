@@ -15,15 +15,14 @@ from torch import nn
 
 from pinnsolve.archive import finite
 from pinnsolve.choices import Plan, choose, describe
-from pinnsolve.comparison import compare, estimate, thinned
+from pinnsolve.comparison import estimate
 from pinnsolve.compiler.compile import compile_problem
 from pinnsolve.compiler.trial import build_trial
-from pinnsolve.declaration.observations import Observations
-from pinnsolve.errors import ProblemError, UnsupportedError
+from pinnsolve.errors import ProblemError
 from pinnsolve.points import TermPoints
 from pinnsolve.problem import Problem
-from pinnsolve.reference.result import Reference
-from pinnsolve.reference.solve import FiniteDifferences, solve_reference
+from pinnsolve.referee import Referee
+from pinnsolve.reference.solve import FiniteDifferences
 from pinnsolve.run_directory import RunDirectory
 from pinnsolve.solution import Solution
 from pinnsolve.training.loop import Progress, TrainingResult, train
@@ -75,10 +74,10 @@ def solve(
         network: A description such as `MLP(width=32, depth=4)`, or a module from (points, coordinates) to (points, fields).
         training: Points, phases, weights; chosen from the problem where left out.
         reference: `FiniteDifferences`, `Exact`, `Observations`; finite differences when left out.
-        seed: Everything random follows from it.
+        seed: Everything random follows from it; not negative.
         device: "auto", "cpu" or "cuda".
         dtype: "float64", or "float32" for the first phase.
-        out: Folder for the results: see the README's section on the run directory.
+        out: Folder for the results; it must not hold a run already.
         quick: Fewer points and steps, to see whether a declaration works.
         plots: Whether pictures are written into `out`.
         limits: When to stop early.
@@ -96,15 +95,11 @@ def solve(
     """
     if not isinstance(problem, Problem):
         raise ProblemError("solve(...)", f"{problem!r} is not a problem", "write ps.solve(ps.Problem(...), ...)")
+    if not 0 <= seed <= _LARGEST_SEED:
+        raise ProblemError("seed", f"{seed!r}", f"write a whole number from 0 to {_LARGEST_SEED}")
     limits = limits or Limits()
     directory = out if out is None or isinstance(out, RunDirectory) else RunDirectory(Path(out))
-
-    def tell(line: str) -> None:
-        if notify is not None:
-            notify(line)
-        if directory is not None:
-            directory.log(line)
-
+    tell = partial(_tell, notify, directory)
     clock = _Clock()
     compiled = compile_problem(problem)
     plan = choose(compiled, network, training, device=device, dtype=dtype, quick=quick)
@@ -114,12 +109,14 @@ def solve(
     spec = None if isinstance(plan.network, nn.Module) else plan.network
     solution = Solution(problem, trial, spec, {})
     clock.lap("setup")
-    referee = _Referee(solution, FiniteDifferences() if reference is None else reference, tell)
+    referee = Referee(solution, FiniteDifferences() if reference is None else reference, tell)
     referee.prepare(limits.tolerance)
     clock.lap("reference")
     points = TermPoints(compiled, plan.counts, plan.sampling, seed, plan.device)
-    objective = Objective(trial, partial(compiled.residuals, trial), points.training(), weights=plan.weights)
-    held_out = Objective(trial, partial(compiled.residuals, trial), points.held_out(), weights=plan.weights)
+    objective, held_out = (
+        Objective(trial, partial(compiled.residuals, trial), drawn, weights=plan.weights)
+        for drawn in (points.training(), points.held_out())
+    )
     clock.lap("setup")
     result = train(
         objective,
@@ -148,6 +145,13 @@ def solve(
     return solution
 
 
+def _tell(notify: Callable[[str], object] | None, directory: RunDirectory | None, line: str) -> None:
+    if notify is not None:
+        notify(line)
+    if directory is not None:
+        directory.log(line)
+
+
 class _Clock:
     """Adds up wall time by what it was spent on."""
 
@@ -160,84 +164,6 @@ class _Clock:
         now = time.perf_counter()
         self.seconds[name] += now - self._last
         self._last = now
-
-
-class _Referee:
-    """The reference of a run: solved before training where it can be, so that the error can be watched."""
-
-    def __init__(self, solution: Solution, spec: Any, notify: Callable[[str], object]) -> None:
-        self.solution, self.spec, self.notify = solution, spec, notify
-        self.reference: Any = None
-        self.errors: dict[str, dict[str, float]] = {}
-        self.reached: dict[str, torch.Tensor] | None = None
-
-    def prepare(self, tolerance: float | None) -> None:
-        """Solve the reference, unless it needs unknowns that training is to find.
-
-        Raises:
-            ProblemError: A tolerance is set and there is nothing to compare with.
-        """
-        held = set(getattr(self.spec, "unknowns", None) or {})
-        if isinstance(self.spec, Observations) or set(self.solution.problem.unknowns) <= held:
-            self._solve()
-        if tolerance is not None and self.reference is None:
-            raise ProblemError(
-                f"--tol {tolerance:g}",
-                "there is no reference to compare with before training",
-                "give reference=..., or leave it out",
-            )
-
-    def judge(self) -> None:
-        """Compare the trained solution, solving the reference with the unknowns found if that had to wait."""
-        if self.reference is None and self.spec is not None:
-            self._solve()
-        if self.reference is not None:
-            self.errors = compare(self.solution, self.reference)
-            self.solution.reference, self.solution.reference_spec = self.reference, self.spec
-
-    def observers(
-        self, tolerance: float | None, watch: Callable[[Mapping[str, float]], object] | None
-    ) -> list[Callable[[Progress], None]]:
-        """Return the observers that end the run at a tolerance and report the error now and then."""
-        if self.reference is None:
-            return []
-        found: list[Callable[[Progress], None]] = []
-        if tolerance is not None:
-            found.append(partial(self._stop_at, tolerance))
-        if watch is not None:
-            found.append(_Watch(self.solution, thinned(self.reference, _WATCHED_POINTS), watch))
-        return found
-
-    def _stop_at(self, tolerance: float, progress: Progress) -> None:
-        if progress.step % _TOLERANCE_EVERY == 0:
-            errors = compare(self.solution, self.reference)
-            if errors and max(e["relative_l2"] for e in errors.values()) < tolerance:
-                self.reached = {name: tensor.clone() for name, tensor in self.solution.trial.state_dict().items()}
-                raise StopIteration(Status.TOLERANCE)
-
-    def _solve(self) -> None:
-        unknowns = {s: self.solution.unknowns[s.name] for s in self.solution.problem.unknowns}
-        try:
-            self.reference = solve_reference(self.solution.problem, self.spec, unknowns=unknowns)
-            self.notify(f"reference: {self.reference.method}")
-        except UnsupportedError as error:
-            self.notify(f"no reference: {error}")
-            self.spec = None
-
-
-class _Watch:
-    """Reports the errors against a reference every few seconds of training."""
-
-    def __init__(
-        self, solution: Solution, reference: Reference, report: Callable[[Mapping[str, float]], object]
-    ) -> None:
-        self.solution, self.reference, self.report = solution, reference, report
-        self._next = _WATCH_EVERY
-
-    def __call__(self, progress: Progress) -> None:
-        if progress.seconds >= self._next:
-            self._next = progress.seconds + _WATCH_EVERY
-            self.report({name: e["relative_l2"] for name, e in compare(self.solution, self.reference).items()})
 
 
 def _write(solution: Solution, directory: RunDirectory, clock: _Clock, *, plots: bool, argv: Sequence[str]) -> None:
@@ -256,7 +182,7 @@ def _record(
     plan: Plan,
     result: TrainingResult,
     objective: Objective,
-    referee: _Referee,
+    referee: Referee,
     seed: int,
 ) -> dict[str, Any]:
     """Return the outcome in the form of result.json."""
@@ -303,12 +229,7 @@ def _message(record: dict[str, Any], result: TrainingResult) -> str:
     return f"{'; '.join([compared, *found])}. {result.status.sentence}"
 
 
+_LARGEST_SEED = 2**63 - 1
+"""What torch and NumPy both take."""
+
 _STATUS = {Status.DIVERGED: "diverged", Status.INTERRUPTED: "interrupted"}
-_TOLERANCE_EVERY = 50
-"""Steps between two comparisons with the reference when a tolerance is set."""
-
-_WATCH_EVERY = 5.0
-"""Seconds between two reports of the error."""
-
-_WATCHED_POINTS = 4_000
-"""Points of the reference on which the error is reported; the final one uses them all."""

@@ -5,6 +5,7 @@ from __future__ import annotations
 import csv
 import io
 import sys
+import zipfile
 from collections.abc import Collection, Mapping
 from pathlib import Path
 
@@ -46,7 +47,7 @@ def evaluate_at(
         write_atomically(output, _as_csv(columns).encode())
     elif output.suffix == ".npz":
         content = io.BytesIO()
-        np.savez(content, allow_pickle=False, **columns)
+        _write_npz(columns, content)
         write_atomically(output, content.getvalue())
     else:
         raise DataError(str(output), f"the ending {output.suffix!r}", "use .csv or .npz")
@@ -94,6 +95,14 @@ def _grid_columns(grid: Mapping[str, tuple[float, float, int]], names: list[str]
 def _require(names: list[str], given: Collection[str], source: str) -> None:
     if missing := [name for name in names if name not in given]:
         raise DataError(source, f"no values of {', '.join(missing)}", f"give every coordinate: {', '.join(names)}")
+
+
+def _write_npz(table: Columns, stream: io.BytesIO) -> None:
+    """Write what `numpy.load` reads; `numpy.savez` takes columns of some names, such as "file", for arguments of its own."""
+    with zipfile.ZipFile(stream, "w") as archive:
+        for name, column in table.items():
+            with archive.open(f"{name}.npy", "w", force_zip64=True) as member:
+                np.lib.format.write_array(member, column, allow_pickle=False)
 
 
 def _as_csv(table: Columns) -> str:

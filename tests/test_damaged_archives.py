@@ -23,6 +23,7 @@ import pinnsolve as ps
 from pinnsolve.archive import ArchiveError
 from pinnsolve.compiler.trial import build_trial
 from pinnsolve.solution import Solution
+from pinnsolve.verification import load_with_reference
 
 x, t = symbols("x t")
 
@@ -226,6 +227,33 @@ def test_a_symbol_named_like_code_is_only_a_name(damaged: Any) -> None:
 
     solution = ps.load(damaged(rename))
     assert np.isfinite(solution(**{name: 0.5, "t": 0.5}))
+    assert not Path("sprung").exists()
+
+
+TRAP = "(lambda *a: open('sprung', 'w').close() or 0.0)"
+X = ["Symbol", "x", {}]
+
+
+def forms(tree: Any) -> Callable[[Any], None]:
+    """Make a closed form the reference."""
+    return put("reference")({"kind": "Exact", "fields": [["u", tree]], "unknowns": []})
+
+
+def test_no_field_in_a_stored_closed_form_is_run(damaged: Any, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.chdir(tmp_path)
+    with pytest.raises(ps.ProblemError, match="write it by elementary functions"):
+        load_with_reference(damaged(forms(["Add", ["Field", TRAP, {}, X], X])))
+    assert not Path("sprung").exists()
+
+
+def test_no_variable_of_integration_in_a_stored_closed_form_is_run(
+    damaged: Any, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.chdir(tmp_path)
+    variable = ["Symbol", f"s={TRAP}()", {}]
+    integral = ["Integral", variable, ["Tuple", variable, ["Rational", "0", "1"], ["Rational", "1", "1"]]]
+    solution = load_with_reference(damaged(forms(integral)))
+    np.testing.assert_allclose(solution.reference.values["u"], 0.5)
     assert not Path("sprung").exists()
 
 

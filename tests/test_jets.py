@@ -704,6 +704,23 @@ def test_what_has_no_rule_is_never_guessed(operation: Function) -> None:
         operation(variables(uniform(4, 2), plan_jets({(1, 0)}, dimension=2)))  # type: ignore[arg-type]
 
 
+def test_a_network_that_mixes_its_points_is_refused_and_not_differentiated() -> None:
+    network = nn.Sequential(nn.Linear(2, 4), nn.BatchNorm1d(4), nn.Tanh(), nn.Linear(4, 1)).double()
+    points, plan = uniform(5, 2), plan_jets({(2, 0)}, dimension=2)
+    with pytest.raises(UnsupportedError, match="depend on all others"):
+        derivatives(network, points, plan)
+    assert (2, 0) in derivatives(network.eval(), points, plan)
+
+
+def test_a_condition_of_more_dimensions_than_its_branches_does_not_meet_the_channels() -> None:
+    plan = plan_jets({(2,)}, dimension=1)
+    z = variables(uniform(4, 1), plan).reshape(4)
+    condition = torch.tensor([[True], [False], [True]]).expand(3, 4)
+    chosen: Any = torch.where(condition, z * z, 0.0)
+    expected = (z * z).expand(3, 4) * condition
+    torch.testing.assert_close(chosen.coefficients, expected.coefficients)
+
+
 def test_an_argument_that_a_rule_does_not_know_is_answered_by_nested_passes() -> None:
     def network(points: Tensor) -> Tensor:
         return torch.tanh(points).sum(1, keepdim=True, dtype=torch.float64)

@@ -374,3 +374,12 @@ def test_a_nonlinear_rate_is_refused() -> None:
 def test_a_deadline_is_kept_and_says_what_to_do() -> None:
     conditions = [Eq(U(x, 0), sin(pi * x)), Eq(U(0, t), 0), Eq(U(1, t), 0)]
     refused(Eq(u.diff(t), u.diff(x, 2)), conditions, "seconds", seconds=1e-6)
+
+
+def test_the_error_of_a_smooth_initial_value_problem_is_estimated_and_not_zero() -> None:
+    t, q = symbols("t"), Function("q")
+    problem = Problem(domain=Box({t: (0, 1)}), equations=Eq(q(t).diff(t), -3 * q(t)), conditions={"start": Eq(q(0), 1)})
+    reference = solve_reference(problem, FiniteDifferences(cells={t: 8}), unknowns={})
+    truth = np.exp(-3 * reference.points[:, 0])
+    error = np.linalg.norm(reference.values["q"] - truth) / np.linalg.norm(truth)
+    assert 0 < error <= reference.estimated_relative_l2["q"] < 1e-11

@@ -157,3 +157,8 @@ def test_the_slope_of_burgers_at_the_origin_is_the_published_one() -> None:
     """Basdevant et al. 1986, table 3: the largest slope is 152.00516 at pi t = 1.6037."""
     slope = float(cole_hopf_slope(0.0, 1.6037 / np.pi, viscosity=NU))
     assert abs(slope) == pytest.approx(152.00516, abs=5e-5)
+
+
+def test_a_closed_form_with_complex_values_of_a_real_field_is_refused() -> None:
+    with pytest.raises(ProblemError, match="complex values, the field is real"):
+        solve_reference(HEAT, Exact({u: exp(I * x)}), unknowns={k: 0.1})

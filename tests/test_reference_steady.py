@@ -335,3 +335,18 @@ def test_cells_of_an_unknown_coordinate_are_an_error() -> None:
     problem = Problem(domain=INTERVAL, equations=Eq(f.diff(x, 2), 0), conditions=[Eq(U(0), 0), Eq(U(1), sqrt(2))])
     with pytest.raises(ProblemError, match="the coordinates are x"):
         solve_reference(problem, FiniteDifferences(cells={y: 64}), unknowns={})
+
+
+def test_grids_too_coarse_for_a_high_derivative_are_left_out_or_refused() -> None:
+    x, q = symbols("x"), Function("q")
+    ends = [q(x).diff(x, k).subs(x, end) if k else q(end) for end in (0, 1) for k in (0, 2, 4)]
+    problem = Problem(
+        domain=Box({x: (0, 1)}),
+        equations=Eq(q(x).diff(x, 6), -(pi**6) * sin(pi * x)),
+        conditions=[Eq(value, 0) for value in ends],
+    )
+    reference = solve_reference(problem, FiniteDifferences(cells={x: 32}), unknowns={})
+    np.testing.assert_allclose(reference.values["q"], np.sin(np.pi * reference.points[:, 0]), atol=1e-3)
+    assert [row.cells for row in reference.table] == ["x 16", "x 32"]
+    with pytest.raises(ProblemError, match="8 cells, fewer than its derivatives need nodes · give 10 or more"):
+        solve_reference(problem, FiniteDifferences(cells={x: 8}), unknowns={})

@@ -202,7 +202,7 @@ def test_a_stop_asked_for_is_an_interruption() -> None:
 
 
 def test_the_error_is_reported_now_and_then(monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr("pinnsolve.solver._WATCH_EVERY", 0.0)
+    monkeypatch.setattr("pinnsolve.referee._WATCH_EVERY", 0.0)
     errors: list[Any] = []
     solve(watch=errors.append)
     assert len(errors) == 3 and all(set(e) == {"q"} and e["q"] > 0 for e in errors)

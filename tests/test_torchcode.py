@@ -315,3 +315,12 @@ def test_tensors_broadcast_against_scalar_unknowns():
     found = run(Piecewise((b * a, a < b), (exp(a * b), True)) + Max(a, b), points, unknown)
     assert found.shape == (5,)
     assert torch.equal(found, 2 * points + 2)
+
+
+def test_the_gamma_function_keeps_its_sign_left_of_zero() -> None:
+    places = torch.tensor([-3.3, -2.5, -1.2, -0.5, 0.3, 1.0, 4.5], dtype=torch.float64, requires_grad=True)
+    values = run(sympy.gamma(a), places)
+    expected = torch.tensor([math.gamma(v) for v in places.tolist()], dtype=torch.float64)
+    torch.testing.assert_close(values, expected, rtol=1e-13, atol=0.0)
+    (slopes,) = torch.autograd.grad(values.sum(), places)
+    torch.testing.assert_close(slopes, expected * torch.digamma(places.detach()), rtol=1e-11, atol=0.0)

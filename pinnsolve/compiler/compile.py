@@ -7,7 +7,7 @@ points a call costs its overhead and not its arithmetic.
 
 from __future__ import annotations
 
-from collections.abc import Mapping, Sequence
+from collections.abc import Hashable, Mapping, Sequence
 from dataclasses import dataclass
 from functools import cache
 
@@ -33,7 +33,7 @@ class CompiledLocation:
     Two locations with equal `key` on the same points are the same place.
     """
 
-    key: str
+    key: Hashable
     place: tuple[Program, ...]
     indices: frozenset[MultiIndex]
 
@@ -127,7 +127,7 @@ def compile_expression(name: str, expression: Expr, inputs: Sequence[Symbol], *,
     lowered = lower(name, expression, inputs, problem=problem)  # first: only now is every derivative visible
     locations = tuple(
         CompiledLocation(
-            f"{lowered.inputs} {location.place}",
+            (lowered.inputs, location.place),
             tuple(emit(e, lowered.inputs, name=name) for e in location.place),
             location.indices,
         )
@@ -158,7 +158,7 @@ def _emit(lowered: LoweredTerm, problem: Problem) -> Program:
 
 def _evaluate(terms: Sequence[tuple[CompiledTerm, Tensor]], network: nn.Module) -> list[list[Values]]:
     """Evaluate the network at every location of every term: once for each place, one batch for each set of derivatives."""
-    places: dict[tuple[int, str], _Place] = {}
+    places: dict[tuple[int, Hashable], _Place] = {}
     for term, inputs in terms:
         for location in term.locations:
             place = places.setdefault((id(inputs), location.key), _Place(location, inputs))

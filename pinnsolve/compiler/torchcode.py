@@ -190,7 +190,11 @@ REWRITES: dict[type, Callable[..., Expr]] = {
     sympy.coth: lambda z: 1 / sympy.tanh(z),
     sympy.acot: lambda z: sympy.atan(1 / z),
     sympy.sinc: lambda z: sympy.Piecewise((1, sympy.Eq(z, 0)), (sympy.sin(z) / z, True)),
-    sympy.gamma: lambda z: sympy.exp(sympy.loggamma(z)),
+    # torch.lgamma is log|Γ|: left of 0 the sign comes from the reflection Γ(z) Γ(1 - z) = π / sin(π z).
+    sympy.gamma: lambda z: sympy.Piecewise(
+        (sympy.exp(sympy.loggamma(z)), z > 0),
+        (sympy.pi / (sympy.sin(sympy.pi * z) * sympy.exp(sympy.loggamma(1 - z))), True),
+    ),
     sympy.re: lambda z: z,  # everything is real by now
     sympy.conjugate: lambda z: z,
     sympy.im: lambda z: sympy.S.Zero,

@@ -11,7 +11,7 @@ from collections.abc import Sequence
 
 from sympy import Dummy
 
-from pinnsolve.declaration.discontinuities import jumps
+from pinnsolve.declaration.discontinuities import ADVICE, jumps
 from pinnsolve.declaration.terms import Term, evaluations
 from pinnsolve.errors import ProblemError
 
@@ -38,6 +38,5 @@ def check_coefficients(equations: Sequence[Term]) -> None:
                         term.name,
                         f"the coefficient {jump} of {place} jumps along {coordinate}; the derivative of a discontinuous "
                         "coefficient contains a delta, which SymPy drops",
-                        "make the flux a field of its own: q = k*u.diff(x) as one equation, q.diff(x) = f as another "
-                        f"(or divide by the coefficient if k*{place} is really meant)",
+                        f"{ADVICE} (or divide by the coefficient if k*{place} is really meant)",
                     )

@@ -17,7 +17,7 @@ from sympy.core.relational import Relational
 
 from pinnsolve.errors import ProblemError
 
-_ADVICE = "make the flux a field of its own: q = k*u.diff(x) as one equation, q.diff(x) = f as another"
+ADVICE = "make the flux a field of its own: q = k*u.diff(x) as one equation, q.diff(x) = f as another"
 _OFFSET = 1e-7
 """How far to either side of a break the branches are compared, relative to the break's size."""
 
@@ -35,7 +35,7 @@ def refuse_derivative_of_jump(expression: Expr, coordinate: Symbol) -> None:
         raise ProblemError(
             f"the derivative of {expression} with respect to {coordinate}",
             f"{jump} jumps along {coordinate}, and its derivative is a delta that no point sees",
-            _ADVICE,
+            ADVICE,
         )
 
 

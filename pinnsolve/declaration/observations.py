@@ -29,12 +29,12 @@ class Observations:
     Args:
         at: One array (points,) or number for each coordinate.
         values: One array (points,) for each expression of the fields, `{u: us}` or `{v.diff(x) - u.diff(y): vorticity}`.
-        noise: Standard deviation of the values, a number or an array (points,); the smaller, the greater the weight.
-        source: Where they are from, for messages.
-
-    Everything given may be an array, a list or a number; it is kept as arrays (points,).
+        noise: Standard deviation of the values, a number or an array (points,): where it differs between values, the misfit of
+            each is weighted by its inverse, relative to the least.
         source: What messages call them.
         table: The file they were read from.
+
+    Everything given may be an array, a list or a number; it is kept as arrays (points,).
 
     Raises:
         DataError: Arrays of different lengths, entries that are not finite, noise that is not positive.

@@ -35,7 +35,7 @@ from sympy.core.function import AppliedUndef
 from sympy.core.relational import Relational
 from sympy.logic.boolalg import Boolean, BooleanAtom
 
-from pinnsolve.declaration.discontinuities import has_delta, refuse_derivative_of_jump
+from pinnsolve.declaration.discontinuities import ADVICE, has_delta, refuse_derivative_of_jump
 from pinnsolve.domains.regions import Region
 from pinnsolve.errors import ProblemError, UnsupportedError
 
@@ -161,7 +161,7 @@ def resolve(expression: Expr, name: str) -> Expr:
         raise ProblemError(
             name,
             "it contains a Dirac delta, the derivative of a jump, which no point sees",
-            "make the flux a field of its own: q = k*u.diff(x) as one equation, q.diff(x) = f as another",
+            ADVICE,
         )
     return resolved
 

@@ -82,6 +82,8 @@ def _where(condition: Tensor, a: Any, b: Any) -> Jet:
         for x in (a, b)
     )
     a, b = align(a, b)
+    shape = torch.broadcast_shapes(condition.shape, a.shape, b.shape)
+    a, b = a.expand(shape), b.expand(shape)  # else a condition of more dimensions would meet the channels
     channels = max(len(a.coefficients), len(b.coefficients))
     return Jet(torch.where(condition, padded(a, channels), padded(b, channels)), a.plan)
 

@@ -16,7 +16,8 @@ from weakref import WeakSet
 import torch
 from torch import Tensor
 
-from pinnsolve.jets.jet import Jet, MissingRuleError, variables
+from pinnsolve.errors import UnsupportedError
+from pinnsolve.jets.jet import Jet, MissingRuleError, MixedPointsError, variables
 from pinnsolve.jets.plan import JetPlan, MultiIndex
 
 Network = Callable[[Tensor], Tensor]
@@ -41,12 +42,19 @@ def derivatives(network: Network, points: Tensor, plan: JetPlan) -> dict[MultiIn
 
     Raises:
         ValueError: The points have another number of coordinates than the plan.
+        UnsupportedError: The network mixes its points, as batch normalisation does in training.
     """
     if plan.order == 0:
         return {plan.indices[0]: network(points)}
     if network not in _NESTED:
         try:
             return _unpacked(cast(Callable[[Jet], Jet | Tensor], network)(variables(points, plan)), plan)
+        except MixedPointsError as mixed:  # nested passes would sum over the points, and be wrong without a word
+            raise UnsupportedError(
+                "network",
+                f"{mixed.operation} makes the field at one point depend on all others",
+                "use torch.nn.LayerNorm, or put the layer into evaluation with .eval()",
+            ) from mixed
         except (MissingRuleError, TypeError) as missing:
             # A TypeError is an operation that refuses jets, or a fault of the network that shows again below without them.
             reason = str(missing)

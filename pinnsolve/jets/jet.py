@@ -37,6 +37,10 @@ class MissingRuleError(NotImplementedError):
         self.operation = operation
 
 
+class MixedPointsError(MissingRuleError):
+    """An operation that makes the field at one point depend on all others, so that it has no derivative at a point."""
+
+
 @dataclass(frozen=True, eq=False)
 class Jet:
     """A truncated Taylor series of a tensor; to a network it looks like that tensor.

@@ -15,7 +15,7 @@ import torch
 import torch.nn.functional as F
 from torch import Tensor
 
-from pinnsolve.jets.jet import Jet, MissingRuleError, rule
+from pinnsolve.jets.jet import Jet, MixedPointsError, rule
 
 
 @rule(F.layer_norm)
@@ -56,7 +56,7 @@ def _(
     eps: float = 1e-5,
 ) -> Jet:
     if training or running_mean is None or running_var is None:
-        raise MissingRuleError("torch.nn.functional.batch_norm in training")
+        raise MixedPointsError("torch.nn.functional.batch_norm in training")
     features = (-1, *[1] * (input.ndim - 2))
     out = (input - running_mean.reshape(features)) / torch.sqrt(running_var + eps).reshape(features)
     return _scaled(out, *(None if x is None else x.reshape(features) for x in (weight, bias)))

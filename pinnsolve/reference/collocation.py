@@ -193,7 +193,7 @@ def collocate(
         rows: The number in the system of each chosen grid point.
         chosen: Which points of the grid are used; all when omitted.
         time: Position of the coordinate that is a number given at each call.
-        sidestep: Half-lengths of the coordinates' ranges, when a coefficient may jump at a node.
+        sidestep: Lengths of the coordinates' ranges, when a coefficient may jump at a node.
     """
     grid = np.meshgrid(*(places[c] for c in layout.space if c in places), indexing="ij")
     count = math.prod(len(places[c]) for c in layout.space if c in places)

@@ -3,14 +3,15 @@
 from __future__ import annotations
 
 import time
-from collections.abc import Mapping
+from collections.abc import Callable, Mapping
 from dataclasses import dataclass
 from types import MappingProxyType
 from typing import Any
 
 import numpy as np
+from numpy.typing import NDArray
 from scipy.stats import qmc
-from sympy import Expr, Symbol, lambdify, sympify
+from sympy import Basic, Dummy, Expr, Symbol, lambdify, sympify
 from sympy.core.function import AppliedUndef
 
 from pinnsolve.errors import ProblemError
@@ -20,6 +21,8 @@ from pinnsolve.reference.result import Reference, comparison_grid
 
 _INTERVALS = {1: 1000, 2: 200, 3: 35}
 _SCATTERED = 2**14
+_ROUNDING = 1e-9
+"""An imaginary part below this, relative to the modulus, is rounding."""
 
 
 @dataclass(frozen=True)
@@ -51,16 +54,23 @@ class Exact:
         object.__setattr__(self, "fields", MappingProxyType(read))
 
 
+def field_name(key: Any) -> str:
+    """Return the name of a field given as u(x, t) or as the function u."""
+    function = key.func if isinstance(key, Basic) else key
+    return str(getattr(function, "__name__", function))
+
+
 def exact_reference(problem: Problem, spec: Exact, *, unknowns: Mapping[Symbol, float]) -> Reference:
     """Return closed forms as a reference, on a regular grid in up to three dimensions and on Sobol points above.
 
     Raises:
-        ProblemError: A field that the problem does not have or one without a closed form, or a symbol without a value.
+        ProblemError: A field that the problem does not have or one without a closed form, a symbol without a value, or complex
+            values of a real field.
     """
     began = time.monotonic()
     values = {s: float(v) for s, v in {**unknowns, **(spec.unknowns or {})}.items()}
     forms = {name: _checked(problem, name, form.subs(values)) for name, form in _named_forms(problem, spec).items()}
-    functions = {name: lambdify(problem.coordinates, form, "scipy") for name, form in forms.items()}
+    functions = {name: _program(form, problem.coordinates) for name, form in forms.items()}
 
     def evaluate(points: Array) -> dict[str, Array]:
         columns = np.asarray(points, dtype=np.float64).T
@@ -70,7 +80,7 @@ def exact_reference(problem: Problem, spec: Exact, *, unknowns: Mapping[Symbol, 
                 column = np.array(np.broadcast_to(function(*columns), len(points)))
             parts = problem.complex_fields.get(name)
             if parts is None:
-                result[name] = np.asarray(column, dtype=np.float64)
+                result[name] = _real(column, name)
             else:
                 result |= {parts.real.func.__name__: np.real(column), parts.imaginary.func.__name__: np.imag(column)}
         return {f.func.__name__: result[f.func.__name__] for f in problem.fields}
@@ -92,7 +102,7 @@ def exact_reference(problem: Problem, spec: Exact, *, unknowns: Mapping[Symbol, 
 
 def _named_forms(problem: Problem, spec: Exact) -> dict[str, Expr]:
     """Return the closed forms by name: of the fields as declared, or of the parts of a complex field."""
-    written = {_name(key): expression for key, expression in spec.fields.items()}
+    written = {field_name(key): expression for key, expression in spec.fields.items()}
     covered = set(written)
     for name, parts in problem.complex_fields.items():
         if name in written:
@@ -116,13 +126,31 @@ def _checked(problem: Problem, name: str, form: Expr) -> Expr:
         raise ProblemError(
             f"Exact, {name}", f"{symbols} is not a coordinate", f"use {known}; give values in Exact(unknowns=...)"
         )
+    if fields := form.atoms(AppliedUndef):
+        found = ", ".join(sorted(map(str, fields)))[:80]
+        raise ProblemError(
+            f"Exact, {name}", f"it contains {found}", "write it by elementary functions of the coordinates"
+        )
     return form
 
 
-def _name(key: Any) -> str:
-    """Return the name of a field given as u(x, t) or as the function u."""
-    function = key.func if isinstance(key, AppliedUndef) else key
-    return str(getattr(function, "__name__", function))
+def _program(form: Expr, coordinates: tuple[Symbol, ...]) -> Callable[..., Any]:
+    """Return a closed form as a function of the coordinates.
+
+    SymPy makes it by writing a program and running that. The form may come from a stranger's file, so no name in it, not even
+    that of a variable of integration, is allowed into the text.
+    """
+    stand_ins: dict[Basic, Basic] = {s: Dummy() for s in form.atoms(Symbol) | set(coordinates)}
+    return lambdify([stand_ins[c] for c in coordinates], form.xreplace(stand_ins), "scipy")
+
+
+def _real(column: NDArray[Any], name: str) -> Array:
+    finite = column[np.isfinite(column)]
+    if np.iscomplexobj(column) and (np.abs(finite.imag) > _ROUNDING * np.abs(finite)).any():
+        raise ProblemError(
+            f"Exact, {name}", "the closed form has complex values, the field is real", "give its real form"
+        )
+    return np.asarray(column.real, dtype=np.float64)
 
 
 def _points(problem: Problem) -> tuple[Array, tuple[int, ...] | None]:

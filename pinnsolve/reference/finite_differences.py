@@ -109,7 +109,7 @@ def derivative_rows(axis: Axis, places: Array, *, order: int, accuracy: int) -> 
     indices = np.concatenate(
         [np.arange(s, s + w) for s, w in zip(starts, widths, strict=True)] or [np.zeros(0, dtype=int)]
     )
-    entries = np.concatenate([table[k] for k in kind] or [np.zeros(0)])
+    entries = np.concatenate([table[k] for k in kind.ravel()] or [np.zeros(0)])
     pointers = np.concatenate([[0], np.cumsum(widths)])
     rows = sparse.csr_array((entries, indices % axis.count, pointers), shape=(len(cells), axis.count))
     rows.sum_duplicates()

@@ -2,7 +2,8 @@
 
 With differences d_1 between the two finest grids and d_2 between the next two, each grid twice as fine as the one before, the
 observed order is p = log2(d_2 / d_1) and the error of the finest is about d_1 / (2^p - 1) (Roache, Annual Review of Fluid
-Mechanics 29, 1997, section 4). An order above that of the formulas is luck and is not believed; one below 1/2 is taken as 1/2.
+Mechanics 29, 1997, section 4). An order above that of the formulas is luck and is not believed; one below 1/2 is taken as 1/2,
+and no estimate is below rounding.
 """
 
 from __future__ import annotations
@@ -21,6 +22,9 @@ from pinnsolve.reference.rosenbrock import OutOfTimeError
 Grid = TypeVar("Grid")
 
 _LEAST_ORDER = 0.5
+_ROUNDING = 1e-14
+"""No error is estimated below this: what double precision loses over hundreds of steps or nodes, which two grids may lose alike."""
+
 _CLOSE = 1e-5
 _TRIALS = 3
 _GOAL, _CHEAP_GOAL, _CHEAP_SECONDS = 1e-5, 1e-8, 2.0
@@ -85,7 +89,7 @@ class Refinement:
         for name, last in self.steps[-1].last.items():
             order = observed_order(last, self.steps[-1].before.get(name, 2 * last))
             believed = min(max(order, _LEAST_ORDER), float(self.accuracy)) if math.isfinite(order) else _LEAST_ORDER
-            result[name] = last / (2**believed - 1) + time_error.get(name, 0.0)
+            result[name] = max(last / (2**believed - 1) + time_error.get(name, 0.0), _ROUNDING)
         return result
 
     @property

@@ -34,9 +34,13 @@ _GROWTH = {0: 2.0, 1: 2.5, 2: 8.0, 3: 64.0}
 """Factor in the cost of a sparse LU when the cells double, by space coordinates: n, n^(3/2), n^2."""
 
 _FEWEST_CELLS = 8
+_HIGHEST_ACCURACY = 4
+"""Order of the formulas where they are widest: a derivative of order m then reads m + 4 nodes."""
+
 _TOLERANCE = 1e-9
-_ODE_TOLERANCES, _ODE_ORDER = (1e-8, 1e-8 / 32, 1e-8 / 1024), 5
-"""Each step to a finer tolerance halves the steps of a method of order five."""
+_ODE_TOLERANCE, _ODE_ORDER, _ODE_LEVELS = 1e-8, 5, (0, 1, 2)
+"""Without space, every level halves the steps of a method of order five: the tolerance by 32, and the longest step by 2, without
+which a smooth solution would take the same steps on all levels and its error seem zero."""
 
 _FEWEST_STEPS = 64
 _TIMES = 100
@@ -122,7 +126,7 @@ def _finite_differences(problem: Problem, spec: FiniteDifferences, unknowns: Map
         inside = problem.domain.contains(points)
         return {name: np.where(inside, f(points), np.nan) for name, f in finest.functions.items()}
 
-    points, shape = comparison_grid(_sides(problem, finest, time))
+    points, shape = comparison_grid(_sides(problem, finest))
     in_time = "" if time is None else ", Rodas5P in time,"
     method = f"finite differences of order {refinement.accuracy} in space{in_time} on {finest.label}"
     return Reference(
@@ -146,7 +150,8 @@ def _refine(
         raise UnsupportedError("domain", f"no finite-difference reference: {len(space)} space coordinates", REMEDY)
     chosen = {problem.coordinates.index(c): n for c, n in (spec.cells or {}).items()}
     all_grids = bool(set(chosen) & set(space)) or not space
-    grids = _grids(space, chosen, len(problem.fields))
+    highest = max((slot.orders[c] for reading in readings for slot in reading.slots for c in space), default=0)
+    grids = _grids(space, chosen, len(problem.fields), fewest=max(_FEWEST_CELLS, highest + _HIGHEST_ACCURACY))
     fixed = functools.partial(refine, all_grids=all_grids, growth=_GROWTH[len(space)], deadline=deadline)
     if time is None:
         values = read_boundary_values(problem, readings)
@@ -157,28 +162,37 @@ def _refine(
         )
     evolution = read_evolution(problem, readings, time=time)
     steps = max(chosen.get(time, 0), _FEWEST_STEPS)
-    march = functools.partial(evolution_level, problem, evolution, steps=steps, deadline=deadline)
+    march = functools.partial(evolution_level, problem, evolution, deadline=deadline)
     if not space:
-        return fixed(lambda tolerance, _: march(cells={}, tolerance=tolerance), _ODE_TOLERANCES, accuracy=_ODE_ORDER)
-    return fixed(lambda grid, _: march(cells=grid, tolerance=_TOLERANCE), grids, accuracy=evolution.accuracy)
+        return fixed(
+            lambda level, _: march(cells={}, tolerance=_ODE_TOLERANCE / 32**level, steps=steps * 2**level),
+            _ODE_LEVELS,
+            accuracy=_ODE_ORDER,
+        )
+    return fixed(
+        lambda grid, _: march(cells=grid, tolerance=_TOLERANCE, steps=steps), grids, accuracy=evolution.accuracy
+    )
 
 
-def _grids(space: tuple[int, ...], chosen: Mapping[int, int], fields: int) -> list[dict[int, int]]:
+def _grids(space: tuple[int, ...], chosen: Mapping[int, int], fields: int, *, fewest: int) -> list[dict[int, int]]:
     """Return the cells of every grid, each twice as fine as the one before, ending at the chosen one if there is one."""
     given = [n for c, n in chosen.items() if c in space]
     if given:
         finest = {c: chosen.get(c, max(given)) for c in space}
         grids = [{c: round(n / factor) for c, n in finest.items()} for factor in (4, 2, 1)]
-        return [grid for grid in grids if min(grid.values()) >= _FEWEST_CELLS]
+        if min(finest.values()) < fewest:
+            found = f"{min(finest.values())} cells, fewer than its derivatives need nodes"
+            raise ProblemError("FiniteDifferences", found, f"give {fewest} or more")
+        return [grid for grid in grids if min(grid.values()) >= fewest]
     dimension = max(len(space), 1)
-    grids, cells = [], _FIRST_CELLS[dimension]
+    grids, cells = [], max(_FIRST_CELLS[dimension], fewest)
     while fields * cells ** len(space) <= _MOST_UNKNOWNS[dimension] and space:
         grids.append(dict.fromkeys(space, cells))
         cells *= 2
     return grids
 
 
-def _sides(problem: Problem, finest: Level, time: int | None) -> list[Array]:
+def _sides(problem: Problem, finest: Level) -> list[Array]:
     """Return the places of comparison along each coordinate: nodes of the finest grid and equally spaced times."""
     cells = [finest.cells.get(c, 10 * _TIMES if not finest.cells else _TIMES) for c in range(len(problem.coordinates))]
     counts = counts_within(cells)

@@ -1,0 +1,119 @@
+"""The referee of a run: solves the reference, watches the error during training, ends the run at a tolerance, and judges it."""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Mapping
+from functools import partial
+from typing import Any
+
+from torch import Tensor
+
+from pinnsolve.comparison import compare, thinned
+from pinnsolve.declaration.observations import Observations
+from pinnsolve.errors import ProblemError, UnsupportedError
+from pinnsolve.reference.exact import Exact
+from pinnsolve.reference.result import Reference
+from pinnsolve.reference.solve import solve_reference
+from pinnsolve.solution import Solution
+from pinnsolve.training.loop import Progress
+from pinnsolve.training.status import Status
+
+Watch = Callable[[Mapping[str, float]], object]
+"""Called with the relative L2 error of each field."""
+
+_TOLERANCE_EVERY = 50
+"""Steps between two comparisons with the reference when a tolerance is set."""
+
+_WATCH_EVERY = 5.0
+"""Seconds between two reports of the error."""
+
+_WATCHED_POINTS = 4_000
+"""Points of the reference on which the error is reported; the final one uses them all."""
+
+
+class Referee:
+    """The reference of a run: solved before training where it can be, so that the error can be watched.
+
+    Args:
+        solution: What is trained.
+        spec: `FiniteDifferences`, `Exact` or `Observations`.
+        notify: Called with one line of text for what was found.
+    """
+
+    def __init__(self, solution: Solution, spec: Any, notify: Callable[[str], object]) -> None:
+        self.solution, self.spec, self.notify = solution, spec, notify
+        self.reference: Reference | None = None
+        self.errors: dict[str, dict[str, float]] = {}
+        self.reached: dict[str, Tensor] | None = None
+
+    def prepare(self, tolerance: float | None) -> None:
+        """Solve the reference, unless it needs unknowns that training is to find.
+
+        Raises:
+            ProblemError: The reference does not fit the problem, or a tolerance is set and there is nothing to compare with.
+        """
+        held = set(getattr(self.spec, "unknowns", None) or {})
+        settled = isinstance(self.spec, Observations) or set(self.solution.problem.unknowns) <= held
+        if settled or isinstance(
+            self.spec, Exact
+        ):  # a closed form costs nothing: a mistake in it shows now, not at the end
+            self._solve()
+        if not settled:
+            self.reference = None
+        if tolerance is not None and self.reference is None:
+            raise ProblemError(
+                f"--tol {tolerance:g}",
+                "there is no reference to compare with before training",
+                "give reference=..., or leave it out",
+            )
+
+    def judge(self) -> None:
+        """Compare the trained solution, solving the reference with the unknowns found if that had to wait."""
+        if self.reference is None and self.spec is not None:
+            try:
+                self._solve()
+            except ProblemError as error:  # after the training, no fault of the reference may cost the solution
+                self.notify(f"no reference: {error}")
+        if self.reference is not None:
+            self.errors = compare(self.solution, self.reference)
+            self.solution.reference, self.solution.reference_spec = self.reference, self.spec
+
+    def observers(self, tolerance: float | None, watch: Watch | None) -> list[Callable[[Progress], None]]:
+        """Return the observers that end the run at a tolerance and report the error now and then."""
+        if self.reference is None:
+            return []
+        found: list[Callable[[Progress], None]] = []
+        if tolerance is not None:
+            found.append(partial(self._stop_at, tolerance, self.reference))
+        if watch is not None:
+            found.append(_Reporter(self.solution, thinned(self.reference, _WATCHED_POINTS), watch))
+        return found
+
+    def _stop_at(self, tolerance: float, reference: Reference, progress: Progress) -> None:
+        if progress.step % _TOLERANCE_EVERY == 0:
+            errors = compare(self.solution, reference)
+            if errors and all(e["relative_l2"] < tolerance for e in errors.values()):
+                self.reached = {name: tensor.clone() for name, tensor in self.solution.trial.state_dict().items()}
+                raise StopIteration(Status.TOLERANCE)
+
+    def _solve(self) -> None:
+        unknowns = {s: self.solution.unknowns[s.name] for s in self.solution.problem.unknowns}
+        try:
+            self.reference = solve_reference(self.solution.problem, self.spec, unknowns=unknowns)
+            self.notify(f"reference: {self.reference.method}")
+        except UnsupportedError as error:
+            self.notify(f"no reference: {error}")
+            self.spec = None
+
+
+class _Reporter:
+    """Reports the errors against a reference every few seconds of training."""
+
+    def __init__(self, solution: Solution, reference: Reference, report: Watch) -> None:
+        self.solution, self.reference, self.report = solution, reference, report
+        self._next = _WATCH_EVERY
+
+    def __call__(self, progress: Progress) -> None:
+        if progress.seconds >= self._next:
+            self._next = progress.seconds + _WATCH_EVERY
+            self.report({name: e["relative_l2"] for name, e in compare(self.solution, self.reference).items()})
