@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping, Sequence
+from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass, replace
 from typing import Any
 
@@ -28,6 +28,12 @@ _DENSE_ON_CPU, _DENSE_ON_GPU = 3_000, 12_000
 
 _QUICK = 4
 """A quick run has this many times fewer points and ten times fewer steps; nothing else differs."""
+
+
+class DeviceError(ProblemError):
+    """A device that cannot be used."""
+
+    exit_code = 2
 
 
 @dataclass(frozen=True)
@@ -99,7 +105,7 @@ def choose(
         counts = {name: max(16, count // _QUICK) for name, count in counts.items()}
         phases = tuple(_quicker(phase) for phase in phases)
         choices.append(Choice("quick", "a quarter of the points, a tenth of the steps", "--quick", "leave --quick out"))
-    weights = _weights(compiled, training.weights or {})
+    weights = _weights(compiled, training.weights, choices)
     return Plan(
         network, counts, tuple(phases), weights, training.sampling, getattr(torch, dtype), where, tuple(choices)
     )
@@ -142,10 +148,7 @@ def _phases(parameters: int, device: torch.device, resample: int, choices: list[
 
 def _counts(compiled: CompiledProblem, given: Mapping[str, int], choices: list[Choice]) -> dict[str, int]:
     problem = compiled.problem
-    names = {t.name for t in problem.terms} | {t.group for t in problem.terms}
-    for name in given:
-        if name not in names:
-            raise ProblemError(f"points, {name}", "no term of this name", f"choose among {', '.join(sorted(names))}")
+    _check_names("points", given, problem)
     counts: dict[str, int] = {}
     defaulted: dict[str, int] = {}
     for compiled_term in compiled.terms:
@@ -176,17 +179,26 @@ def _counts(compiled: CompiledProblem, given: Mapping[str, int], choices: list[C
     return counts
 
 
-def _weights(compiled: CompiledProblem, given: Mapping[str, float]) -> dict[str, float]:
+def _weights(compiled: CompiledProblem, given: Mapping[str, float] | None, choices: list[Choice]) -> dict[str, float]:
     problem = compiled.problem
-    names = {t.name for t in problem.terms} | {t.group for t in problem.terms}
-    for name in given:
-        if name not in names:
-            raise ProblemError(f"weights, {name}", "no term of this name", f"choose among {', '.join(sorted(names))}")
+    if given is None:
+        override = "training = ps.Training(weights={...})"
+        choices.append(Choice("weights", "1 for every term", "none is known to matter more", override))
+        given = {}
+    _check_names("weights", given, problem)
     terms = [problem.term(t.name) for t in compiled.terms]
     return {t.name: given.get(t.name, given.get(t.group, 1.0)) for t in terms}
 
 
+def _check_names(what: str, given: Iterable[str], problem: Problem) -> None:
+    names = {t.name for t in problem.terms} | {t.group for t in problem.terms}
+    for name in given:
+        if name not in names:
+            raise ProblemError(f"{what}, {name}", "no term of this name", f"choose among {', '.join(sorted(names))}")
+
+
 def _quicker(phase: Phase) -> Phase:
+    # A phase is a frozen dataclass, which a Protocol cannot say.
     return replace(phase, steps=max(1, phase.steps // 10))  # type: ignore[type-var]
 
 
@@ -201,12 +213,6 @@ def _device(device: str, choices: list[Choice]) -> torch.device:
     if device not in ("cpu", "cuda"):
         raise DeviceError("device", f"{device!r}", "write auto, cpu or cuda")
     return torch.device(device)
-
-
-class DeviceError(ProblemError):
-    """A device that cannot be used."""
-
-    exit_code = 2
 
 
 def describe(choices: Sequence[Choice]) -> list[str]:

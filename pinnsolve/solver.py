@@ -4,6 +4,8 @@ from __future__ import annotations
 
 import math
 import time
+import traceback
+import warnings
 from collections.abc import Callable, Mapping, Sequence
 from dataclasses import asdict, dataclass
 from functools import partial
@@ -171,7 +173,11 @@ def _write(solution: Solution, directory: RunDirectory, clock: _Clock, *, plots:
     if plots:
         from pinnsolve.plotting import write_plots  # here, because matplotlib is slow to import
 
-        write_plots(solution, directory.path / "plots")
+        try:
+            write_plots(solution, directory.path / "plots")
+        except Exception as error:  # a picture that cannot be drawn must not lose the run
+            directory.log("".join(traceback.format_exception(error)))
+            warnings.warn(f"the pictures are incomplete ({error}); the run is not. See log.txt", stacklevel=2)
         clock.lap("plots")
         solution.record |= {"wall_seconds": sum(clock.seconds.values()), "seconds": clock.seconds}
     directory.finish(dict(solution.record))

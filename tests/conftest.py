@@ -13,7 +13,7 @@ os.environ.setdefault("MPLBACKEND", "Agg")
 Columns = Sequence[Any]
 
 
-@pytest.fixture(autouse=True)
+@pytest.fixture(autouse=True, scope="session")
 def _one_thread() -> Iterator[None]:
     """Small tensors gain nothing from threads, and several test runs may share a machine."""
     import torch

@@ -58,7 +58,7 @@ def test_a_member_can_be_told_apart_from_its_group() -> None:
 
 def test_everything_left_out_is_chosen_with_value_reason_and_override() -> None:
     found = plan(heat(), device="auto")
-    assert chosen(found) == {"network", "phases", "points", "device"}
+    assert chosen(found) == {"network", "phases", "points", "weights", "device"}
     for choice, line in zip(found.choices, describe(found.choices), strict=True):
         assert choice.value and choice.reason and choice.override
         assert line == f"{choice.what}: {choice.value} ({choice.reason}; override: {choice.override})"

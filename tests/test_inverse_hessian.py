@@ -5,6 +5,7 @@ from __future__ import annotations
 import math
 from collections.abc import Callable
 
+import numpy as np
 import pytest
 import torch
 from hypothesis import given
@@ -120,3 +121,28 @@ def test_self_scaling_never_enlarges_the_hessian_and_keeps_it_positive(b: float,
 
 def test_a_matrix_that_predicts_the_curvature_exactly_is_not_rescaled() -> None:
     assert self_scaling(1.0, 1.0, size=5) == (1.0, 1.0)
+
+
+@pytest.mark.parametrize("seed", range(12))
+def test_the_member_of_the_family_is_the_one_whose_hessian_has_the_published_parameter(seed: int) -> None:
+    """Invert the update: B+ = tau (B - Bs Bs'/s.Bs + theta s.Bs w w') + y y'/s.y, w = y/s.y - Bs/s.Bs, with theta as published."""
+    generator = np.random.default_rng(seed)
+    factor = generator.normal(size=(5, 5))
+    inverse = factor @ factor.T + 0.1 * np.eye(5)
+    hessian = np.linalg.inv(inverse)
+    s = generator.normal(size=5)
+    y = hessian @ s * generator.uniform(0.2, 5.0) + 0.3 * generator.normal(size=5)
+    y *= np.sign(s @ y)
+    bs, hy, sy = hessian @ s, inverse @ y, s @ y
+    b, h = s @ bs / sy, y @ hy / sy
+    a = h * b - 1
+    rho = min(1.0, h * (1 - np.sqrt(a / (1 + a))))
+    theta = max((rho - 1) / a, min(1 / rho, (1 - b) / b))
+
+    tau, phi = self_scaling(b, h, size=5)
+
+    v = np.sqrt(y @ hy) * (s / sy - hy / (y @ hy))
+    updated = (inverse - np.outer(hy, hy) / (y @ hy) + phi * np.outer(v, v)) / tau + np.outer(s, s) / sy
+    w = y / sy - bs / (s @ bs)
+    direct = tau * (hessian - np.outer(bs, bs) / (s @ bs) + theta * (s @ bs) * np.outer(w, w)) + np.outer(y, y) / sy
+    assert np.allclose(np.linalg.inv(updated), direct, rtol=1e-8, atol=1e-8 * np.abs(direct).max())
