@@ -13,7 +13,7 @@ from pinnsolve.declaration.observations import Observations
 from pinnsolve.errors import ProblemError, UnsupportedError
 from pinnsolve.reference.exact import Exact
 from pinnsolve.reference.result import Reference
-from pinnsolve.reference.solve import solve_reference
+from pinnsolve.reference.solve import FiniteDifferences, solve_reference
 from pinnsolve.solution import Solution
 from pinnsolve.training.loop import Progress
 from pinnsolve.training.status import Status
@@ -54,9 +54,8 @@ class Referee:
         """
         held = set(getattr(self.spec, "unknowns", None) or {})
         settled = isinstance(self.spec, Observations) or set(self.solution.problem.unknowns) <= held
-        if settled or isinstance(
-            self.spec, Exact
-        ):  # a closed form costs nothing: a mistake in it shows now, not at the end
+        # A closed form costs nothing: a mistake in it shows now, not after the training.
+        if settled or isinstance(self.spec, Exact):
             self._solve()
         if not settled:
             self.reference = None
@@ -98,6 +97,8 @@ class Referee:
 
     def _solve(self) -> None:
         unknowns = {s: self.solution.unknowns[s.name] for s in self.solution.problem.unknowns}
+        if isinstance(self.spec, FiniteDifferences):
+            self.notify(f"solving the reference by finite differences, at most {self.spec.seconds:g} s")
         try:
             self.reference = solve_reference(self.solution.problem, self.spec, unknowns=unknowns)
             self.notify(f"reference: {self.reference.method}")

@@ -14,11 +14,11 @@ class Status(Enum):
     )
     LIMIT = (
         "limit",
-        "The limit on the number of steps was reached; the best state so far is kept, and a higher limit continues it.",
+        "The limit on the number of steps was reached; the best state so far is kept, and more steps may lower the loss further.",
     )
     TIME = (
         "time",
-        "The time limit was reached; the best state so far is kept, and more time would continue it.",
+        "The time limit was reached; the best state so far is kept, and more time may lower the loss further.",
     )
     SHARE = (
         "share",
@@ -51,7 +51,7 @@ class Status(Enum):
     )
     INTERRUPTED = (
         "interrupted",
-        "The run was interrupted after a complete step; the best state so far is kept, and the run can be resumed.",
+        "The run was interrupted after a complete step; the best state so far is kept.",
     )
     STOPPED = (
         "stopped",
