@@ -27,6 +27,6 @@ problem = ps.Problem(
 network = ps.MLP(width=30, depth=3)
 training = ps.Training(
     points={"burgers": 3_000, "initial": 100, "left": 50, "right": 50},
-    phases=[ps.Adam(steps=500, lr=5e-3), ps.SSBroyden(steps=3_000, resample=300)],
+    phases=[ps.Adam(steps=500, lr=5e-3), ps.SSBroyden(steps=2_500, resample=300)],
 )
 reference = ps.FiniteDifferences(cells={x: 2_048})

@@ -27,6 +27,6 @@ problem = ps.Problem(
 network = ps.MLP(width=24, depth=3, activation="sine")
 training = ps.Training(
     points={"wave": 2_000, "shape": 200, "at_rest": 200, "left": 200, "right": 200},
-    phases=[ps.Adam(steps=300, lr=5e-3), ps.SSBroyden(steps=3_000, resample=300)],
+    phases=[ps.Adam(steps=300, lr=5e-3), ps.SSBroyden(steps=2_000, resample=300)],
 )
 reference = ps.Exact({u: sin(pi * x) * cos(pi * t)})

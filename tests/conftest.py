@@ -7,8 +7,13 @@ from collections.abc import Callable, Iterator, Sequence
 from typing import Any
 
 import pytest
+from hypothesis import settings
 
 os.environ.setdefault("MPLBACKEND", "Agg")
+
+# Everyday runs try the same examples everywhere; `--hypothesis-profile default` looks for new ones.
+settings.register_profile("everyday", derandomize=True, deadline=None)
+settings.load_profile("everyday")
 
 Columns = Sequence[Any]
 
