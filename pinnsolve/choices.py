@@ -58,6 +58,7 @@ class Plan:
         sampling: How points are spread.
         dtype: Precision of the first phase.
         device: Where it runs.
+        threads: Threads of torch on the CPU, or None to leave them as they are.
         choices: What was decided, for the user to see.
     """
 
@@ -68,6 +69,7 @@ class Plan:
     sampling: str
     dtype: torch.dtype
     device: torch.device
+    threads: int | None
     choices: tuple[Choice, ...]
 
 
@@ -79,6 +81,7 @@ def choose(
     device: str = "auto",
     dtype: str = "float64",
     quick: bool = False,
+    threads: int | None = None,
 ) -> Plan:
     """Complete what the user gave by what the problem asks for.
 
@@ -97,9 +100,14 @@ def choose(
     if dtype not in ("float32", "float64"):
         raise ProblemError("dtype", f"{dtype!r}", "write float64 or float32")
     phases = training.phases
+    trial = build_trial(problem, network, seed=0, dtype=torch.float64, device="cpu")
+    parameters = sum(p.numel() for p in trial.parameters())
     if phases is None:
-        trial = build_trial(problem, network, seed=0, dtype=torch.float64, device="cpu")
-        phases = _phases(sum(p.numel() for p in trial.parameters()), where, training.resample, choices)
+        phases = _phases(parameters, where, training.resample, choices)
+    if threads is None and where.type == "cpu" and parameters <= _DENSE_ON_CPU:
+        threads = 1
+        reason = "layers this small gain little from more, and lose much when other programs run"
+        choices.append(Choice("threads", "1", reason, "--threads N"))
     counts = _counts(compiled, training.points or {}, choices)
     if quick:
         counts = {name: max(16, count // _QUICK) for name, count in counts.items()}
@@ -107,7 +115,15 @@ def choose(
         choices.append(Choice("quick", "a quarter of the points, a tenth of the steps", "--quick", "leave --quick out"))
     weights = _weights(compiled, training.weights, choices)
     return Plan(
-        network, counts, tuple(phases), weights, training.sampling, getattr(torch, dtype), where, tuple(choices)
+        network,
+        counts,
+        tuple(phases),
+        weights,
+        training.sampling,
+        getattr(torch, dtype),
+        where,
+        threads,
+        tuple(choices),
     )
 
 

@@ -152,7 +152,7 @@ def _circumstances(solution: Solution, argv: Sequence[str], inputs: dict[str, st
             "system": platform.system(),
             "gpu": torch.cuda.get_device_name() if torch.cuda.is_available() else None,
         },
-        "threads": torch.get_num_threads(),
+        "threads": solution.record["threads"],
         "byteorder": sys.byteorder,
         "inputs": inputs,
         "choices": solution.record["choices"],

@@ -11,7 +11,6 @@ from pathlib import Path
 from types import FrameType
 
 import click
-import torch
 from rich.text import Text
 
 from pinnsolve.display import Display
@@ -42,8 +41,6 @@ def run_problem_file(
     quiet: bool,
 ) -> int:
     """Run a problem file and return the exit code; the options are those of the command line."""
-    if threads is not None:
-        torch.set_num_threads(threads)  # the process is ours: the command line is the only caller
     file = load_problem_file(path)
     place = out or default_path(file.name, seed)
     directory = RunDirectory(place, problem_file=file.path, tables=file.tables)
@@ -58,6 +55,7 @@ def run_problem_file(
                 device=device,
                 dtype=dtype,
                 out=directory,
+                threads=threads,
                 quick=quick,
                 plots=not no_plots,
                 limits=Limits(max_time, max_steps, tol, interruption.status),

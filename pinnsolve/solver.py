@@ -6,7 +6,8 @@ import math
 import time
 import traceback
 import warnings
-from collections.abc import Callable, Mapping, Sequence
+from collections.abc import Callable, Iterator, Mapping, Sequence
+from contextlib import contextmanager
 from dataclasses import asdict, dataclass
 from functools import partial
 from pathlib import Path
@@ -60,6 +61,7 @@ def solve(
     device: str = "auto",
     dtype: str = "float64",
     out: str | Path | RunDirectory | None = None,
+    threads: int | None = None,
     quick: bool = False,
     plots: bool = True,
     limits: Limits | None = None,
@@ -80,6 +82,7 @@ def solve(
         device: "auto", "cpu" or "cuda".
         dtype: "float64", or "float32" for the first phase.
         out: Folder for the results; it must not hold a run already.
+        threads: Threads of torch during the training; chosen from the size of the network when left out.
         quick: Fewer points and steps, to see whether a declaration works.
         plots: Whether pictures are written into `out`.
         limits: When to stop early.
@@ -104,7 +107,7 @@ def solve(
     tell = partial(_tell, notify, directory)
     clock = _Clock()
     compiled = compile_problem(problem)
-    plan = choose(compiled, network, training, device=device, dtype=dtype, quick=quick)
+    plan = choose(compiled, network, training, device=device, dtype=dtype, quick=quick, threads=threads)
     for line in describe(plan.choices):
         tell(line)
     trial = build_trial(problem, plan.network, seed=seed, dtype=plan.dtype, device=plan.device)
@@ -120,20 +123,21 @@ def solve(
         for drawn in (points.training(), points.held_out())
     )
     clock.lap("setup")
-    result = train(
-        objective,
-        plan.phases,
-        held_out=held_out,
-        resample=partial(points.redraw, trial),
-        observers=[
-            *observers,
-            *([] if directory is None else [directory.observe]),
-            *referee.observers(limits.tolerance, watch),
-        ],
-        max_seconds=limits.seconds,
-        max_steps=limits.steps,
-        stop=limits.stop,
-    )
+    with _threads(plan.threads) as used:
+        result = train(
+            objective,
+            plan.phases,
+            held_out=held_out,
+            resample=partial(points.redraw, trial),
+            observers=[
+                *observers,
+                *([] if directory is None else [directory.observe]),
+                *referee.observers(limits.tolerance, watch),
+            ],
+            max_seconds=limits.seconds,
+            max_steps=limits.steps,
+            stop=limits.stop,
+        )
     if referee.reached is not None:
         trial.load_state_dict(referee.reached)  # not the best by the held-out loss, but the one found good enough
     solution.history = result.history
@@ -141,7 +145,7 @@ def solve(
     referee.judge()
     clock.lap("reference")
     solution.record = {"schema": 1, "problem": name, **_record(solution, plan, result, objective, referee, seed)}
-    solution.record |= {"wall_seconds": sum(clock.seconds.values()), "seconds": clock.seconds}
+    solution.record |= {"threads": used, "wall_seconds": sum(clock.seconds.values()), "seconds": clock.seconds}
     if directory is not None:
         _write(solution, directory, clock, plots=plots, argv=argv)
     return solution
@@ -152,6 +156,17 @@ def _tell(notify: Callable[[str], object] | None, directory: RunDirectory | None
         notify(line)
     if directory is not None:
         directory.log(line)
+
+
+@contextmanager
+def _threads(count: int | None) -> Iterator[int]:
+    """Use so many threads of torch inside, and as many as before afterwards; yields the number in use."""
+    before = torch.get_num_threads()
+    torch.set_num_threads(count or before)
+    try:
+        yield torch.get_num_threads()
+    finally:
+        torch.set_num_threads(before)
 
 
 class _Clock:
@@ -199,7 +214,6 @@ def _record(
         "seed": seed,
         "device": plan.device.type,
         "dtype": str(objective.dtype).removeprefix("torch."),
-        "threads": torch.get_num_threads(),
         "parameters": sum(p.numel() for p in solution.trial.network.parameters()),
         "points": dict(plan.counts),
         "phases": [asdict(phase) for phase in result.phases],

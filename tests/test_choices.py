@@ -43,7 +43,8 @@ def chosen(plan: Plan) -> set[str]:
 def test_nothing_is_chosen_where_everything_is_given() -> None:
     network, phases = ps.MLP(width=5, depth=1), (ps.Adam(steps=3),)
     points = {"heat": 30, "initial": 7, "ends": 8}
-    found = plan(heat(), network, ps.Training(points=points, phases=phases, weights={"ends": 4.0}, sampling="grid"))
+    training = ps.Training(points=points, phases=phases, weights={"ends": 4.0}, sampling="grid")
+    found = plan(heat(), network, training, threads=2)
     assert found.network is network and found.phases == phases and found.choices == () and found.sampling == "grid"
     assert found.counts == {"heat[0]": 30, "initial": 7, "ends[0]": 8, "ends[1]": 8}
     assert found.weights == {"heat[0]": 1.0, "initial": 1.0, "ends[0]": 4.0, "ends[1]": 4.0}
@@ -58,7 +59,7 @@ def test_a_member_can_be_told_apart_from_its_group() -> None:
 
 def test_everything_left_out_is_chosen_with_value_reason_and_override() -> None:
     found = plan(heat(), device="auto")
-    assert chosen(found) == {"network", "phases", "points", "weights", "device"}
+    assert chosen(found) == {"network", "phases", "points", "weights", "device", "threads"}
     for choice, line in zip(found.choices, describe(found.choices), strict=True):
         assert choice.value and choice.reason and choice.override
         assert line == f"{choice.what}: {choice.value} ({choice.reason}; override: {choice.override})"

@@ -139,7 +139,7 @@ def test_the_member_of_the_family_is_the_one_whose_hessian_has_the_published_par
     rho = min(1.0, h * (1 - np.sqrt(a / (1 + a))))
     theta = max((rho - 1) / a, min(1 / rho, (1 - b) / b))
 
-    tau, phi = self_scaling(b, h, size=5)
+    tau, phi = self_scaling(float(b), float(h), size=5)
 
     v = np.sqrt(y @ hy) * (s / sy - hy / (y @ hy))
     updated = (inverse - np.outer(hy, hy) / (y @ hy) + phi * np.outer(v, v)) / tau + np.outer(s, s) / sy

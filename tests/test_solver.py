@@ -256,3 +256,19 @@ def test_a_run_that_blows_up_says_so() -> None:
     solution = solve(network=module, training=wild)
     assert solution.status == "diverged" and "Lower the learning rate" in solution.message
     assert solution.record["phases"][-1]["ended"] == "diverged"
+
+
+def test_threads_are_used_during_the_training_and_given_back() -> None:
+    before = torch.get_num_threads()
+    seen: set[int] = set()
+    problem = ps.Problem(domain=ps.Interval(t, 0, 1), equations=Eq(q.diff(t), -q), conditions=Eq(q(0), 1))
+    solution = ps.solve(
+        problem,
+        ps.MLP(4, 1),
+        ps.Training(points={"equation": 8}, phases=[ps.Adam(steps=2)]),
+        ps.Exact({q: exp(-t)}),
+        threads=2,
+        observers=[lambda progress: seen.add(torch.get_num_threads())],
+    )
+    assert seen == {2} and solution.record["threads"] == 2
+    assert torch.get_num_threads() == before
