@@ -31,6 +31,7 @@ if TYPE_CHECKING:
     from pinnsolve.reference.solve import FiniteDifferences as FiniteDifferences
     from pinnsolve.solution import Solution as Solution
     from pinnsolve.solution import load as load
+    from pinnsolve.solver import Limits as Limits
     from pinnsolve.solver import solve as solve
     from pinnsolve.training.optimizers import Adam as Adam
     from pinnsolve.training.quasi_newton import LBFGS as LBFGS
@@ -51,7 +52,7 @@ _HOMES = {
     "reference.solve": ("FiniteDifferences",),
     "reference.exact": ("Exact",),
     "solution": ("Solution", "load"),
-    "solver": ("solve",),
+    "solver": ("solve", "Limits"),
 }
 _HOME_OF = {name: module for module, names in _HOMES.items() for name in names}
 

@@ -50,3 +50,10 @@ def test_the_ways_of_sampling_are_those_that_the_domains_know() -> None:
 def test_what_cannot_be_meant_is_refused_with_a_remedy(arguments: dict[str, Any], message: str) -> None:
     with pytest.raises(ProblemError, match=message):
         Training(**arguments)
+
+
+@pytest.mark.parametrize("argument", ["points", "weights"])
+def test_a_number_for_all_terms_is_refused_with_the_form_to_write(argument: str) -> None:
+    wrong: dict[str, Any] = {argument: 1000}
+    with pytest.raises(ProblemError, match=rf"{argument} · 1000 is not a mapping · write {argument}="):
+        Training(**wrong)

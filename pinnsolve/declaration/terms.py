@@ -215,7 +215,7 @@ def _as_expression(entry: Any, name: str) -> Expr:
             name,
             f"the statement folded to {entry}: both sides are "
             + ("identical" if entry else "different constants, matrices of different shapes, or not finite"),
-            "check the two sides; Eq(u(x, 0), 0) needs a field on one of them",
+            "check the two sides; write Eq(a, b), not a == b, and a slope at a wall as u.diff(x).subs(x, 0)",
         )
     if isinstance(entry, Eq):
         entry = entry.lhs - entry.rhs

@@ -35,6 +35,12 @@ class Training:
     resample: int = 0
 
     def __post_init__(self) -> None:
+        for argument, example in (("points", 1_000), ("weights", 10)):
+            given = getattr(self, argument)
+            if given is not None and not isinstance(given, Mapping):
+                raise ProblemError(
+                    argument, f"{given!r} is not a mapping", f'write {argument}={{"name of a term": {example}}}'
+                )
         for name, count in (self.points or {}).items():
             if isinstance(count, bool) or not isinstance(count, int) or count < 1:
                 raise ProblemError(f'points["{name}"]', f"{count!r}", "write a whole number of points of at least 1")
