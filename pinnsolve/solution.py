@@ -1,4 +1,4 @@
-"""Solution: the trained fields as a function, any expression of them, their errors, and storage without pickle.
+"""Solution: the trained fields as a function, any expression of them, their errors, and storage as numbers and JSON.
 
 Evaluating the fields, a derivative, a residual or a derived quantity is one operation, "this SymPy expression at these points",
 compiled by the same passes as the residuals that were trained.

@@ -19,8 +19,8 @@ from torch import nn
 from pinnsolve.archive import finite
 from pinnsolve.choices import Plan, choose, describe
 from pinnsolve.comparison import estimate
-from pinnsolve.compiler.compile import compile_problem
-from pinnsolve.compiler.trial import build_trial
+from pinnsolve.compiler.compile import CompiledProblem, compile_problem
+from pinnsolve.compiler.trial import Trial, build_trial
 from pinnsolve.errors import ProblemError
 from pinnsolve.points import TermPoints
 from pinnsolve.problem import Problem
@@ -117,27 +117,12 @@ def solve(
     referee = Referee(solution, FiniteDifferences() if reference is None else reference, tell)
     referee.prepare(limits.tolerance)
     clock.lap("reference")
-    points = TermPoints(compiled, plan.counts, plan.sampling, seed, plan.device)
-    objective, held_out = (
-        Objective(trial, partial(compiled.residuals, trial), drawn, weights=plan.weights)
-        for drawn in (points.training(), points.held_out())
-    )
-    clock.lap("setup")
-    with _threads(plan.threads) as used:
-        result = train(
-            objective,
-            plan.phases,
-            held_out=held_out,
-            resample=partial(points.redraw, trial),
-            observers=[
-                *observers,
-                *([] if directory is None else [directory.observe]),
-                *referee.observers(limits.tolerance, watch),
-            ],
-            max_seconds=limits.seconds,
-            max_steps=limits.steps,
-            stop=limits.stop,
-        )
+    watchers = [
+        *observers,
+        *([] if directory is None else [directory.observe]),
+        *referee.observers(limits.tolerance, watch),
+    ]
+    objective, result = _fit(compiled, plan, trial, limits=limits, observers=watchers, seed=seed)
     if referee.reached is not None:
         trial.load_state_dict(referee.reached)  # not the best by the held-out loss, but the one found good enough
     solution.history = result.history
@@ -145,10 +130,39 @@ def solve(
     referee.judge()
     clock.lap("reference")
     solution.record = {"schema": 1, "problem": name, **_record(solution, plan, result, objective, referee, seed)}
-    solution.record |= {"threads": used, "wall_seconds": sum(clock.seconds.values()), "seconds": clock.seconds}
+    solution.record |= {"wall_seconds": sum(clock.seconds.values()), "seconds": clock.seconds}
     if directory is not None:
         _write(solution, directory, clock, plots=plots, argv=argv)
     return solution
+
+
+def _fit(
+    compiled: CompiledProblem,
+    plan: Plan,
+    trial: Trial,
+    *,
+    limits: Limits,
+    observers: Sequence[Callable[[Progress], object]],
+    seed: int,
+) -> tuple[Objective, TrainingResult]:
+    """Train as planned; the trial ends at the best state by held-out points."""
+    points = TermPoints(compiled, plan.counts, plan.sampling, seed, plan.device)
+    objective, held_out = (
+        Objective(trial, partial(compiled.residuals, trial), drawn, weights=plan.weights)
+        for drawn in (points.training(), points.held_out())
+    )
+    with _threads(plan.threads):
+        result = train(
+            objective,
+            plan.phases,
+            held_out=held_out,
+            resample=partial(points.redraw, trial),
+            observers=observers,
+            max_seconds=limits.seconds,
+            max_steps=limits.steps,
+            stop=limits.stop,
+        )
+    return objective, result
 
 
 def _tell(notify: Callable[[str], object] | None, directory: RunDirectory | None, line: str) -> None:
@@ -159,12 +173,12 @@ def _tell(notify: Callable[[str], object] | None, directory: RunDirectory | None
 
 
 @contextmanager
-def _threads(count: int | None) -> Iterator[int]:
-    """Use so many threads of torch inside, and as many as before afterwards; yields the number in use."""
+def _threads(count: int | None) -> Iterator[None]:
+    """Use so many threads of torch inside, and as many as before afterwards."""
     before = torch.get_num_threads()
     torch.set_num_threads(count or before)
     try:
-        yield torch.get_num_threads()
+        yield
     finally:
         torch.set_num_threads(before)
 
@@ -213,6 +227,7 @@ def _record(
         "message": "",
         "seed": seed,
         "device": plan.device.type,
+        "threads": plan.threads or torch.get_num_threads(),
         "dtype": str(objective.dtype).removeprefix("torch."),
         "parameters": sum(p.numel() for p in solution.trial.network.parameters()),
         "points": dict(plan.counts),
