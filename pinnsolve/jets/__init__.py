@@ -13,16 +13,19 @@ from __future__ import annotations
 from pinnsolve.jets import activations, arithmetic, elementary, linear, normalization, shapes  # noqa: F401
 from pinnsolve.jets.derivatives import derivatives, nested_derivatives
 from pinnsolve.jets.jet import Jet, MissingRuleError, rule, variables
-from pinnsolve.jets.plan import HIGHEST_ORDER, JetPlan, MultiIndex, plan_jets
+from pinnsolve.jets.plan import HIGHEST_ORDER, Derivative, JetPlan, MultiIndex, Operator, operator, plan_jets
 
 __all__ = [
     "HIGHEST_ORDER",
+    "Derivative",
     "Jet",
     "JetPlan",
     "MissingRuleError",
     "MultiIndex",
+    "Operator",
     "derivatives",
     "nested_derivatives",
+    "operator",
     "plan_jets",
     "rule",
     "variables",

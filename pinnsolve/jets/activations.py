@@ -16,7 +16,7 @@ from torch import Tensor
 from pinnsolve.jets.elementary import SIGMOID, composed
 from pinnsolve.jets.jet import Jet, MissingRuleError, rule
 from pinnsolve.jets.plan import JetPlan
-from pinnsolve.jets.series import Riccati, Series, integrate, multiply, multiply_coefficient
+from pinnsolve.jets.series import Riccati, Series, Target, integrate, multiply, multiply_channel, unfilled
 
 SELU_SCALE = 1.0507009873554804934193349852946
 SELU_ALPHA = 1.6732632423543772848170429916717
@@ -28,13 +28,13 @@ def _(z: Jet, inplace: bool = False) -> Jet:
     """Multiply z by the sigmoid s: y' = s + z s (1 - s) = s + y - y s."""
     _refuse(inplace)
 
-    def solve(z: Series, y: Series, w: Series, plan: JetPlan) -> None:
-        s = [torch.empty_like(coefficient) for coefficient in y]
+    def solve(z: Series, y: Target, w: Target, plan: JetPlan) -> None:
+        s = unfilled(y)
         SIGMOID.solve(z, s, w, plan)
         multiply(y, z, s, plan)
         multiply(w, y, s, plan)
         for k in range(plan.size):
-            torch.sub(y[k], w[k], out=w[k]).add_(s[k])
+            w[k] = torch.sub(y[k], w[k], out=w[k]).add_(s[k])
 
     return composed(z, F.silu, solve)
 
@@ -45,18 +45,18 @@ def _(z: Jet, approximate: str = "none") -> Jet:
     if approximate == "tanh":
         return 0.5 * z * (1.0 + (math.sqrt(2.0 / math.pi) * (z + 0.044715 * z**3)).tanh())
 
-    def solve(z: Series, y: Series, w: Series, plan: JetPlan) -> None:
-        density, v = ([torch.empty_like(coefficient) for coefficient in y] for _ in range(2))
-        torch.special.ndtr(z[0], out=w[0])
-        torch.mul(z[0], z[0], out=density[0]).mul_(-0.5).exp_().mul_(1.0 / math.sqrt(2.0 * math.pi))
-        multiply_coefficient(v[0], z, density, 0, plan, sign=-1.0)
+    def solve(z: Series, y: Target, w: Target, plan: JetPlan) -> None:
+        density, v = unfilled(y), unfilled(y)
+        w[0] = torch.special.ndtr(z[0], out=w[0])
+        density[0] = torch.exp(-0.5 * z[0] * z[0]) * (1.0 / math.sqrt(2.0 * math.pi))
+        multiply_channel(v, z, density, 0, plan, sign=-1.0)
         for k in range(1, plan.size):
-            integrate(density[k], z, v, k, plan)
-            integrate(w[k], z, density, k, plan)
-            multiply_coefficient(v[k], z, density, k, plan, sign=-1.0)
+            integrate(density, z, v, k, plan)
+            integrate(w, z, density, k, plan)
+            multiply_channel(v, z, density, k, plan, sign=-1.0)
         multiply(y, z, w, plan)
         for k in range(plan.size):
-            w[k].sub_(v[k])
+            w[k] = torch.sub(w[k], v[k], out=w[k])
 
     return composed(z, F.gelu, solve)
 
@@ -65,16 +65,19 @@ def _(z: Jet, approximate: str = "none") -> Jet:
 def _softplus(z: Jet, beta: float = 1.0, threshold: float = 20.0) -> Jet:
     """Solve y' = s, s' = β (s - s²) with s = sigmoid(β z); y = z where β z exceeds the threshold, as in torch."""
 
-    def logistic(z: Tensor, *, out: Tensor) -> Tensor:
-        return torch.sigmoid(z * beta, out=out).masked_fill_(z * beta > threshold, 1.0)
+    def logistic(z: Tensor, *, out: Tensor | None) -> Tensor:
+        scaled = z * beta
+        value = torch.sigmoid(scaled).masked_fill(scaled > threshold, 1.0)
+        return value if out is None else out.copy_(value)
 
     slope = Riccati(logistic, 0.0, beta, -beta)
 
-    def solve(z: Series, y: Series, w: Series, plan: JetPlan) -> None:
-        slope.solve(z, w, [torch.empty_like(coefficient) for coefficient in y], plan)
-        y[0].copy_(F.softplus(z[0], beta, threshold))
+    def solve(z: Series, y: Target, w: Target, plan: JetPlan) -> None:
+        slope.solve(z, w, unfilled(y), plan)
+        value = F.softplus(z[0], beta, threshold)
+        y[0] = value if y[0] is None else y[0].copy_(value)
         for k in range(1, plan.size):
-            integrate(y[k], z, w, k, plan)
+            integrate(y, z, w, k, plan)
 
     return composed(z, lambda value: F.softplus(value, beta, threshold), solve)
 

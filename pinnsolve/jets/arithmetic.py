@@ -12,7 +12,7 @@ import torch
 from torch import Tensor
 
 from pinnsolve.jets.fusion import convolve
-from pinnsolve.jets.jet import Jet, MissingRuleError, rule
+from pinnsolve.jets.jet import AffineJet, Jet, MissingRuleError, rule
 
 Number = int | float
 
@@ -39,10 +39,12 @@ def _(z: Jet) -> Jet:
 
 @rule(torch.mul, torch.multiply)
 def _(a: Any, b: Any) -> Jet:
+    if isinstance(a, Number):
+        a, b = b, a
+    if isinstance(a, AffineJet) and _per_feature(b, a):
+        return AffineJet(a.value * b, a.tails * b, a.plan)
     if isinstance(b, Number):
         return Jet(a.coefficients * b, a.plan)
-    if isinstance(a, Number):
-        return Jet(a * b.coefficients, b.plan)
     a, b = align(a, b)
     x, y = a.coefficients, b.coefficients
     if len(x) == 1 or len(y) == 1:
@@ -57,6 +59,8 @@ def _(a: Any, b: Any, *, rounding_mode: None = None) -> Jet:
         raise MissingRuleError("torch.div with rounding")
     if isinstance(b, Jet):
         return b.reciprocal() * a
+    if isinstance(a, AffineJet) and _per_feature(b, a):
+        return AffineJet(a.value / b, a.tails / b, a.plan)
     if isinstance(b, Number):
         return Jet(a.coefficients / b, a.plan)
     a, b = align(a, b)
@@ -118,6 +122,13 @@ def align(a: Jet | Tensor, b: Jet | Tensor) -> tuple[Jet, Jet]:
     return first, second
 
 
+def _per_feature(factor: Any, z: AffineJet) -> bool:
+    """Whether something is a number, or a tensor with one entry for all features or for each, the same at every point."""
+    if isinstance(factor, Number):
+        return True
+    return isinstance(factor, Tensor) and factor.ndim <= 1 and factor.numel() in (1, z.shape[1])
+
+
 def padded(z: Jet, channels: int) -> Tensor:
     """Coefficients with vanishing ones written out, up to a number of channels."""
     missing = channels - len(z.coefficients)
@@ -130,6 +141,10 @@ def _sum(a: Any, b: Any) -> Jet:
     """Terms of different degree: what the longer series has beyond the shorter is copied."""
     if isinstance(a, Number):
         a, b = b, a
+    if isinstance(a, AffineJet) and _per_feature(b, a):
+        return AffineJet(a.value + b, a.tails, a.plan)
+    if isinstance(b, AffineJet) and _per_feature(a, b):
+        return AffineJet(a + b.value, b.tails, b.plan)
     if isinstance(b, Number):
         return Jet(torch.cat([a.coefficients[:1] + b, a.coefficients[1:]]), a.plan)
     a, b = align(a, b)

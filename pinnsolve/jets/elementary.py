@@ -17,7 +17,7 @@ from torch import Tensor
 
 from pinnsolve.jets.arithmetic import align
 from pinnsolve.jets.fusion import Slope, compose
-from pinnsolve.jets.jet import Jet, rule
+from pinnsolve.jets.jet import AffineJet, Jet, ShiftedJet, rule
 from pinnsolve.jets.series import Riccati, Solve, oscillation
 
 EXP = Riccati(torch.exp, 0.0, 1.0, 0.0)
@@ -39,6 +39,10 @@ def composed(z: Jet, function: Callable[[Tensor], Tensor], solve: Solve, *, slop
         solve: As for `compose`.
         slope: As for `compose`.
     """
+    if isinstance(z, AffineJet) and len(z.tails):
+        return Jet(compose(z.value.unsqueeze(0), z.plan, solve, slope=slope, tails=z.tails), z.plan)
+    if isinstance(z, ShiftedJet) and len(z.unshifted) > 1:
+        return Jet(compose(z.unshifted, z.plan, solve, slope=slope, shift=z.shift), z.plan)
     if len(z.coefficients) == 1:
         return Jet(function(z.coefficients), z.plan)
     return Jet(compose(z.coefficients, z.plan, solve, slope=slope), z.plan)
@@ -84,8 +88,8 @@ def _(z: Jet) -> Jet:
 def _(z: Jet) -> Jet:
     """Solve y' = -sin z, y'' = -y."""
 
-    def minus_sin(z: Tensor, *, out: Tensor) -> Tensor:
-        return torch.sin(z, out=out).neg_()
+    def minus_sin(z: Tensor, *, out: Tensor | None) -> Tensor:
+        return torch.neg(torch.sin(z, out=out), out=out)
 
     return composed(z, torch.cos, oscillation(torch.cos, minus_sin, -1.0))
 

@@ -3,12 +3,19 @@
 For y = f(z) in a truncated algebra dy = w dz with w = f'(z), again a series, whatever f. The backward pass is therefore the
 transposed product of the upstream gradient with w, ḡ_γ = Σ_{α >= γ} g_α w_{α-γ}, and needs neither f again nor any intermediate
 coefficient. The same transposed product differentiates a product of two series.
+
+The arithmetic is done in one of three ways. *In buffers*, in place, over runs of points that stay in cache: the default, and the
+fastest without a compiler. *Traced*: the same functions without writing into parts of tensors, so that a compiler sees plain
+elementwise operations and fuses them. *Differentiable*: without functions of our own, so that every transformation of torch
+applies, forward mode and vectorising maps among them.
 """
 
 from __future__ import annotations
 
 import math
 from collections.abc import Callable, Iterator
+from contextlib import contextmanager
+from contextvars import ContextVar
 from typing import Any
 
 import torch
@@ -16,143 +23,228 @@ from torch import Tensor
 from torch.autograd.function import once_differentiable
 
 from pinnsolve.jets.plan import JetPlan
-from pinnsolve.jets.series import Series, Solve, multiply, multiply_transposed
+from pinnsolve.jets.series import Series, Solve, Target, multiply, multiply_transposed
 
-Slope = Callable[[Series, Series, JetPlan], None]
+Slope = Callable[[Series, Target, JetPlan], None]
 """Given y = f(z), fill w = f'(z): arguments y, w, plan."""
 
 CACHE_ELEMENTS = 32768
 """Elements of a channel that a thread works on at a time: measured best for float64 from 2,048 to all; also the least that torch
 gives to a thread."""
 
+_BUFFERS, _TRACED, _DIFFERENTIABLE = "buffers", "traced", "differentiable"
 
-def compose(z: Tensor, plan: JetPlan, solve: Solve, *, slope: Slope | None = None) -> Tensor:
+_WAY: ContextVar[str] = ContextVar("way of doing arithmetic", default=_BUFFERS)
+
+
+@contextmanager
+def traced_arithmetic() -> Iterator[None]:
+    """Do arithmetic as a compiler can fuse it, inside."""
+    token = _WAY.set(_TRACED)
+    try:
+        yield
+    finally:
+        _WAY.reset(token)
+
+
+@contextmanager
+def differentiable_arithmetic() -> Iterator[None]:
+    """Do arithmetic that every transformation of torch can differentiate, inside."""
+    token = _WAY.set(_DIFFERENTIABLE)
+    try:
+        yield
+    finally:
+        _WAY.reset(token)
+
+
+def _way() -> str:
+    return _TRACED if torch.compiler.is_compiling() else _WAY.get()
+
+
+def compose(
+    z: Tensor,
+    plan: JetPlan,
+    solve: Solve,
+    *,
+    slope: Slope | None = None,
+    shift: Tensor | None = None,
+    tails: Tensor | None = None,
+) -> Tensor:
     """The series of y = f(z).
 
     Args:
-        z: Coefficients, shape (channels, ...); the plan's first ones.
+        z: Channels, shape (channels, ...); the plan's first ones.
         plan: Of the result.
         solve: Fills y and w = f'(z), all of them unless `slope` is given.
         slope: Fills w from y alone, where that is cheap: the backward pass then remembers y, which the next layer keeps anyway.
+        shift: Added to the first channel of z, shape (last dimension of z,).
+        tails: Further channels of z, the same at every point, shape (channels, last dimension of z).
 
     Returns:
-        Coefficients, shape (plan.size, ...).
+        Channels, shape (plan.size, ...).
     """
-    return _Composition.apply(z, plan, solve, slope)
+    if _way() != _DIFFERENTIABLE:
+        return _Composition.apply(z, shift, tails, plan, solve, slope)
+    channels = [*z.unbind(0), *(() if tails is None else tails.unbind(0))]
+    if shift is not None:
+        channels[0] = channels[0] + shift
+    y: Target = [None] * plan.size
+    solve(channels, y, [None] * plan.size, plan)
+    return torch.stack(y)
 
 
 def convolve(a: Tensor, b: Tensor, plan: JetPlan) -> Tensor:
     """The series of the product a b, of as many channels as its degree asks.
 
     Args:
-        a: Coefficients, shape (channels, ...).
-        b: Coefficients, the same shape but for the number of channels.
+        a: Channels, shape (channels, ...).
+        b: Channels, the same shape but for their number.
         plan: Of the result.
     """
-    return _Product.apply(a, b, plan)
+    if _way() != _DIFFERENTIABLE:
+        return _Product.apply(a, b, plan)
+    out: Target = [None] * _product_channels(a, b, plan)
+    multiply(out, a.unbind(0), b.unbind(0), plan)
+    return torch.stack(out)
 
 
-def affine(x: Tensor, weight: Tensor, bias: Tensor | None) -> Tensor:
-    """The series of W x + b: a linear map acts on every channel, a constant on the first.
+def linear(x: Tensor, weight: Tensor) -> Tensor:
+    """The series of W x: a linear map acts on every channel.
 
     Args:
-        x: Coefficients, shape (channels, ..., inputs).
+        x: Channels, shape (channels, ..., inputs).
         weight: Shape (outputs, inputs).
-        bias: Shape (outputs,) or none.
     """
-    return _Affine.apply(x, weight, bias)
+    return x @ weight.t() if _way() == _DIFFERENTIABLE else _Linear.apply(x, weight)
+
+
+def shifted(x: Tensor, shift: Tensor) -> Tensor:
+    """The series of x + b.
+
+    Args:
+        x: Channels, shape (channels, ..., features).
+        shift: Shape (features,).
+    """
+    return torch.cat([x[:1] + shift, x[1:]]) if len(x) > 1 else x + shift
 
 
 class _Composition(torch.autograd.Function):
     @staticmethod
-    def forward(ctx: Any, z: Tensor, plan: JetPlan, solve: Solve, slope: Slope | None) -> Tensor:
-        y = z.new_empty((plan.size, *z.shape[1:]))
-        if slope is None and ctx.needs_input_grad[0]:
-            w = torch.empty_like(y)
-            for zs, ys, ws in _runs(z, y, w):
-                solve(zs, ys, ws, plan)
-            ctx.save_for_backward(w)
-        else:
-            for zs, ys, ws in _runs(z, y, scratch=plan.size):
-                solve(zs, ys, ws, plan)
-            ctx.save_for_backward(y)
-        ctx.channels, ctx.plan, ctx.slope = len(z), plan, slope
-        return y
+    def forward(
+        ctx: Any, z: Tensor, shift: Tensor | None, tails: Tensor | None, plan: JetPlan, solve: Solve, slope: Slope | None
+    ) -> Tensor:
+        size = plan.size
+        remember = slope is None and any(ctx.needs_input_grad[:3])
+        constants = () if tails is None else tails.unbind(0)
+
+        def body(out: Target, spare: Target, z: Series) -> None:
+            channels = [*z, *constants]
+            if shift is not None:
+                channels[0] = torch.add(z[0], shift, out=spare[0])
+            y, w = out[:size], out[size:] if remember else spare[1:]
+            solve(channels, y, w, plan)
+            out[:] = [*y, *w] if remember else y
+
+        found = _filled((2 if remember else 1) * size, body, z, spare=1 if remember else 1 + size)
+        ctx.save_for_backward(found[size:] if remember else found)
+        ctx.channels, ctx.constants, ctx.plan, ctx.slope = len(z), len(constants), plan, slope
+        return found[:size] if remember else found
 
     @staticmethod
     @once_differentiable
     def backward(ctx: Any, upstream: Tensor) -> tuple[Tensor | None, ...]:
         (saved,) = ctx.saved_tensors
-        gradient = upstream.new_empty((ctx.channels, *upstream.shape[1:]))
-        if ctx.slope is None:
-            for gs, us, ws in _runs(gradient, upstream, saved):
-                multiply_transposed(gs, us, ws, ctx.plan)
-        else:
-            for gs, us, ys, ws in _runs(gradient, upstream, saved, scratch=ctx.plan.size):
-                ctx.slope(ys, ws, ctx.plan)
-                multiply_transposed(gs, us, ws, ctx.plan)
-        return gradient, None, None, None
+        size = ctx.plan.size
+        sums: list[Tensor] = []
+
+        def body(out: Target, spare: Target, upstream: Series, saved: Series) -> None:
+            w: Series = saved
+            if ctx.slope is not None:
+                found = spare[:size]
+                ctx.slope(saved, found, ctx.plan)
+                w = found
+            gradients = [*out, *spare[size:]]
+            multiply_transposed(gradients, upstream, w, ctx.plan)
+            out[:] = gradients[: ctx.channels]
+            if ctx.constants:
+                # Of a channel that is the same at every point only the sum over the points is wanted.
+                sums.append(torch.stack([channel.sum(0) for channel in gradients[ctx.channels :]]))
+
+        gradient = _filled(ctx.channels, body, upstream, saved, spare=size + ctx.constants)
+        for_shift = gradient[0].reshape(-1, gradient.shape[-1]).sum(0) if ctx.needs_input_grad[1] else None
+        for_tails = sum(sums[1:], start=sums[0]) if sums else None
+        return gradient, for_shift, for_tails, None, None, None
 
 
 class _Product(torch.autograd.Function):
     @staticmethod
     def forward(ctx: Any, a: Tensor, b: Tensor, plan: JetPlan) -> Tensor:
-        out = a.new_empty((plan.channels(plan.degree(len(a)) + plan.degree(len(b))), *a.shape[1:]))
-        for outs, as_, bs in _runs(out, a, b):
-            multiply(outs, as_, bs, plan)
+        def body(out: Target, spare: Target, a: Series, b: Series) -> None:
+            multiply(out, a, b, plan)
+
         ctx.save_for_backward(a, b)
         ctx.plan = plan
-        return out
+        return _filled(_product_channels(a, b, plan), body, a, b)
 
     @staticmethod
     @once_differentiable
     def backward(ctx: Any, upstream: Tensor) -> tuple[Tensor | None, ...]:
-        gradients: list[Tensor | None] = [None, None]
-        for k, (own, other) in enumerate([ctx.saved_tensors, ctx.saved_tensors[::-1]]):
-            if ctx.needs_input_grad[k]:
-                gradient = torch.empty_like(own, memory_format=torch.contiguous_format)
-                for gs, us, os in _runs(gradient, upstream, other):
-                    multiply_transposed(gs, us, os, ctx.plan)
-                gradients[k] = gradient
-        return *gradients, None
+        def body(out: Target, spare: Target, upstream: Series, other: Series) -> None:
+            multiply_transposed(out, upstream, other, ctx.plan)
+
+        first, second = ctx.saved_tensors
+        for_first, for_second, _ = ctx.needs_input_grad
+        return (
+            _filled(len(first), body, upstream, second) if for_first else None,
+            _filled(len(second), body, upstream, first) if for_second else None,
+            None,
+        )
 
 
-class _Affine(torch.autograd.Function):
+class _Linear(torch.autograd.Function):
     @staticmethod
-    def forward(ctx: Any, x: Tensor, weight: Tensor, bias: Tensor | None) -> Tensor:
-        out = x @ weight.t()
-        if bias is not None:
-            # In place, which autograd could only follow by copying the gradient of every channel.
-            out[0].add_(bias)
+    def forward(ctx: Any, x: Tensor, weight: Tensor) -> Tensor:
         ctx.save_for_backward(x, weight)
-        return out
+        return x @ weight.t()
 
     @staticmethod
     @once_differentiable
     def backward(ctx: Any, upstream: Tensor) -> tuple[Tensor | None, ...]:
         x, weight = ctx.saved_tensors
-        for_x, for_weight, for_bias = ctx.needs_input_grad
+        for_x, for_weight = ctx.needs_input_grad
         rows = upstream.reshape(-1, len(weight))
+        # Written as a product of numbers where it is one: an outer product of a single output has nothing to sum.
+        single = len(weight) == 1
         return (
-            upstream @ weight if for_x else None,
+            (upstream * weight[0] if single else upstream @ weight) if for_x else None,
             rows.t() @ x.reshape(-1, weight.shape[1]) if for_weight else None,
-            upstream[0].reshape(-1, len(weight)).sum(0) if for_bias else None,
         )
 
 
-def _runs(*tensors: Tensor, scratch: int = 0) -> Iterator[tuple[Series, ...]]:
-    """The same run of elements of every channel of every tensor, run after run; with `scratch` channels that all runs reuse.
+def _product_channels(a: Tensor, b: Tensor, plan: JetPlan) -> int:
+    return plan.channels(plan.degree(len(a)) + plan.degree(len(b)))
 
-    A recurrence passes over its channels many times, so on a processor it is limited by memory unless they stay in cache.
+
+def _filled(count: int, body: Callable[..., None], *tensors: Tensor, spare: int = 0) -> Tensor:
+    """Return new channels of the shape of the given ones, filled by `body(out, spare, *series)` run after run.
+
+    A recurrence passes over its channels many times, so on a processor it is limited by memory unless they stay in cache; `spare`
+    channels are shared by all runs.
     """
-    width = math.prod(tensors[0].shape[1:])
-    # A compiler fuses the passes itself.
-    whole = tensors[0].device.type != "cpu" or torch.compiler.is_compiling()
-    run = width if whole else CACHE_ELEMENTS * torch.get_num_threads()
-    flat = [tensor.reshape(len(tensor), width) for tensor in tensors]
-    spare = tensors[0].new_empty((scratch, min(run, width)))
-    for start in range(0, width, max(run, 1)):
-        parts = [tensor[:, start : start + run] for tensor in flat]
-        if scratch:
-            parts.append(spare[:, : parts[0].shape[1]])
-        yield tuple(part.unbind(0) for part in parts)
+    shape = tensors[0].shape[1:]
+    if _way() == _TRACED:
+        traced: Target = [None] * count
+        body(traced, [None] * spare, *(tensor.unbind(0) for tensor in tensors))
+        return torch.stack(traced)
+    last = shape[-1] if shape else 1
+    length = math.prod(shape[:-1])
+    run = length
+    if tensors[0].device.type == "cpu" and last:
+        run = min(length, max(1, CACHE_ELEMENTS * torch.get_num_threads() // last))
+    out = tensors[0].new_empty((count, *shape))
+    buffers = tensors[0].new_empty((spare, run, last))
+    flat = [tensor.reshape(len(tensor), length, last) for tensor in (out, *tensors)]
+    for start in range(0, length, max(run, 1)):
+        target, *series = (list(tensor[:, start : start + run].unbind(0)) for tensor in flat)
+        body(target, list(buffers[:, : len(target[0])].unbind(0)), *series)
+    return out

@@ -17,7 +17,8 @@ from typing import Any, TypeVar
 import torch
 from torch import Tensor
 
-from pinnsolve.jets.plan import JetPlan, MultiIndex
+from pinnsolve.jets.fusion import shifted
+from pinnsolve.jets.plan import Derivative, JetPlan
 
 RULES: dict[Callable[..., Any], Callable[..., Any]] = {}
 """What each function of torch does to jets. `rule` adds to it when the modules beside this one are imported."""
@@ -45,12 +46,12 @@ class MixedPointsError(MissingRuleError):
 class Jet:
     """A truncated Taylor series of a tensor; to a network it looks like that tensor.
 
-    All coefficients are one dense tensor, so that a linear map is one matrix product over channels and points. Coefficients beyond
-    the last one stored are zero: coordinates occupy 1 + d channels and a constant one, whatever the plan.
+    All channels are one dense tensor, so that a linear map is one matrix product over channels and points. Channels beyond the last
+    one stored are zero: coordinates occupy 1 + d channels and a constant one, whatever the plan.
 
     Args:
-        coefficients: c_α = D^α u / α! in the order of `plan.indices`, shape (channels, *shape of the tensor).
-        plan: Which multi-indices there are.
+        coefficients: The channels, c_α = D^α u / α! or sums of such, in the order of the plan; shape (channels, *shape of the tensor).
+        plan: Which channels there are.
     """
 
     coefficients: Tensor
@@ -64,16 +65,20 @@ class Jet:
         """The tensor itself, the coefficient of order zero."""
         return self.coefficients[0]
 
-    def derivative(self, index: MultiIndex) -> Tensor:
-        """D^α of the tensor, of the same shape.
+    @property
+    def like(self) -> Tensor:
+        """A tensor of the shape, type and device of the value."""
+        return self.coefficients[0]
+
+    def derivative(self, derivative: Derivative) -> Tensor:
+        """D^α of the tensor, or a sum of such, of the same shape.
 
         Raises:
-            KeyError: The plan has no such multi-index.
+            KeyError: It does not follow from the channels of the plan.
         """
-        k = self.plan.position[index]
-        if k >= len(self.coefficients):
-            return torch.zeros_like(self.value)
-        return self.coefficients[k] * self.plan.factorials[k]
+        channels = self.coefficients
+        terms = [channels[k] * factor for k, factor in self.plan.reading(derivative) if k < len(channels)]
+        return sum(terms[1:], start=terms[0]) if terms else torch.zeros_like(channels[0])
 
     def lift(self, constant: Tensor) -> Jet:
         """A tensor that does not depend on the coordinates, as a jet of this jet's plan."""
@@ -82,22 +87,22 @@ class Jet:
     @property
     def shape(self) -> torch.Size:
         """Shape of the value."""
-        return self.coefficients.shape[1:]
+        return self.like.shape
 
     @property
     def ndim(self) -> int:
         """Number of dimensions of the value."""
-        return self.coefficients.ndim - 1
+        return self.like.ndim
 
     @property
     def dtype(self) -> torch.dtype:
         """Type of the coefficients."""
-        return self.coefficients.dtype
+        return self.like.dtype
 
     @property
     def device(self) -> torch.device:
         """Device of the coefficients."""
-        return self.coefficients.device
+        return self.like.device
 
     def size(self, dim: int | None = None) -> torch.Size | int:
         """Shape of the value, or one entry of it."""
@@ -207,6 +212,65 @@ class Jet:
     __iadd__ = __isub__ = __imul__ = __itruediv__ = __ipow__ = __imatmul__ = _refuse_in_place
 
 
+class AffineJet(Jet):
+    """A jet that is affine in the coordinates: its derivatives are the same at every point, and stored once.
+
+    Rules that keep it affine say so; for all others it is a jet like any other.
+
+    Args:
+        value: Shape (points, features).
+        tails: The channels of order one, shape (channels, features).
+        plan: Which channels there are.
+    """
+
+    def __init__(self, value: Tensor, tails: Tensor, plan: JetPlan) -> None:
+        self.__dict__.update(plan=plan, tails=tails, _value=value)
+
+    tails: Tensor
+    _value: Tensor
+
+    @property
+    def value(self) -> Tensor:
+        """The tensor itself."""
+        return self._value
+
+    @property
+    def like(self) -> Tensor:
+        """The tensor itself."""
+        return self._value
+
+    @property
+    def coefficients(self) -> Tensor:  # type: ignore[override]
+        """The channels, those of order one repeated for every point."""
+        return torch.cat([self._value.unsqueeze(0), self.tails.unsqueeze(1).expand(-1, len(self._value), -1)])
+
+
+class ShiftedJet(Jet):
+    """A jet with a constant still to be added to its value, which an activation does on the way.
+
+    Args:
+        unshifted: The channels without it, shape (channels, ..., features).
+        shift: Shape (features,).
+        plan: Which channels there are.
+    """
+
+    def __init__(self, unshifted: Tensor, shift: Tensor, plan: JetPlan) -> None:
+        self.__dict__.update(plan=plan, unshifted=unshifted, shift=shift)
+
+    unshifted: Tensor
+    shift: Tensor
+
+    @property
+    def like(self) -> Tensor:
+        """A tensor of the shape, type and device of the value."""
+        return self.unshifted[0]
+
+    @property
+    def coefficients(self) -> Tensor:  # type: ignore[override]
+        """The channels."""
+        return shifted(self.unshifted, self.shift)
+
+
 def rule(*functions: Callable[..., Any]) -> Callable[[_Rule], _Rule]:
     """Declare what functions of torch do to jets.
 
@@ -228,20 +292,24 @@ def rule(*functions: Callable[..., Any]) -> Callable[[_Rule], _Rule]:
     return declare
 
 
-def variables(points: Tensor, plan: JetPlan) -> Jet:
-    """The coordinates as functions of themselves: x + h.
+def variables(points: Tensor, plan: JetPlan, *, directions: Tensor | None = None) -> Jet:
+    """The coordinates as functions of themselves, x + h, or as functions of h along some directions, x + Σ h_j v_j.
 
     Args:
         points: Shape (points, coordinates).
-        plan: Of as many coordinates.
+        plan: Of as many coordinates, or as many as there are directions.
+        directions: The vectors v_j, shape (directions, coordinates).
 
     Returns:
-        A jet of degree one: the points, and a unit vector for every coordinate that the plan differentiates.
+        A jet of degree one: the points, and a vector for every channel of order one.
 
     Raises:
-        ValueError: The points have another number of coordinates than the plan.
+        ValueError: The points have another number of coordinates than the plan, or than the directions.
     """
-    if points.ndim != 2 or points.shape[1] != plan.dimension:
-        raise ValueError(f"points of shape (points, {plan.dimension}) are needed, not {tuple(points.shape)}")
-    directions = points.new_tensor(plan.indices[1 : plan.channels(1)]).reshape(-1, 1, plan.dimension)
-    return Jet(torch.cat([points.unsqueeze(0), directions.expand(-1, len(points), -1)]), plan)
+    if directions is not None and len(directions) != plan.dimension:
+        raise ValueError(f"a plan of {plan.dimension} coordinates needs as many directions, not {len(directions)}")
+    coordinates = plan.dimension if directions is None else directions.shape[1]
+    if points.ndim != 2 or points.shape[1] != coordinates:
+        raise ValueError(f"points of shape (points, {coordinates}) are needed, not {tuple(points.shape)}")
+    tails = points.new_tensor(plan.directions).reshape(-1, plan.dimension)
+    return AffineJet(points, tails if directions is None else tails @ directions.to(points), plan)

@@ -13,8 +13,8 @@ import torch
 import torch.nn.functional as F
 from torch import Tensor
 
-from pinnsolve.jets.fusion import affine
-from pinnsolve.jets.jet import Jet, MissingRuleError, rule
+from pinnsolve.jets.fusion import linear
+from pinnsolve.jets.jet import AffineJet, Jet, MissingRuleError, ShiftedJet, rule
 from pinnsolve.jets.plan import JetPlan
 
 
@@ -23,7 +23,10 @@ def _(input: Jet, weight: Tensor, bias: Tensor | None = None) -> Jet:
     if isinstance(weight, Jet) or isinstance(bias, Jet):
         out = input @ weight.transpose(0, 1)
         return out if bias is None else out + bias
-    return Jet(affine(input.coefficients, weight, bias), input.plan)
+    if isinstance(input, AffineJet):
+        return AffineJet(F.linear(input.value, weight, bias), input.tails @ weight.t(), input.plan)
+    out = linear(input.coefficients, weight)
+    return Jet(out, input.plan) if bias is None else ShiftedJet(out, bias, input.plan)
 
 
 @rule(torch.addmm)
@@ -33,6 +36,8 @@ def _(input: Any, mat1: Any, mat2: Any, *, beta: float = 1, alpha: float = 1) ->
 
 @rule(torch.matmul, torch.mm, torch.bmm, torch.mv, torch.Tensor.__matmul__)
 def _(a: Any, b: Any) -> Jet:
+    if isinstance(a, AffineJet) and not isinstance(b, Jet) and b.ndim == 2:
+        return AffineJet(a.value @ b, a.tails @ b, a.plan)
     if not isinstance(b, Jet) and b.ndim <= 2 <= a.ndim:
         return Jet(a.coefficients @ b, a.plan)
     return _multilinear(torch.matmul, a, b)
@@ -62,19 +67,20 @@ def _(z: Jet, p: float = 0.5, training: bool = True, inplace: bool = False) -> J
 def _multilinear(function: Callable[..., Tensor], *factors: Any) -> Jet:
     """Apply a function that is linear in each of its arguments."""
     plan: JetPlan = next(factor.plan for factor in factors if isinstance(factor, Jet))
-    # Partial choices of one coefficient of every factor, by the position of the product they contribute to.
-    choices: list[tuple[int, tuple[Tensor, ...]]] = [(0, ())]
+    # Partial choices of one channel of every factor, by the position of the product they contribute to, with their weight.
+    choices: list[tuple[int, float, tuple[Tensor, ...]]] = [(0, 1.0, ())]
     for factor in factors:
         channels = factor.coefficients.unbind(0) if isinstance(factor, Jet) else (factor,)
         choices = [
-            (plan.position[total], (*chosen, channel))
-            for k, chosen in choices
+            (total, weight * gamma, (*chosen, channel))
+            for k, weight, chosen in choices
             for j, channel in enumerate(channels)
-            if (total := tuple(map(sum, zip(plan.indices[k], plan.indices[j], strict=True)))) in plan.position
+            for total, gamma in plan.multiples.get((k, j), ())
         ]
     sums: dict[int, Tensor] = {}
-    for k, chosen in choices:
+    for k, weight, chosen in choices:
         term = function(*chosen)
+        term = term if weight == 1.0 else term * weight
         sums[k] = sums[k] + term if k in sums else term
     zero = torch.zeros_like(sums[0])
     return Jet(torch.stack([sums.get(k, zero) for k in range(max(sums) + 1)]), plan)

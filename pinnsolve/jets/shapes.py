@@ -8,18 +8,20 @@ from __future__ import annotations
 from collections.abc import Sequence
 from functools import reduce
 from operator import mul
-from typing import Any
+from typing import Any, cast
 
 import torch
 from torch import Tensor
 
 from pinnsolve.jets.arithmetic import padded
-from pinnsolve.jets.jet import Jet, rule
+from pinnsolve.jets.jet import AffineJet, Jet, rule
 
 
 @rule(torch.Tensor.__getitem__)
 def _(z: Jet, key: Any) -> Jet:
     keys = key if isinstance(key, tuple) else (key,)
+    if isinstance(z, AffineJet) and len(keys) == 2 and keys[0] == slice(None) and isinstance(keys[1], slice | list):
+        return AffineJet(z.value[:, keys[1]], z.tails[:, keys[1]], z.plan)
     if sum(isinstance(entry, Tensor | list) for entry in keys) > 1:
         # Several index tensors move their dimension to the front, where the channels are.
         return Jet(torch.stack([channel[key] for channel in z.coefficients.unbind(0)]), z.plan)
@@ -96,6 +98,11 @@ def _(z: Jet, *repeats: Any) -> Jet:
 @rule(torch.cat, torch.concat)
 def _(tensors: Sequence[Jet | Tensor], dim: int = 0) -> Jet:
     jets = _jets(tensors)
+    if all(isinstance(jet, AffineJet) for jet in jets) and _shift(dim, jets[0]) == 2:
+        affine = cast(list[AffineJet], jets)
+        return AffineJet(
+            torch.cat([jet.value for jet in affine], 1), torch.cat([jet.tails for jet in affine], 1), jets[0].plan
+        )
     return Jet(torch.cat(_padded(jets), _shift(dim, jets[0])), jets[0].plan)
 
 
@@ -132,6 +139,8 @@ def _(z: Jet, dim: int, index: int) -> Jet:
 
 @rule(torch.index_select)
 def _(z: Jet, dim: int, index: Tensor) -> Jet:
+    if isinstance(z, AffineJet) and _shift(dim, z) == 2:
+        return AffineJet(z.value.index_select(1, index), z.tails.index_select(1, index), z.plan)
     return Jet(z.coefficients.index_select(_shift(dim, z), index), z.plan)
 
 
