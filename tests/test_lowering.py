@@ -32,8 +32,8 @@ def lowered(expression, inputs=(x, t), *, problem: Problem = PROBLEM):
 def test_each_derivative_at_a_place_is_one_slot_and_each_place_one_location():
     term = lowered(u.diff(t) + u * u.diff(x) - v.diff(x, 2) * u.diff(x))
     assert [location.place for location in term.locations] == [(x, t)]
-    assert term.locations[0].indices == {(0, 0), (1, 0), (0, 1), (2, 0)}
-    assert {(NAMES[slot.field], slot.index) for slot in term.slots} == {
+    assert dict(term.locations[0].fields).keys() == {(0, 0), (1, 0), (0, 1), (2, 0)}
+    assert {(NAMES[slot.field], slot.derivative) for slot in term.slots} == {
         ("u", (0, 0)),
         ("u", (1, 0)),
         ("u", (0, 1)),
@@ -62,7 +62,7 @@ def test_a_field_of_fewer_coordinates_is_read_at_the_point_itself():
     assert alone.locations[0].place == (0, Float(0.5))  # the middle of t, which a does not read
     slope = lowered(a.diff(x), (x,))
     assert slope.locations[0].place == (x, Float(0.5))
-    assert slope.slots[0].index == (1, 0)
+    assert slope.slots[0].derivative == (1, 0)
 
 
 def test_slots_are_named_after_what_they_hold():
@@ -76,8 +76,8 @@ def test_an_ansatz_is_put_in_before_the_derivatives_are_read():
         domain=Interval(x, 0, 1), equations=f.diff(x, 2) - 1, conditions=[f(0), f(1)], ansatz={f: x * (1 - x) * f}
     )
     term = lowered(f.diff(x, 2), (x,), problem=problem)
-    assert term.locations[0].indices == {(0,), (1,), (2,)}
-    values = {slot.symbol: 10.0 ** slot.index[0] for slot in term.slots}  # N = 1, N' = 10, N'' = 100
+    assert dict(term.locations[0].fields).keys() == {(0,), (1,), (2,)}
+    values = {slot.symbol: 10.0 ** tuple(slot.derivative)[0] for slot in term.slots}  # N = 1, N' = 10, N'' = 100
     assert float(term.expression.subs(values).subs(x, 0.25)) == pytest.approx(-2 + 2 * 0.5 * 10 + 0.1875 * 100)
 
 

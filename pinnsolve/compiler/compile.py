@@ -7,7 +7,7 @@ points a call costs its overhead and not its arithmetic.
 
 from __future__ import annotations
 
-from collections.abc import Hashable, Mapping, Sequence
+from collections.abc import Callable, Hashable, Mapping, Sequence
 from dataclasses import dataclass
 from functools import cache
 
@@ -15,15 +15,18 @@ import torch
 from sympy import Expr, Symbol
 from torch import Tensor, nn
 
-from pinnsolve.compiler.lowering import LoweredTerm, MultiIndex, lower
+from pinnsolve.compiler.lowering import LoweredTerm, lower
 from pinnsolve.compiler.torchcode import Program, emit
 from pinnsolve.compiler.trial import Trial
 from pinnsolve.declaration.terms import Term
-from pinnsolve.jets import JetPlan, derivatives, plan_jets
+from pinnsolve.jets import Derivative, JetPlan, derivatives, plan_jets
 from pinnsolve.problem import Problem
 
 Points = Mapping[str, Tensor]
-Values = dict[MultiIndex, Tensor]
+Values = dict[Derivative, Tensor]
+
+Differentiate = Callable[..., Values]
+"""How derivatives of a network are found: `jets.derivatives`, or another function with its arguments."""
 
 
 @dataclass(frozen=True)
@@ -35,7 +38,7 @@ class CompiledLocation:
 
     key: Hashable
     place: tuple[Program, ...]
-    indices: frozenset[MultiIndex]
+    fields: tuple[tuple[Derivative, frozenset[int]], ...]
 
     def points(self, inputs: Tensor) -> Tensor:
         """Return the points (points, coordinates) where the network is evaluated."""
@@ -53,20 +56,20 @@ class CompiledTerm:
         name: The term's name.
         inputs: The symbols of the columns of its points.
         locations: Where the network is evaluated.
-        slots: For each derivative read: location, multi-index, field.
+        slots: For each derivative read: location, derivative, field.
         program: From input columns, derivatives and unknowns to the residual.
     """
 
     name: str
     inputs: tuple[Symbol, ...]
     locations: tuple[CompiledLocation, ...]
-    slots: tuple[tuple[int, MultiIndex, int], ...]
+    slots: tuple[tuple[int, Derivative, int], ...]
     program: Program
 
     def residual(self, inputs: Tensor, values: Sequence[Values], unknowns: Sequence[Tensor]) -> Tensor:
         """Return one residual per point from the derivatives at each location."""
         columns = inputs.unbind(1) if inputs.shape[1] else ()
-        read = (values[location][index][:, field] for location, index, field in self.slots)
+        read = (values[location][derivative][:, field] for location, derivative, field in self.slots)
         result = self.program(*columns, *read, *unknowns)
         if not isinstance(result, Tensor):
             return inputs.new_full((inputs.shape[0],), result)
@@ -80,10 +83,12 @@ class CompiledProblem:
     Args:
         problem: The declaration.
         terms: The terms in the declaration's order, without those an ansatz meets exactly.
+        differentiate: How derivatives are found.
     """
 
     problem: Problem
     terms: tuple[CompiledTerm, ...]
+    differentiate: Differentiate = derivatives
 
     def residuals(self, trial: Trial, points: Points) -> dict[str, Tensor]:
         """Return the residual vector of every term.
@@ -92,7 +97,7 @@ class CompiledProblem:
             trial: Network and unknowns.
             points: For each term a tensor (points, inputs of the term).
         """
-        values = _evaluate([(term, points[term.name]) for term in self.terms], trial.network)
+        values = _evaluate([(term, points[term.name]) for term in self.terms], trial.network, self.differentiate)
         unknowns = trial.unknowns()
         return {term.name: term.residual(points[term.name], values[k], unknowns) for k, term in enumerate(self.terms)}
 
@@ -129,11 +134,11 @@ def compile_expression(name: str, expression: Expr, inputs: Sequence[Symbol], *,
         CompiledLocation(
             (lowered.inputs, location.place),
             tuple(emit(e, lowered.inputs, name=name) for e in location.place),
-            location.indices,
+            location.fields,
         )
         for location in lowered.locations
     )
-    slots = tuple((slot.location, slot.index, slot.field) for slot in lowered.slots)
+    slots = tuple((slot.location, slot.derivative, slot.field) for slot in lowered.slots)
     return CompiledTerm(name, lowered.inputs, locations, slots, _emit(lowered, problem))
 
 
@@ -156,36 +161,40 @@ def _emit(lowered: LoweredTerm, problem: Problem) -> Program:
     return emit(lowered.expression, symbols, name=lowered.name)
 
 
-def _evaluate(terms: Sequence[tuple[CompiledTerm, Tensor]], network: nn.Module) -> list[list[Values]]:
+def _evaluate(
+    terms: Sequence[tuple[CompiledTerm, Tensor]], network: nn.Module, differentiate: Differentiate = derivatives
+) -> list[list[Values]]:
     """Evaluate the network at every location of every term: once for each place, one batch for each set of derivatives."""
     places: dict[tuple[int, Hashable], _Place] = {}
     for term, inputs in terms:
         for location in term.locations:
             place = places.setdefault((id(inputs), location.key), _Place(location, inputs))
-            place.indices |= location.indices
-    batches: dict[frozenset[MultiIndex], list[_Place]] = {}
+            for derivative, fields in location.fields:
+                place.fields.setdefault(derivative, set()).update(fields)
+    batches: dict[frozenset[Derivative], list[_Place]] = {}
     for place in places.values():
-        batches.setdefault(frozenset(place.indices), []).append(place)
-    for indices, members in batches.items():
+        batches.setdefault(frozenset(place.fields), []).append(place)
+    for needed, members in batches.items():
         points = [place.location.points(place.inputs) for place in members]
-        plan = _plan(indices, points[0].shape[1])
-        found = derivatives(network, torch.cat(points) if len(points) > 1 else points[0], plan)
+        plan = _plan(needed, points[0].shape[1])
+        wanted = {which: set().union(*(place.fields[which] for place in members)) for which in members[0].fields}
+        found = differentiate(network, torch.cat(points) if len(points) > 1 else points[0], plan, wanted=wanted)
         sizes = [len(p) for p in points]
-        for index, tensor in found.items():
+        for derivative, tensor in found.items():
             for place, part in zip(members, tensor.split(sizes), strict=True):
-                place.values[index] = part
+                place.values[derivative] = part
     return [[places[id(inputs), location.key].values for location in term.locations] for term, inputs in terms]
 
 
 class _Place:
-    """A distinct place of one call: where, which derivatives, and their values."""
+    """A distinct place of one call: where, which derivatives of which fields, and their values."""
 
     def __init__(self, location: CompiledLocation, inputs: Tensor) -> None:
         self.location, self.inputs = location, inputs
-        self.indices: set[MultiIndex] = set()
+        self.fields: dict[Derivative, set[int]] = {}
         self.values: Values = {}
 
 
 @cache
-def _plan(indices: frozenset[MultiIndex], dimension: int) -> JetPlan:
-    return plan_jets(indices, dimension=dimension)
+def _plan(needed: frozenset[Derivative], dimension: int) -> JetPlan:
+    return plan_jets(needed, dimension=dimension)

@@ -1,7 +1,7 @@
 """Lowering: from a residual in SymPy to an expression in slots, and what must be evaluated where to fill them.
 
-Each derivative of a field at a place becomes one slot. Places are collected over the fields, so that several derivatives of
-several fields at one place cost one evaluation of the network.
+Each derivative of a field at a place becomes one slot, or several that are only read together do. Places are collected over the
+fields, so that several derivatives of several fields at one place cost one evaluation of the network.
 """
 
 from __future__ import annotations
@@ -11,12 +11,12 @@ from dataclasses import dataclass
 
 from sympy import Dummy, Expr, Float, Symbol
 
+from pinnsolve.compiler.gathering import gather
 from pinnsolve.compiler.quadrature import expand_integrals
 from pinnsolve.declaration.ansatz import substitute
 from pinnsolve.declaration.terms import Evaluation, evaluations
+from pinnsolve.jets import Derivative, MultiIndex
 from pinnsolve.problem import Problem
-
-MultiIndex = tuple[int, ...]
 
 
 @dataclass(frozen=True)
@@ -25,11 +25,11 @@ class Location:
 
     Args:
         place: One expression of the inputs for each coordinate of the domain.
-        indices: The derivatives needed there, as multi-indices over the domain's coordinates.
+        fields: The derivatives needed there, over the domain's coordinates, and the numbers of the fields they are needed of.
     """
 
     place: tuple[Expr, ...]
-    indices: frozenset[MultiIndex]
+    fields: tuple[tuple[Derivative, frozenset[int]], ...]
 
 
 @dataclass(frozen=True)
@@ -39,7 +39,7 @@ class Slot:
     symbol: Dummy
     location: int
     field: int
-    index: MultiIndex
+    derivative: Derivative
 
 
 @dataclass(frozen=True)
@@ -74,17 +74,29 @@ def lower(name: str, residual: Expr, inputs: Sequence[Symbol], *, problem: Probl
     if problem.ansatz:
         expression = substitute(expression, problem.ansatz)  # before reading: new derivatives of the network appear
     fields = [f.func.__name__ for f in problem.fields]
-    wanted: dict[tuple[Expr, ...], set[MultiIndex]] = {}
-    slots: list[Slot] = []
+    places: list[tuple[Expr, ...]] = []
+    readings: dict[Dummy, tuple[tuple[int, int], MultiIndex]] = {}
     stand_ins: dict[Expr, Dummy] = {}
     for sub_expression, reading in sorted(evaluations(expression).items(), key=lambda item: str(item[0])):
         place, index = _spread(reading, problem, inputs)
-        wanted.setdefault(place, set()).add(index)
+        if place not in places:
+            places.append(place)
         symbol = Dummy(_slot_name(reading))
         stand_ins[sub_expression] = symbol
-        slots.append(Slot(symbol, list(wanted).index(place), fields.index(reading.field), index))
-    locations = tuple(Location(place, frozenset(indices)) for place, indices in wanted.items())
-    return LoweredTerm(name, tuple(inputs), expression.xreplace(stand_ins), locations, tuple(slots))
+        readings[symbol] = (places.index(place), fields.index(reading.field)), index
+    expression, derivatives = gather(expression.xreplace(stand_ins), readings)  # last: only now is each a symbol
+    slots = tuple(Slot(symbol, *readings[symbol][0], derivative) for symbol, derivative in derivatives.items())
+    locations = tuple(Location(place, _needed(slots, k)) for k, place in enumerate(places))
+    return LoweredTerm(name, tuple(inputs), expression, locations, slots)
+
+
+def _needed(slots: Sequence[Slot], location: int) -> tuple[tuple[Derivative, frozenset[int]], ...]:
+    """Return the derivatives that are read at a location, and of which fields."""
+    fields: dict[Derivative, set[int]] = {}
+    for slot in slots:
+        if slot.location == location:
+            fields.setdefault(slot.derivative, set()).add(slot.field)
+    return tuple((derivative, frozenset(some)) for derivative, some in fields.items())
 
 
 def _spread(reading: Evaluation, problem: Problem, inputs: Sequence[Symbol]) -> tuple[tuple[Expr, ...], MultiIndex]:
