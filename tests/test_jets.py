@@ -33,7 +33,6 @@ from pinnsolve.jets import (
     rule,
     variables,
 )
-from pinnsolve.jets.fusion import traced_arithmetic
 from pinnsolve.jets.jet import RULES
 
 Function = Callable[[Tensor], Tensor]
@@ -753,8 +752,7 @@ def test_jets_and_their_gradient_can_be_traced_whole() -> None:
         return torch.autograd.grad(loss, leaves, materialize_grads=True, allow_unused=True)
 
     expected = gradient(points, *start)
-    with traced_arithmetic():
-        traced = make_fx(gradient)(points, *start)
+    traced = make_fx(gradient)(points, *start)
     elsewhere = [uniform(*value.shape, seed=9) for value in start]
     assert not {"aten::copy_", "aten::select_scatter"} & {str(node.target) for node in traced.graph.nodes}
     for one, other in zip(traced(points, *start), expected, strict=True):

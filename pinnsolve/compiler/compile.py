@@ -90,6 +90,16 @@ class CompiledProblem:
     terms: tuple[CompiledTerm, ...]
     differentiate: Differentiate = derivatives
 
+    @property
+    def channels(self) -> int:
+        """The most Taylor coefficients that a point costs at one place."""
+        needed: dict[Hashable, set[Derivative]] = {}
+        for term in self.terms:
+            for location in term.locations:
+                needed.setdefault(location.key, set()).update(which for which, _ in location.fields)
+        dimension = len(self.problem.coordinates)
+        return max((_plan(frozenset(some), dimension).size for some in needed.values()), default=1)
+
     def residuals(self, trial: Trial, points: Points) -> dict[str, Tensor]:
         """Return the residual vector of every term.
 

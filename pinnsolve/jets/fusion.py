@@ -6,7 +6,7 @@ coefficient. The same transposed product differentiates a product of two series.
 
 The arithmetic is done in one of three ways. *In buffers*, in place, over runs of points that stay in cache: the default, and the
 fastest without a compiler. *Traced*: the same functions without writing into parts of tensors, so that a compiler sees plain
-elementwise operations and fuses them. *Differentiable*: without functions of our own, so that every transformation of torch
+elementwise operations and fuses them; chosen where torch traces. *Differentiable*: without functions of our own, so that every transformation of torch
 applies, forward mode and vectorising maps among them.
 """
 
@@ -21,6 +21,7 @@ from typing import Any
 import torch
 from torch import Tensor
 from torch.autograd.function import once_differentiable
+from torch.fx.experimental.proxy_tensor import get_proxy_mode
 
 from pinnsolve.jets.plan import JetPlan
 from pinnsolve.jets.series import Series, Solve, Target, multiply, multiply_transposed
@@ -32,33 +33,26 @@ CACHE_ELEMENTS = 32768
 """Elements of a channel that a thread works on at a time: measured best for float64 from 2,048 to all; also the least that torch
 gives to a thread."""
 
-_BUFFERS, _TRACED, _DIFFERENTIABLE = "buffers", "traced", "differentiable"
-
-_WAY: ContextVar[str] = ContextVar("way of doing arithmetic", default=_BUFFERS)
-
-
-@contextmanager
-def traced_arithmetic() -> Iterator[None]:
-    """Do arithmetic as a compiler can fuse it, inside."""
-    token = _WAY.set(_TRACED)
-    try:
-        yield
-    finally:
-        _WAY.reset(token)
+_DIFFERENTIABLE: ContextVar[bool] = ContextVar("differentiable arithmetic", default=False)
 
 
 @contextmanager
 def differentiable_arithmetic() -> Iterator[None]:
     """Do arithmetic that every transformation of torch can differentiate, inside."""
-    token = _WAY.set(_DIFFERENTIABLE)
+    token = _DIFFERENTIABLE.set(True)
     try:
         yield
     finally:
-        _WAY.reset(token)
+        _DIFFERENTIABLE.reset(token)
 
 
-def _way() -> str:
-    return _TRACED if torch.compiler.is_compiling() else _WAY.get()
+def _traced() -> bool:
+    return torch.compiler.is_compiling() or get_proxy_mode() is not None
+
+
+def _fused() -> bool:
+    """Whether to use functions of our own."""
+    return torch.compiler.is_compiling() or not _DIFFERENTIABLE.get()
 
 
 def compose(
@@ -83,7 +77,7 @@ def compose(
     Returns:
         Channels, shape (plan.size, ...).
     """
-    if _way() != _DIFFERENTIABLE:
+    if _fused():
         return _Composition.apply(z, shift, tails, plan, solve, slope)
     channels = [*z.unbind(0), *(() if tails is None else tails.unbind(0))]
     if shift is not None:
@@ -101,7 +95,7 @@ def convolve(a: Tensor, b: Tensor, plan: JetPlan) -> Tensor:
         b: Channels, the same shape but for their number.
         plan: Of the result.
     """
-    if _way() != _DIFFERENTIABLE:
+    if _fused():
         return _Product.apply(a, b, plan)
     out: Target = [None] * _product_channels(a, b, plan)
     multiply(out, a.unbind(0), b.unbind(0), plan)
@@ -115,7 +109,7 @@ def linear(x: Tensor, weight: Tensor) -> Tensor:
         x: Channels, shape (channels, ..., inputs).
         weight: Shape (outputs, inputs).
     """
-    return x @ weight.t() if _way() == _DIFFERENTIABLE else _Linear.apply(x, weight)
+    return _Linear.apply(x, weight) if _fused() else x @ weight.t()
 
 
 def shifted(x: Tensor, shift: Tensor) -> Tensor:
@@ -232,7 +226,7 @@ def _filled(count: int, body: Callable[..., None], *tensors: Tensor, spare: int 
     channels are shared by all runs.
     """
     shape = tensors[0].shape[1:]
-    if _way() == _TRACED:
+    if _traced():
         traced: Target = [None] * count
         body(traced, [None] * spare, *(tensor.unbind(0) for tensor in tensors))
         return torch.stack(traced)

@@ -11,12 +11,15 @@ network weights and unknown coefficients alike, is one vector theta: second-orde
 from __future__ import annotations
 
 import math
-from collections.abc import Callable, Mapping
+from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, TypeVar
 
 import torch
 from torch import Tensor, nn
+
+from pinnsolve.training.chunks import Chunk, split
+from pinnsolve.training.gradients import CompiledStep, PlainStep, means_of
 
 if TYPE_CHECKING:
     from jaxtyping import Float
@@ -26,6 +29,15 @@ Points = Mapping[str, Tensor]
 
 Residuals = Callable[[Points], Mapping[str, Tensor]]
 """From the points to one residual vector per term; terms need not be named as the point sets are."""
+
+_Result = TypeVar("_Result")
+
+
+def out_of_memory(error: BaseException) -> bool:
+    """Whether an error is that of an allocation; torch's own on a processor has no class of its own."""
+    if isinstance(error, MemoryError | torch.OutOfMemoryError):
+        return True
+    return isinstance(error, RuntimeError) and "allocate memory" in str(error)
 
 
 @dataclass(frozen=True, eq=False)
@@ -86,6 +98,8 @@ class Objective:
         points: Point tensors by name. They are kept as given and cast to the precision in force, so that a change
             from float32 to float64 and back moves no point.
         weights: Weight per term; 1 where none is given.
+        chunk: Points, over all sets, to evaluate at a time, where every term is named as its set and a row of its residual
+            follows from a row of its points; half as many when memory runs out. None: all at once.
 
     Raises:
         ValueError: Nothing in the module can be trained, or (on first use) a weight names no term.
@@ -98,17 +112,51 @@ class Objective:
         points: Points,
         *,
         weights: Mapping[str, float] | None = None,
+        chunk: int | None = None,
     ) -> None:
         self._module = module
         self._residuals = residuals
+        self._chunk = chunk
         self._weights = dict(weights or {})
         self._weight_vector: Tensor | None = None
+        self._names: tuple[str, ...] = ()
         self._parameters = [parameter for parameter in module.parameters() if parameter.requires_grad]
         if not self._parameters:
             raise ValueError("The module has no parameter that requires a gradient: there is nothing to train.")
         self._sizes = [parameter.numel() for parameter in self._parameters]
+        self._step: PlainStep | CompiledStep = PlainStep(self._parameters, residuals)
         self._given = dict(points)
-        self._points = self._cast(self._given)
+        self._place()
+
+    def compile(self, *, chunk: int | None = None) -> None:
+        """Evaluate gradients by a compiled step from now on; it is compiled, and compared, when it is first needed.
+
+        Args:
+            chunk: As for the constructor; None keeps it.
+        """
+        self._step = CompiledStep(self._module, self._residuals)
+        self._resize(chunk)
+
+    def use(self, residuals: Residuals, *, chunk: int | None = None) -> None:
+        """Evaluate by plain steps of other residuals from now on, which must be the same function.
+
+        Args:
+            residuals: As for the constructor.
+            chunk: As for the constructor; None keeps it.
+        """
+        self._residuals = residuals
+        self._step = PlainStep(self._parameters, residuals)
+        self._resize(chunk)
+
+    @property
+    def chunk(self) -> int | None:
+        """Points, over all sets, that are evaluated at a time; None for all."""
+        return self._chunk
+
+    @property
+    def chunks(self) -> Sequence[Chunk]:
+        """The parts that the points are cut into."""
+        return self._chunks
 
     @property
     def size(self) -> int:
@@ -158,7 +206,7 @@ class Objective:
         if unknown := sorted(set(points) - set(self._given)):
             raise ValueError(f"No point sets are named {unknown}; there are {sorted(self._given)}.")
         self._given.update(points)
-        self._points = self._cast(self._given)
+        self._place()
 
     def to(self, dtype: torch.dtype) -> None:
         """Change the precision of module and points.
@@ -167,8 +215,7 @@ class Objective:
             dtype: A floating-point type.
         """
         self._module.to(dtype)
-        self._points = self._cast(self._given)
-        self._weight_vector = None
+        self._place()
 
     def residuals(self) -> dict[str, Tensor]:
         """Evaluate one residual vector per term, differentiable with respect to the parameters."""
@@ -176,17 +223,17 @@ class Objective:
 
     def loss(self) -> Float[Tensor, ""]:
         """Evaluate the weighted sum of the terms' mean squares, differentiable with respect to the parameters."""
-        return self._loss_and_means()[0]
+        residuals = self.residuals()
+        return means_of(residuals, Chunk(self._points, None), {}) @ self._weights_of(tuple(residuals))
 
     def value(self) -> Value:
         """Evaluate the loss without its gradient.
 
         The graph is recorded all the same: residuals may themselves differentiate with autograd.
         """
-        with torch.enable_grad():
-            loss, names, means = self._loss_and_means()
-        total, *terms = torch.cat([loss[None], means]).tolist()
-        return Value(total, dict(zip(names, terms, strict=True)))
+        means = self._in_chunks(self._means)
+        total, *terms = torch.cat([(means @ self._weights_of(self._names))[None], means]).tolist()
+        return Value(total, dict(zip(self._names, terms, strict=True)))
 
     def evaluate(self, vector: Float[Tensor, " parameters"] | None = None) -> Evaluation:
         """Evaluate loss and gradient with one forward and one reverse pass.
@@ -201,24 +248,68 @@ class Objective:
         """
         if vector is not None:
             self.vector = vector
-        with torch.enable_grad():
-            loss, names, means = self._loss_and_means()
-            parts = torch.autograd.grad(loss, self._parameters, allow_unused=True, materialize_grads=True)
-        gradient = torch.cat([part.reshape(-1) for part in parts])
+        means, gradient = self._in_chunks(self._means_and_gradient)
         norm = torch.linalg.vector_norm(gradient)
         # The only wait for the device: every number the host needs comes over in one transfer.
+        loss = means @ self._weights_of(self._names)
         total, length, *terms = torch.cat([loss[None], norm[None], means]).tolist()
-        return Evaluation(total, gradient, length, dict(zip(names, terms, strict=True)))
+        return Evaluation(total, gradient, length, dict(zip(self._names, terms, strict=True)))
 
-    def _loss_and_means(self) -> tuple[Tensor, tuple[str, ...], Tensor]:
-        residuals = self.residuals()
-        names = tuple(residuals)
-        means = torch.stack([residual.square().mean() for residual in residuals.values()])
-        if self._weight_vector is None:
+    def _means(self) -> Tensor:
+        total = None
+        for chunk in self._chunks:
+            with torch.enable_grad():
+                part = self._means_of(chunk).detach()
+            total = part if total is None else total + part
+        assert total is not None
+        return total
+
+    def _means_and_gradient(self) -> tuple[Tensor, Tensor]:
+        total = None
+        for chunk in self._chunks:
+            part = self._step(chunk, self._counts, self._weights_of)
+            total = part if total is None else (total[0] + part[0], total[1].add_(part[1]))
+        assert total is not None
+        return total
+
+    def _in_chunks(self, evaluate: Callable[[], _Result]) -> _Result:
+        """Evaluate, in smaller chunks when memory runs out."""
+        while True:
+            try:
+                return evaluate()
+            except (MemoryError, RuntimeError) as error:
+                largest = max(len(tensor) for tensor in self._points.values()) if self._points else 0
+                if self._chunk is None or not out_of_memory(error) or len(self._chunks) >= largest:
+                    raise
+            self._resize(max(1, -(-self.count // (2 * len(self._chunks)))))
+
+    def _means_of(self, chunk: Chunk) -> Tensor:
+        residuals = self._residuals(chunk.points)
+        self._weights_of(tuple(residuals))
+        return means_of(residuals, chunk, self._counts)
+
+    def _weights_of(self, names: tuple[str, ...]) -> Tensor:
+        if self._weight_vector is None or names != self._names:
             if unknown := sorted(set(self._weights) - set(names)):
                 raise ValueError(f"Weights are given for {unknown}, which are not terms; the terms are {list(names)}.")
-            self._weight_vector = means.new_tensor([self._weights.get(name, 1.0) for name in names])
-        return means @ self._weight_vector, names, means
+            weights = [self._weights.get(name, 1.0) for name in names]
+            self._names = names
+            self._weight_vector = torch.tensor(weights, dtype=self.dtype, device=self.device)
+        return self._weight_vector
+
+    def _resize(self, chunk: int | None) -> None:
+        if chunk is not None:
+            self._chunk = chunk
+        self._place()
+
+    def _place(self) -> None:
+        """Cast and cut the points."""
+        self._points = self._cast(self._given)
+        self._weight_vector = None
+        distinct = {id(tensor): len(tensor) for tensor in self._points.values()}
+        number = 1 if self._chunk is None else max(1, -(-sum(distinct.values()) // self._chunk))
+        self._chunks = split(self._points, number)
+        self._counts = {name: len(tensor) for name, tensor in self._points.items()} if number > 1 else {}
 
     def _cast(self, points: Points) -> dict[str, Tensor]:
         # Sets that share a tensor go on sharing it: terms on the same points are evaluated together.

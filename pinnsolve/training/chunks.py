@@ -1,0 +1,50 @@
+"""Chunks: point sets cut into equal parts, so that memory is bounded whatever the number of points."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from dataclasses import dataclass
+
+import torch
+from torch import Tensor
+
+
+@dataclass(frozen=True, eq=False)
+class Chunk:
+    """A part of every point set.
+
+    Attributes:
+        points: Tensors by the name of their set.
+        masks: For each set 1 where a row counts and 0 where it only fills up; None where all rows count.
+    """
+
+    points: Mapping[str, Tensor]
+    masks: Mapping[str, Tensor] | None
+
+
+def split(points: Mapping[str, Tensor], count: int) -> list[Chunk]:
+    """Cut every set into so many parts of equal length, the last rows repeated to fill up.
+
+    Equal lengths are what a compiled step asks for. Sets that share a tensor share its parts.
+
+    Args:
+        points: Tensors by name, each of at least one row.
+        count: Number of chunks.
+    """
+    if count == 1:
+        return [Chunk(points, None)]
+    parts: dict[int, tuple[tuple[Tensor, ...], tuple[Tensor, ...]]] = {}
+    for tensor in points.values():
+        if id(tensor) not in parts:
+            length = -(-len(tensor) // count)
+            rows = torch.arange(length * count, device=tensor.device)
+            filled = tensor if len(rows) == len(tensor) else tensor[rows.clamp(max=len(tensor) - 1)]
+            parts[id(tensor)] = filled.split(length), (rows < len(tensor)).to(tensor.dtype).split(length)
+    padded = any(len(tensor) % count for tensor in points.values())
+    return [
+        Chunk(
+            {name: parts[id(tensor)][0][k] for name, tensor in points.items()},
+            {name: parts[id(tensor)][1][k] for name, tensor in points.items()} if padded else None,
+        )
+        for k in range(count)
+    ]

@@ -1,0 +1,188 @@
+"""Gradients: the means of squared residuals on a chunk of points and the gradient of their weighted sum, plain or compiled.
+
+A compiled step is the whole of it, residuals and reverse pass, captured once as a graph of elementary tensor operations on one
+flat parameter vector, and given to `torch.compile`. Nothing is left to differentiate, so none of the compiler's own rules for
+derivatives are involved. Every compiled step is compared with the plain one before it is believed.
+"""
+
+from __future__ import annotations
+
+import warnings
+from collections.abc import Callable, Mapping
+from typing import Any
+
+import torch
+from torch import Tensor, nn
+from torch.fx.experimental.proxy_tensor import make_fx
+
+from pinnsolve.training.chunks import Chunk
+
+Residuals = Callable[[Mapping[str, Tensor]], Mapping[str, Tensor]]
+"""From the points to one residual vector per term."""
+
+Weights = Callable[[tuple[str, ...]], Tensor]
+"""From the names of the terms to their weights, shape (terms,)."""
+
+_AGREEMENT = {torch.float64: 1e-9, torch.float32: 1e-3}
+"""Largest difference between compiled and plain gradients, relative to the longer of them, that rounding explains."""
+
+
+class CompilationError(RuntimeError):
+    """A step that cannot be compiled, or that is wrong when compiled."""
+
+
+def means_of(residuals: Mapping[str, Tensor], chunk: Chunk, counts: Mapping[str, int]) -> Tensor:
+    """Return what a chunk adds to the mean square of every term, shape (terms,).
+
+    Args:
+        residuals: One vector per term.
+        chunk: Where they were evaluated.
+        counts: Rows over all chunks, for each term that is named as its set; the length of the vector for others.
+    """
+    parts = []
+    for name, residual in residuals.items():
+        square = residual.square()
+        if chunk.masks is not None:
+            square = square * chunk.masks[name]
+        parts.append(square.sum() / counts[name] if name in counts else square.mean())
+    return torch.stack(parts)
+
+
+class PlainStep:
+    """One forward and one reverse pass.
+
+    Args:
+        parameters: What the gradient is taken with respect to.
+        residuals: Evaluates the terms with them.
+    """
+
+    def __init__(self, parameters: list[nn.Parameter], residuals: Residuals) -> None:
+        self._parameters, self._residuals = parameters, residuals
+
+    def __call__(self, chunk: Chunk, counts: Mapping[str, int], weights: Weights) -> tuple[Tensor, Tensor]:
+        """Return the means, shape (terms,), and the flat gradient of their sum times the weights."""
+        with torch.enable_grad():
+            residuals = self._residuals(chunk.points)
+            means = means_of(residuals, chunk, counts)
+            loss = means @ weights(tuple(residuals))
+            parts = torch.autograd.grad(loss, self._parameters, allow_unused=True, materialize_grads=True)
+        return means.detach(), torch.cat([part.reshape(-1) for part in parts])
+
+
+class CompiledStep:
+    """The same in one compiled function for every precision and every shape of the chunk.
+
+    Args:
+        module: Holds the parameters.
+        residuals: Evaluates the terms with the module's parameters.
+    """
+
+    def __init__(self, module: nn.Module, residuals: Residuals) -> None:
+        self._names = [name for name, parameter in module.named_parameters() if parameter.requires_grad]
+        self._parameters = [parameter for parameter in module.parameters() if parameter.requires_grad]
+        self._plain = PlainStep(self._parameters, residuals)
+        self._residuals = _Residuals(module, residuals)
+        self._terms: tuple[str, ...] = ()
+        self._compiled: dict[tuple[Any, ...], Callable[..., tuple[Tensor, Tensor]]] = {}
+
+    def __call__(self, chunk: Chunk, counts: Mapping[str, int], weights: Weights) -> tuple[Tensor, Tensor]:
+        """Return the means, shape (terms,), and the flat gradient of their sum times the weights.
+
+        Raises:
+            CompilationError: The first call for a shape does not compile, or differs from the plain step.
+        """
+        vector = torch.cat([parameter.detach().reshape(-1) for parameter in self._parameters])
+        inputs = _Inputs(chunk)
+        key = (vector.dtype, vector.device, inputs.key, tuple(counts.items()))
+        expected = None
+        if key not in self._compiled:
+            expected = self._plain(chunk, counts, self._named(weights))
+        arguments = (vector, weights(self._terms), *inputs.tensors)
+        if expected is not None:
+            self._compiled[key] = self._compile(inputs, counts, arguments, expected)
+        means, gradient = self._compiled[key](*arguments)
+        # A compiled step on a GPU may use its outputs' memory again at the next call.
+        return (means.clone(), gradient.clone()) if vector.is_cuda else (means, gradient)
+
+    def _named(self, weights: Weights) -> Weights:
+        def remember(names: tuple[str, ...]) -> Tensor:
+            self._terms = names
+            return weights(names)
+
+        return remember
+
+    def _compile(
+        self, inputs: _Inputs, counts: Mapping[str, int], arguments: tuple[Tensor, ...], expected: tuple[Tensor, Tensor]
+    ) -> Callable[..., tuple[Tensor, Tensor]]:
+        shapes = [parameter.shape for parameter in self._parameters]
+
+        def step(vector: Tensor, weights: Tensor, *tensors: Tensor) -> tuple[Tensor, Tensor]:
+            leaves = [
+                part.reshape(shape).detach().requires_grad_()
+                for part, shape in zip(vector.split([shape.numel() for shape in shapes]), shapes, strict=True)
+            ]
+            named = {f"module.{name}": leaf for name, leaf in zip(self._names, leaves, strict=True)}
+            chunk = inputs.chunk(tensors)
+            with torch.enable_grad():
+                residuals = torch.func.functional_call(self._residuals, named, (chunk.points,))
+                means = means_of(residuals, chunk, counts)
+                parts = torch.autograd.grad(means @ weights, leaves, allow_unused=True, materialize_grads=True)
+            return means.detach(), torch.cat([part.reshape(-1) for part in parts])
+
+        try:
+            with warnings.catch_warnings():
+                warnings.simplefilter("ignore")  # torch's tracers warn about their own ways
+                graph = make_fx(step)(*arguments)
+                mode = "reduce-overhead" if arguments[0].is_cuda else None
+                compiled = torch.compile(graph, dynamic=False, fullgraph=True, mode=mode)
+                found = compiled(*arguments)
+        except Exception as error:  # a compiler may fail in any way, and the plain step is always there
+            raise CompilationError(_first_line(error)) from error
+        _compare(found, expected)
+        return compiled
+
+
+class _Residuals(nn.Module):
+    """Residuals as a module, so that torch can call them with other parameters."""
+
+    def __init__(self, module: nn.Module, residuals: Residuals) -> None:
+        super().__init__()
+        self.module = module
+        self._residuals = residuals
+
+    def forward(self, points: Mapping[str, Tensor]) -> Mapping[str, Tensor]:
+        return self._residuals(points)
+
+
+class _Inputs:
+    """The distinct tensors of a chunk, and how to put a chunk together from others of their shapes."""
+
+    def __init__(self, chunk: Chunk) -> None:
+        tensors = [*chunk.points.values(), *(chunk.masks or {}).values()]
+        distinct = {id(tensor): tensor for tensor in tensors}
+        self.tensors = tuple(distinct.values())
+        order = {key: k for k, key in enumerate(distinct)}
+        self._points = {name: order[id(tensor)] for name, tensor in chunk.points.items()}
+        self._masks = chunk.masks and {name: order[id(tensor)] for name, tensor in chunk.masks.items()}
+        places = tuple(self._points.items()), tuple((self._masks or {}).items())
+        self.key = (*places, tuple(tensor.shape for tensor in self.tensors))
+
+    def chunk(self, tensors: tuple[Tensor, ...]) -> Chunk:
+        """Return the chunk that these tensors make up."""
+        masks = self._masks and {name: tensors[k] for name, k in self._masks.items()}
+        return Chunk({name: tensors[k] for name, k in self._points.items()}, masks)
+
+
+def _compare(found: tuple[Tensor, Tensor], expected: tuple[Tensor, Tensor]) -> None:
+    for one, other in zip(found, expected, strict=True):
+        if not torch.equal(torch.isfinite(one), torch.isfinite(other)):
+            raise CompilationError("the compiled step is not finite where the plain one is, or the other way round")
+        size = other.nan_to_num(0.0, 0.0, 0.0).abs().max().item()
+        difference = (one - other).nan_to_num(0.0, 0.0, 0.0).abs().max().item()
+        if difference > _AGREEMENT[other.dtype] * size:
+            raise CompilationError(f"the compiled step differs from the plain one by {difference:.1e} in {size:.1e}")
+
+
+def _first_line(error: Exception) -> str:
+    lines = [line.strip() for line in str(error).splitlines() if line.strip()]
+    return f"{type(error).__name__}: {lines[0] if lines else 'no reason given'}"
