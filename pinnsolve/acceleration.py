@@ -6,12 +6,12 @@ the planned steps repay them.
 
 from __future__ import annotations
 
+import math
 import time
+import warnings
 from collections.abc import Callable
 from dataclasses import dataclass, replace
 from functools import partial
-
-import torch
 
 from pinnsolve.compiler.compile import CompiledProblem
 from pinnsolve.compiler.trial import Trial
@@ -28,8 +28,8 @@ COMPILE_SECONDS = 30.0
 COMPILED_COST = 0.6
 """Time of a compiled step relative to a plain one, at most, as a rule."""
 
-_TRIAL_SECONDS = 0.8
-"""How long each way is tried; the first evaluation, which warms up, comes on top."""
+_TRIAL_SECONDS, _TRIAL_SHARE = 0.8, 0.005
+"""How long each way is tried at most, and the part of the planned time that it may take."""
 
 _MARGIN = 0.9
 """Nested passes are chosen only when they take less than this part of the time of jets: a tie must not fall by chance."""
@@ -61,7 +61,13 @@ def nested(compiled: CompiledProblem) -> CompiledProblem:
 
 
 def accelerate(
-    objective: Objective, compiled: CompiledProblem, trial: Trial, *, mode: str, evaluations: int
+    objective: Objective,
+    compiled: CompiledProblem,
+    trial: Trial,
+    *,
+    mode: str,
+    evaluations: int,
+    seconds: float | None = None,
 ) -> Acceleration:
     """Choose how an objective evaluates gradients, and make it do so.
 
@@ -69,68 +75,64 @@ def accelerate(
         objective: Of the jets' residuals; its parameters stay as they are.
         compiled: The problem of these residuals.
         trial: Network and unknowns.
-        mode: "off" for the faster of jets and nested passes, "on" for a compiled step, "auto" for one that repays itself.
+        mode: "off" for jets as they are, "on" for a compiled step, "auto" for the fastest way, compiled if that repays itself.
         evaluations: How many gradients are planned.
+        seconds: How long they may take.
 
     Returns:
         What was chosen and why.
     """
-    plain = _seconds(objective.evaluate)
-    other = partial(nested(compiled).residuals, trial)
-    objective.use(other)
-    passes = _seconds(objective.evaluate, limit=plain)
-    if passes < _MARGIN * plain:
-        best, engine, slower = passes, "nested", plain
-    else:
-        best, engine, slower = plain, "plain", passes
-        objective.use(partial(compiled.residuals, trial))
-    reason = f"{1e3 * best:.1f} ms a gradient, {'jets' if engine == 'nested' else 'nested passes'} {1e3 * slower:.1f} ms"
-    saved = evaluations * best * (1 - COMPILED_COST)
-    if mode == "off" or (mode == "auto" and saved < COMPILE_SECONDS):
-        why = "--compile off" if mode == "off" else f"compiling would save about {saved:.0f} s"
-        return Acceleration(engine, f"{reason}; {why}")
+    if mode == "off":
+        return Acceleration("plain", "nothing is tried or compiled, so that equal runs are equal to the last bit")
+    ways = {"plain": compiled, "nested": nested(compiled)}
+    times = {"plain": _seconds(objective.evaluate, evaluations)}
+    objective.use(partial(ways["nested"].residuals, trial))
+    times["nested"] = _seconds(objective.evaluate, evaluations, limit=times["plain"])
+    engine = "nested" if times["nested"] < _MARGIN * times["plain"] else "plain"
+    objective.use(partial(ways[engine].residuals, trial))
+    told = f"jets {_milliseconds(times['plain'])}, nested passes {_milliseconds(times['nested'])} a gradient"
+    planned = min(evaluations * times[engine], math.inf if seconds is None else seconds)
+    saved = planned * (1 - COMPILED_COST)
+    if mode == "auto" and saved < COMPILE_SECONDS:
+        return Acceleration(engine, f"{told}; compiling, up to {COMPILE_SECONDS:.0f} s, would save {saved:.0f} s")
+    start = time.perf_counter()
     try:
         objective.use(partial(compiled.residuals, trial))
         objective.compile(chunk=chunk_size(compiled, trial, memory=COMPILED_MEMORY))
-        start = time.perf_counter()
-        objective.evaluate()
-        spent = time.perf_counter() - start
-        seconds = _seconds(objective.evaluate)
     except CompilationError as error:
-        return _fall_back(objective, compiled, trial, engine, f"{reason}; not compiled: {error}")
-    if seconds > best and mode == "auto":
-        return _fall_back(objective, compiled, trial, engine, f"{reason}; compiled {1e3 * seconds:.1f} ms")
-    return Acceleration("compiled", f"{1e3 * seconds:.1f} ms a gradient against {reason}; compiled in {spent:.0f} s")
+        if mode == "on":
+            warnings.warn(f"the step was not compiled: {error}", stacklevel=2)
+        objective.use(partial(ways[engine].residuals, trial))
+        return Acceleration(engine, f"{told}; it could not be compiled")
+    spent = time.perf_counter() - start
+    times["compiled"] = _seconds(objective.evaluate, evaluations)
+    told = f"{_milliseconds(times['compiled'])} compiled in {spent:.0f} s; {told}"
+    if mode == "auto" and times["compiled"] > times[engine]:
+        memory = chunk_size(compiled, trial, memory=PLAIN_MEMORY)
+        objective.use(partial(ways[engine].residuals, trial), chunk=memory)
+        return Acceleration(engine, told)
+    return Acceleration("compiled", told)
 
 
-def _fall_back(
-    objective: Objective, compiled: CompiledProblem, trial: Trial, engine: str, reason: str
-) -> Acceleration:
-    problem = nested(compiled) if engine == "nested" else compiled
-    objective.use(partial(problem.residuals, trial), chunk=chunk_size(compiled, trial, memory=PLAIN_MEMORY))
-    return Acceleration(engine, reason)
+def _milliseconds(seconds: float) -> str:
+    return f"{1e3 * seconds:.3g} ms"
 
 
-def _seconds(evaluate: Callable[[], object], *, limit: float = float("inf")) -> float:
-    """Return the least time of a few evaluations; give up after the first one when it takes three times the limit."""
+def _seconds(evaluate: Callable[[], object], evaluations: int, *, limit: float = math.inf) -> float:
+    """Return the least time of a few evaluations, after one that warms up.
+
+    They take a small part of what is planned; a way three times slower than the limit is not tried again.
+    """
     start = time.perf_counter()
     evaluate()
     least = time.perf_counter() - start
-    if least > 3 * limit:
-        return least
-    while time.perf_counter() - start < _TRIAL_SECONDS:
+    share = min(_TRIAL_SECONDS, _TRIAL_SHARE * evaluations * min(least, limit))
+    tried = 0
+    while least < 3 * limit and (tried < 3 or time.perf_counter() - start < share):
         begin = time.perf_counter()
         evaluate()
         least = min(least, time.perf_counter() - begin)
+        tried += 1
+        if time.perf_counter() - start > _TRIAL_SECONDS:
+            break
     return least
-
-
-def compiler_missing() -> bool:
-    """Whether there is no C++ compiler for steps on a processor."""
-    try:
-        from torch._inductor.cpp_builder import get_cpp_compiler
-
-        get_cpp_compiler()
-    except Exception:  # whatever it is, there is none to be used
-        return not torch.cuda.is_available()
-    return False

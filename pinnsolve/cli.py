@@ -101,6 +101,13 @@ def check(problem: Path) -> None:
 )
 @click.option("--quick", is_flag=True, help="Fewer points and steps, to see whether a declaration works.")
 @click.option("--threads", type=click.IntRange(min=1), metavar="N", help="Threads of torch.")
+@click.option(
+    "--compile",
+    type=click.Choice(["auto", "on", "off"]),
+    default="auto",
+    show_default=True,
+    help="A compiled step: where it repays itself, always, never. off repeats to the last bit.",
+)
 @click.option("--no-plots", is_flag=True, help="Write no pictures.")
 @click.option("--json", "as_json", is_flag=True, help="Print the contents of result.json on stdout.")
 @click.option("-q", "quiet", is_flag=True, help="No progress.")

@@ -14,6 +14,7 @@ import click
 from rich.text import Text
 
 from pinnsolve.display import Display
+from pinnsolve.memory import keep_freed_memory
 from pinnsolve.problem_file import load_problem_file
 from pinnsolve.run_directory import RunDirectory, default_path
 from pinnsolve.solution import Solution
@@ -36,11 +37,13 @@ def run_problem_file(
     tol: float | None,
     quick: bool,
     threads: int | None,
+    compile: str,
     no_plots: bool,
     as_json: bool,
     quiet: bool,
 ) -> int:
     """Run a problem file and return the exit code; the options are those of the command line."""
+    keep_freed_memory()
     file = load_problem_file(path)
     place = out or default_path(file.name, seed)
     directory = RunDirectory(place, problem_file=file.path, tables=file.tables)
@@ -56,6 +59,7 @@ def run_problem_file(
                 dtype=dtype,
                 out=directory,
                 threads=threads,
+                compile=compile,
                 quick=quick,
                 plots=not no_plots,
                 limits=Limits(max_time, max_steps, tol, interruption.status),

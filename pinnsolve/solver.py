@@ -3,12 +3,13 @@
 from __future__ import annotations
 
 import math
+import sys
 import time
 import traceback
 import warnings
 from collections.abc import Callable, Iterator, Mapping, Sequence
 from contextlib import contextmanager
-from dataclasses import asdict, dataclass
+from dataclasses import asdict, dataclass, replace
 from functools import partial
 from pathlib import Path
 from typing import Any
@@ -16,8 +17,9 @@ from typing import Any
 import torch
 from torch import nn
 
+from pinnsolve.acceleration import PLAIN_MEMORY, accelerate, chunk_size
 from pinnsolve.archive import finite
-from pinnsolve.choices import Plan, choose, describe
+from pinnsolve.choices import Choice, Plan, choose, describe
 from pinnsolve.comparison import estimate
 from pinnsolve.compiler.compile import CompiledProblem, compile_problem
 from pinnsolve.compiler.trial import Trial, build_trial
@@ -62,6 +64,7 @@ def solve(
     dtype: str = "float64",
     out: str | Path | RunDirectory | None = None,
     threads: int | None = None,
+    compile: str = "auto",
     quick: bool = False,
     plots: bool = True,
     limits: Limits | None = None,
@@ -83,6 +86,8 @@ def solve(
         dtype: "float64", or "float32" for the first phase.
         out: Folder for the results; it must not hold a run already.
         threads: Threads of torch during the training; chosen from the size of the network when left out.
+        compile: "auto" for the fastest way to a gradient, by a trial on the problem itself: jets, nested reverse passes, or a
+            compiled step where the planned steps repay it; "on" for a compiled step; "off" for jets, which repeats to the last bit.
         quick: Fewer points and steps, to see whether a declaration works.
         plots: Whether pictures are written into `out`.
         limits: When to stop early.
@@ -102,6 +107,8 @@ def solve(
         raise ProblemError("solve(...)", f"{problem!r} is not a problem", "write ps.solve(ps.Problem(...), ...)")
     if not 0 <= seed <= _LARGEST_SEED:
         raise ProblemError("seed", f"{seed!r}", f"write a whole number from 0 to {_LARGEST_SEED}")
+    if compile not in _COMPILE:
+        raise ProblemError("compile", f"{compile!r}", f"write one of {', '.join(_COMPILE)}")
     limits = limits or Limits()
     directory = out if out is None or isinstance(out, RunDirectory) else RunDirectory(Path(out))
     tell = partial(_tell, notify, directory)
@@ -122,7 +129,9 @@ def solve(
         *([] if directory is None else [directory.observe]),
         *referee.observers(limits.tolerance, watch),
     ]
-    objective, result = _fit(compiled, plan, trial, limits=limits, observers=watchers, seed=seed)
+    objective, plan, result = _fit(
+        compiled, plan, trial, limits=limits, observers=watchers, seed=seed, compile=compile, tell=tell
+    )
     if referee.reached is not None:
         trial.load_state_dict(referee.reached)  # not the best by the held-out loss, but the one found good enough
     solution.history = result.history
@@ -144,25 +153,45 @@ def _fit(
     limits: Limits,
     observers: Sequence[Callable[[Progress], object]],
     seed: int,
-) -> tuple[Objective, TrainingResult]:
-    """Train as planned; the trial ends at the best state by held-out points."""
+    compile: str,
+    tell: Callable[[str], object],
+) -> tuple[Objective, Plan, TrainingResult]:
+    """Train as planned; the trial ends at the best state by held-out points, and the plan knows how gradients were found."""
     points = TermPoints(compiled, plan.counts, plan.sampling, seed, plan.device)
+    chunk = chunk_size(compiled, trial, memory=PLAIN_MEMORY)
     objective, held_out = (
-        Objective(trial, partial(compiled.residuals, trial), drawn, weights=plan.weights)
+        Objective(trial, partial(compiled.residuals, trial), drawn, weights=plan.weights, chunk=chunk)
         for drawn in (points.training(), points.held_out())
     )
-    with _threads(plan.threads):
+    start = time.perf_counter()
+    steps = min(sum(phase.steps for phase in plan.phases), limits.steps or sys.maxsize)
+    with _threads(plan.threads), _full_float32():
+        found = accelerate(objective, compiled, trial, mode=compile, evaluations=steps, seconds=limits.seconds)
+        choice = Choice("gradients", found.engine, found.reason, "--compile off or on")
+        tell(*describe([choice]))
+        spent = time.perf_counter() - start
         result = train(
             objective,
             plan.phases,
             held_out=held_out,
             resample=partial(points.redraw, trial),
             observers=observers,
-            max_seconds=limits.seconds,
+            max_seconds=None if limits.seconds is None else max(limits.seconds - spent, 0.0),
             max_steps=limits.steps,
             stop=limits.stop,
         )
-    return objective, result
+    return objective, replace(plan, choices=(*plan.choices, choice)), result
+
+
+@contextmanager
+def _full_float32() -> Iterator[None]:
+    """Multiply float32 as float32 inside, not with the ten bits of TF32 that a GPU may be told to use."""
+    before = torch.backends.cuda.matmul.allow_tf32
+    torch.backends.cuda.matmul.allow_tf32 = False
+    try:
+        yield
+    finally:
+        torch.backends.cuda.matmul.allow_tf32 = before
 
 
 def _tell(notify: Callable[[str], object] | None, directory: RunDirectory | None, line: str) -> None:
@@ -263,6 +292,8 @@ def _message(record: dict[str, Any], result: TrainingResult) -> str:
     compared = f"{', '.join(parts)} (against {kind})" if parts else "no reference to compare with"
     return f"{'; '.join([compared, *found])}. {result.status.sentence}"
 
+
+_COMPILE = ("auto", "on", "off")
 
 _LARGEST_SEED = 2**63 - 1
 """What torch and NumPy both take."""

@@ -39,7 +39,7 @@ ENGINES = ("nested", "plain", "compiled")
 POINTS = (1_000, 10_000, 100_000)
 DTYPES = ("float64", "float32")
 
-_REPEATS, _SECONDS = 9, 6.0
+_REPEATS, _SECONDS = 15, 6.0
 """Steps that are timed, and the time after which three are enough."""
 
 _NESTED_POINTS = 10_000
@@ -182,28 +182,30 @@ def _row(setting: Setting, name: str, points: int, dtype: str, engine: str) -> R
     try:
         objective = setting.objective(engine)
         objective.evaluate()
-        milliseconds = 1e3 * _seconds(objective.evaluate, setting.points)
+        products = _products(setting, objective, engine)
+        products()
+        seconds, alone = _seconds((objective.evaluate, products), setting.points)
         peak = _peak_bytes(objective.evaluate, setting.points)
-        alone = _products(setting, objective, engine)
     except CompilationError as error:
         return Row(name, points, dtype, engine, None, None, None, str(error))
     except (MemoryError, RuntimeError) as error:
         if not out_of_memory(error):
             raise
         return Row(name, points, dtype, engine, None, None, None, "out of memory")
-    return Row(name, points, dtype, engine, milliseconds, peak, 1e3 * alone / milliseconds)
+    return Row(name, points, dtype, engine, 1e3 * seconds, peak, alone / seconds)
 
 
-def _seconds(evaluate: Callable[[], object], points: dict[str, Tensor]) -> float:
-    """Return the median time of a call."""
-    times: list[float] = []
+def _seconds(calls: Sequence[Callable[[], object]], points: dict[str, Tensor]) -> list[float]:
+    """Return the median time of each of several calls, made in turn so that all see the machine in the same state."""
+    times: list[list[float]] = [[] for _ in calls]
     start = time.perf_counter()
-    while len(times) < 3 or (len(times) < _REPEATS and time.perf_counter() - start < _SECONDS):
-        begin = time.perf_counter()
-        evaluate()
-        _wait(points)
-        times.append(time.perf_counter() - begin)
-    return median(times)
+    while len(times[0]) < 3 or (len(times[0]) < _REPEATS and time.perf_counter() - start < _SECONDS):
+        for call, own in zip(calls, times, strict=True):
+            begin = time.perf_counter()
+            call()
+            _wait(points)
+            own.append(time.perf_counter() - begin)
+    return [median(own) for own in times]
 
 
 def _peak_bytes(evaluate: Callable[[], object], points: dict[str, Tensor]) -> int:
@@ -240,8 +242,8 @@ class _Products(TorchDispatchMode):
         return func(*args, **(kwargs or {}))
 
 
-def _products(setting: Setting, objective: Objective, engine: str) -> float:
-    """Return the median time of the matrix products of a step, repeated alone."""
+def _products(setting: Setting, objective: Objective, engine: str) -> Callable[[], None]:
+    """Return the matrix products of a step, to be repeated alone."""
     plain = nested(setting.compiled) if engine == "nested" else setting.compiled
     same = Objective(setting.trial, partial(plain.residuals, setting.trial), setting.points, chunk=objective.chunk)
     same.evaluate()
@@ -269,8 +271,7 @@ def _products(setting: Setting, objective: Objective, engine: str) -> float:
         for function, operands, result in calls:
             function(*operands, out=result)
 
-    repeat()
-    return _seconds(repeat, setting.points)
+    return repeat
 
 
 def _wait(points: dict[str, Tensor]) -> None:

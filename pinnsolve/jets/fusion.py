@@ -23,6 +23,7 @@ from torch import Tensor
 from torch.autograd.function import once_differentiable
 from torch.fx.experimental.proxy_tensor import get_proxy_mode
 
+from pinnsolve.jets.laplacian import FEWEST_DIRECTIONS, compose_laplacian
 from pinnsolve.jets.plan import JetPlan
 from pinnsolve.jets.series import Series, Solve, Target, multiply, multiply_transposed
 
@@ -77,6 +78,9 @@ def compose(
     Returns:
         Channels, shape (plan.size, ...).
     """
+    if _fused() and plan.channels(1) > FEWEST_DIRECTIONS and plan.diagonal is not None:
+        if len(z) == (plan.size if tails is None else 1):
+            return compose_laplacian(z, shift, tails, plan, solve, None if _traced() else _run(z))
     if _fused():
         return _Composition.apply(z, shift, tails, plan, solve, slope)
     channels = [*z.unbind(0), *(() if tails is None else tails.unbind(0))]
@@ -232,9 +236,7 @@ def _filled(count: int, body: Callable[..., None], *tensors: Tensor, spare: int 
         return torch.stack(traced)
     last = shape[-1] if shape else 1
     length = math.prod(shape[:-1])
-    run = length
-    if tensors[0].device.type == "cpu" and last:
-        run = min(length, max(1, CACHE_ELEMENTS * torch.get_num_threads() // last))
+    run = min(length, _run(tensors[0]))
     out = tensors[0].new_empty((count, *shape))
     buffers = tensors[0].new_empty((spare, run, last))
     flat = [tensor.reshape(len(tensor), length, last) for tensor in (out, *tensors)]
@@ -242,3 +244,11 @@ def _filled(count: int, body: Callable[..., None], *tensors: Tensor, spare: int 
         target, *series = (list(tensor[:, start : start + run].unbind(0)) for tensor in flat)
         body(target, list(buffers[:, : len(target[0])].unbind(0)), *series)
     return out
+
+
+def _run(tensor: Tensor) -> int:
+    """Rows to work on at a time: as many as stay in cache on a processor."""
+    last = tensor.shape[-1] if tensor.ndim > 1 else 1
+    if tensor.device.type != "cpu" or not last:
+        return max(1, tensor[0].numel())
+    return max(1, CACHE_ELEMENTS * torch.get_num_threads() // last)

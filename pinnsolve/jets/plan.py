@@ -165,6 +165,18 @@ class JetPlan:
         return tuple(len(row) > 1 for row in self.adjoints)
 
     @cached_property
+    def diagonal(self) -> tuple[float, ...] | None:
+        """The factors γ_i on (z_i)² in the only channel of order two, if there is one and it has no other products; else None."""
+        lines = self.channels(1)
+        if self.order != 2 or self.size != lines + 1:
+            return None
+        inner = [(i, j, gamma) for i, j, gamma in self.products[-1] if i and j]
+        if any(i != j for i, j, _ in inner):
+            return None
+        factors = {i: gamma for i, _, gamma in inner}
+        return tuple(factors.get(i, 0.0) for i in range(1, lines))
+
+    @cached_property
     def directions(self) -> tuple[tuple[float, ...], ...]:
         """For each channel of order one the line along which it differentiates: a vector of one entry a coordinate."""
         rows = []

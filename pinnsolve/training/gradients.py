@@ -133,13 +133,22 @@ class CompiledStep:
             with warnings.catch_warnings():
                 warnings.simplefilter("ignore")  # torch's tracers warn about their own ways
                 graph = make_fx(step)(*arguments)
-                mode = "reduce-overhead" if arguments[0].is_cuda else None
-                compiled = torch.compile(graph, dynamic=False, fullgraph=True, mode=mode)
+                compiled = torch.compile(graph, dynamic=False, fullgraph=True, options=_options(arguments[0].device))
                 found = compiled(*arguments)
         except Exception as error:  # a compiler may fail in any way, and the plain step is always there
             raise CompilationError(_first_line(error)) from error
         _compare(found, expected)
         return compiled
+
+
+def _options(device: torch.device) -> dict[str, Any]:
+    """Options of the compiler: no guards, because this module chooses the function by shape and type; graphs on a GPU."""
+    options: dict[str, Any] = {}
+    if (skip := getattr(torch.compiler, "skip_all_guards_unsafe", None)) is not None:
+        options["guard_filter_fn"] = skip
+    if device.type == "cuda":
+        options["triton.cudagraphs"] = True
+    return options
 
 
 class _Residuals(nn.Module):

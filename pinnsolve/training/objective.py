@@ -11,6 +11,7 @@ network weights and unknown coefficients alike, is one vector theta: second-orde
 from __future__ import annotations
 
 import math
+import warnings
 from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass
 from typing import TYPE_CHECKING, TypeVar
@@ -19,7 +20,7 @@ import torch
 from torch import Tensor, nn
 
 from pinnsolve.training.chunks import Chunk, split
-from pinnsolve.training.gradients import CompiledStep, PlainStep, means_of
+from pinnsolve.training.gradients import CompilationError, CompiledStep, PlainStep, means_of
 
 if TYPE_CHECKING:
     from jaxtyping import Float
@@ -129,13 +130,26 @@ class Objective:
         self._place()
 
     def compile(self, *, chunk: int | None = None) -> None:
-        """Evaluate gradients by a compiled step from now on; it is compiled, and compared, when it is first needed.
+        """Evaluate gradients by a compiled step from now on, in this precision and, when it changes, in others.
+
+        A step that fails to compile later on is replaced by a plain one, with a warning.
 
         Args:
             chunk: As for the constructor; None keeps it.
+
+        Raises:
+            CompilationError: It cannot be compiled, or is wrong when compiled; everything is as before.
         """
-        self._step = CompiledStep(self._module, self._residuals)
+        before = self._chunk
         self._resize(chunk)
+        step = CompiledStep(self._module, self._residuals)
+        try:
+            step(self._chunks[0], self._counts, self._weights_of)
+        except CompilationError:
+            self._chunk = before
+            self._place()
+            raise
+        self._step = step
 
     def use(self, residuals: Residuals, *, chunk: int | None = None) -> None:
         """Evaluate by plain steps of other residuals from now on, which must be the same function.
@@ -267,10 +281,18 @@ class Objective:
     def _means_and_gradient(self) -> tuple[Tensor, Tensor]:
         total = None
         for chunk in self._chunks:
-            part = self._step(chunk, self._counts, self._weights_of)
+            part = self._gradient_of(chunk)
             total = part if total is None else (total[0] + part[0], total[1].add_(part[1]))
         assert total is not None
         return total
+
+    def _gradient_of(self, chunk: Chunk) -> tuple[Tensor, Tensor]:
+        try:
+            return self._step(chunk, self._counts, self._weights_of)
+        except CompilationError as error:
+            warnings.warn(f"gradients go on uncompiled: {error}", stacklevel=2)
+            self._step = PlainStep(self._parameters, self._residuals)
+            return self._step(chunk, self._counts, self._weights_of)
 
     def _in_chunks(self, evaluate: Callable[[], _Result]) -> _Result:
         """Evaluate, in smaller chunks when memory runs out."""
