@@ -184,6 +184,29 @@ def show(run_directory: Path, as_json: bool) -> None:
     click.echo(text)
 
 
+@cli.group()
+def bench() -> None:
+    """Measure on this machine what the README claims."""
+
+
+@bench.command()
+@click.option("--json", "as_json", is_flag=True, help="Print machine and rows as JSON on stdout.")
+@click.option(
+    "--points", type=click.IntRange(min=1), metavar="N", multiple=True, help="Only so many points; may be repeated."
+)
+@click.option("--dtype", type=click.Choice(["float64", "float32"]), help="Only this precision.")
+@click.option("--residual", metavar="NAME", multiple=True, help="Only this residual; may be repeated.")
+@click.option("--device", type=click.Choice(["cpu", "cuda"]), default="cpu", show_default=True)
+def engine(
+    as_json: bool, points: tuple[int, ...], dtype: str | None, residual: tuple[str, ...], device: str
+) -> None:
+    """Time a loss and its gradient by jets, plain and compiled, and by nested automatic differentiation."""
+    os.environ.setdefault("KINETO_LOG_LEVEL", "5")  # torch's profiler, which counts memory, announces itself otherwise
+    from pinnsolve.bench.report import report_engine
+
+    report_engine(residual, points, dtype, device=device, as_json=as_json)
+
+
 def main(argv: Sequence[str] | None = None) -> int:
     """Run the command line and return its exit code; a traceback reaches the terminal only with -v."""
     _tolerate_narrow_encodings()

@@ -101,15 +101,16 @@ class CompiledProblem:
         return max((_plan(frozenset(some), dimension).size for some in needed.values()), default=1)
 
     def residuals(self, trial: Trial, points: Points) -> dict[str, Tensor]:
-        """Return the residual vector of every term.
+        """Return the residual vector of every term that points are given for.
 
         Args:
             trial: Network and unknowns.
-            points: For each term a tensor (points, inputs of the term).
+            points: A tensor (points, inputs of the term) for every term to evaluate.
         """
-        values = _evaluate([(term, points[term.name]) for term in self.terms], trial.network, self.differentiate)
+        terms = [term for term in self.terms if term.name in points]
+        values = _evaluate([(term, points[term.name]) for term in terms], trial.network, self.differentiate)
         unknowns = trial.unknowns()
-        return {term.name: term.residual(points[term.name], values[k], unknowns) for k, term in enumerate(self.terms)}
+        return {term.name: term.residual(points[term.name], values[k], unknowns) for k, term in enumerate(terms)}
 
 
 def compile_problem(problem: Problem) -> CompiledProblem:

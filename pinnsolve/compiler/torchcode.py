@@ -93,14 +93,25 @@ def emit(expression: Expr, inputs: Sequence[Symbol], *, name: str = "expression"
 class _FiniteGradient(torch.autograd.Function):
     """The identity, whose gradient is zero where it would not be finite."""
 
+    generate_vmap_rule = True
+
     @staticmethod
-    def forward(ctx: Any, x: Tensor) -> Tensor:
+    def forward(x: Tensor) -> Tensor:
         return x.view_as(x)
+
+    @staticmethod
+    def setup_context(ctx: Any, inputs: tuple[Any, ...], output: Any) -> None:
+        pass
 
     @staticmethod
     def backward(ctx: Any, *gradients: Tensor) -> Tensor:
         (gradient,) = gradients
         return torch.where(torch.isfinite(gradient), gradient, 0.0)
+
+    @staticmethod
+    def jvp(ctx: Any, *tangents: Tensor) -> Tensor:
+        (tangent,) = tangents
+        return tangent.view_as(tangent)
 
 
 def finite_gradient(x: Tensor) -> Tensor:

@@ -106,12 +106,10 @@ class Riccati:
         return gain
 
     def _extend(self, y: Series, w: Target, gain: Tensor, k: int, plan: JetPlan) -> None:
-        w[k] = torch.mul(gain, y[k], out=w[k])
-        if self.quadratic:
-            for i, j, gamma in plan.products[k]:
-                # Each unordered pair once: the sum is symmetric and i = 0 or j = 0 is in the gain.
-                if 0 < i <= j:
-                    w[k].addcmul_(y[i], y[j], value=self.quadratic * gamma * (1 if i == j else 2))
+        # Each unordered pair once: the sum is symmetric and i = 0 or j = 0 is in the gain.
+        pairs = ((i, j, gamma if i == j else 2 * gamma) for i, j, gamma in plan.products[k] if 0 < i <= j)
+        terms = ((y[i], y[j], self.quadratic * gamma) for i, j, gamma in pairs) if self.quadratic else ()
+        w[k] = _total(w[k], ((gain, y[k], 1.0), *terms), y[0])
 
 
 def oscillation(value: Callable[..., Tensor], slope: Callable[..., Tensor], sign: float) -> Solve:
@@ -141,6 +139,8 @@ def _total(out: Tensor | None, terms: Iterable[tuple[Tensor, Tensor, float]], li
             total = torch.mul(a, b, out=out)
             if weight != 1.0:
                 total.mul_(weight)
+        elif out is None:
+            total = torch.add(total, a * b, alpha=weight)
         else:
             total.addcmul_(a, b, value=weight)
     if total is None:

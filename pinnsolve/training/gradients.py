@@ -81,7 +81,7 @@ class CompiledStep:
         self._names = [name for name, parameter in module.named_parameters() if parameter.requires_grad]
         self._parameters = [parameter for parameter in module.parameters() if parameter.requires_grad]
         self._plain = PlainStep(self._parameters, residuals)
-        self._residuals = _Residuals(module, residuals)
+        self._residuals = ResidualModule(module, residuals)
         self._terms: tuple[str, ...] = ()
         self._compiled: dict[tuple[Any, ...], Callable[..., tuple[Tensor, Tensor]]] = {}
 
@@ -151,8 +151,8 @@ def _options(device: torch.device) -> dict[str, Any]:
     return options
 
 
-class _Residuals(nn.Module):
-    """Residuals as a module, so that torch can call them with other parameters."""
+class ResidualModule(nn.Module):
+    """Residuals as a module, so that torch can call them with other parameters; those of `module` are named `module.…`."""
 
     def __init__(self, module: nn.Module, residuals: Residuals) -> None:
         super().__init__()
@@ -160,6 +160,7 @@ class _Residuals(nn.Module):
         self._residuals = residuals
 
     def forward(self, points: Mapping[str, Tensor]) -> Mapping[str, Tensor]:
+        """Evaluate the terms."""
         return self._residuals(points)
 
 
