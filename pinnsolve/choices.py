@@ -59,6 +59,7 @@ class Plan:
         dtype: Precision of the first phase.
         device: Where it runs.
         threads: Threads of torch on the CPU, or None to leave them as they are.
+        directions: Terms of a long sum of derivatives that are evaluated, or None for all.
         choices: What was decided, for the user to see.
     """
 
@@ -70,6 +71,7 @@ class Plan:
     dtype: torch.dtype
     device: torch.device
     threads: int | None
+    directions: int | None
     choices: tuple[Choice, ...]
 
 
@@ -123,6 +125,7 @@ def choose(
         getattr(torch, dtype),
         where,
         threads,
+        training.directions,
         tuple(choices),
     )
 

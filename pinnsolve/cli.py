@@ -197,11 +197,8 @@ def bench() -> None:
 @click.option("--dtype", type=click.Choice(["float64", "float32"]), help="Only this precision.")
 @click.option("--residual", metavar="NAME", multiple=True, help="Only this residual; may be repeated.")
 @click.option("--device", type=click.Choice(["cpu", "cuda"]), default="cpu", show_default=True)
-def engine(
-    as_json: bool, points: tuple[int, ...], dtype: str | None, residual: tuple[str, ...], device: str
-) -> None:
+def engine(as_json: bool, points: tuple[int, ...], dtype: str | None, residual: tuple[str, ...], device: str) -> None:
     """Time a loss and its gradient by jets, plain and compiled, and by nested automatic differentiation."""
-    os.environ.setdefault("KINETO_LOG_LEVEL", "5")  # torch's profiler, which counts memory, announces itself otherwise
     from pinnsolve.bench.report import report_engine
 
     report_engine(residual, points, dtype, device=device, as_json=as_json)

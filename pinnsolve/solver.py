@@ -15,15 +15,16 @@ from pathlib import Path
 from typing import Any
 
 import torch
-from torch import nn
+from torch import Tensor, nn
 
-from pinnsolve.acceleration import PLAIN_MEMORY, accelerate, chunk_size
+from pinnsolve.acceleration import PLAIN_MEMORY, Acceleration, accelerate, chunk_size
 from pinnsolve.archive import finite
 from pinnsolve.choices import Choice, Plan, choose, describe
 from pinnsolve.comparison import estimate
 from pinnsolve.compiler.compile import CompiledProblem, compile_problem
 from pinnsolve.compiler.trial import Trial, build_trial
 from pinnsolve.errors import ProblemError
+from pinnsolve.jets import SampledDerivatives
 from pinnsolve.points import TermPoints
 from pinnsolve.problem import Problem
 from pinnsolve.referee import Referee
@@ -158,15 +159,27 @@ def _fit(
 ) -> tuple[Objective, Plan, TrainingResult]:
     """Train as planned; the trial ends at the best state by held-out points, and the plan knows how gradients were found."""
     points = TermPoints(compiled, plan.counts, plan.sampling, seed, plan.device)
+    # Held-out residuals are those of the equation itself, whatever is trained on.
+    sampled = None if plan.directions is None else SampledDerivatives(plan.directions, seed=seed)
+    trained = compiled if sampled is None else replace(compiled, differentiate=sampled)
     chunk = chunk_size(compiled, trial, memory=PLAIN_MEMORY)
     objective, held_out = (
-        Objective(trial, partial(compiled.residuals, trial), drawn, weights=plan.weights, chunk=chunk)
-        for drawn in (points.training(), points.held_out())
+        Objective(trial, partial(terms.residuals, trial), drawn, weights=plan.weights, chunk=chunk)
+        for terms, drawn in ((trained, points.training()), (compiled, points.held_out()))
     )
+
+    def redraw(number: int) -> Mapping[str, Tensor]:
+        if sampled is not None:
+            sampled.redraw(number)
+        return points.redraw(trial, number)
+
     start = time.perf_counter()
     steps = min(sum(phase.steps for phase in plan.phases), limits.steps or sys.maxsize)
     with _threads(plan.threads), _full_float32():
-        found = accelerate(objective, compiled, trial, mode=compile, evaluations=steps, seconds=limits.seconds)
+        if sampled is None:
+            found = accelerate(objective, compiled, trial, mode=compile, evaluations=steps, seconds=limits.seconds)
+        else:
+            found = Acceleration("plain", f"{plan.directions} terms of every long sum, others in every draw")
         choice = Choice("gradients", found.engine, found.reason, "--compile off or on")
         tell(*describe([choice]))
         spent = time.perf_counter() - start
@@ -174,7 +187,7 @@ def _fit(
             objective,
             plan.phases,
             held_out=held_out,
-            resample=partial(points.redraw, trial),
+            resample=redraw,
             observers=observers,
             max_seconds=None if limits.seconds is None else max(limits.seconds - spent, 0.0),
             max_steps=limits.steps,

@@ -10,9 +10,12 @@ is what the step cannot go below, and `matmul_fraction` is that time over the st
 from __future__ import annotations
 
 import gc
+import os
 import platform
+import sys
 import time
 from collections.abc import Callable, Iterator, Sequence
+from contextlib import contextmanager
 from dataclasses import dataclass, replace
 from functools import partial
 from itertools import compress
@@ -216,7 +219,8 @@ def _peak_bytes(evaluate: Callable[[], object], points: dict[str, Tensor]) -> in
         evaluate()
         _wait(points)
         return torch.cuda.max_memory_allocated() - before
-    with torch.profiler.profile(activities=[torch.profiler.ProfilerActivity.CPU], profile_memory=True) as profile:
+    activities = [torch.profiler.ProfilerActivity.CPU]
+    with _quiet(), torch.profiler.profile(activities=activities, profile_memory=True) as profile:
         evaluate()
     assert profile.profiler is not None
     present = highest = 0
@@ -225,6 +229,20 @@ def _peak_bytes(evaluate: Callable[[], object], points: dict[str, Tensor]) -> in
             present += event.nbytes()
             highest = max(highest, present)
     return highest
+
+
+@contextmanager
+def _quiet() -> Iterator[None]:
+    """Keep the notices of torch's profiler, which it writes past Python, off the terminal."""
+    sys.stderr.flush()
+    kept = os.dup(2)
+    with open(os.devnull, "w", encoding="utf-8") as nowhere:  # noqa: PTH123 - a device, not a file
+        os.dup2(nowhere.fileno(), 2)
+        try:
+            yield
+        finally:
+            os.dup2(kept, 2)
+            os.close(kept)
 
 
 class _Products(TorchDispatchMode):

@@ -13,7 +13,9 @@ from pinnsolve.bench.engine import DTYPES, POINTS, Row, machine, measure, residu
 from pinnsolve.errors import ProblemError
 from pinnsolve.memory import keep_freed_memory
 
-_HEADINGS = f"{'residual':22}{'points':>9} {'dtype':8} {'engine':9}{'ms':>10}{'faster':>8}{'peak MB':>9}{'products':>10}"
+_HEADINGS = (
+    f"{'residual':22}{'points':>9} {'dtype':8} {'engine':9}{'ms':>10}{'faster':>8}{'peak MB':>9}{'products':>10}"
+)
 
 
 def report_engine(

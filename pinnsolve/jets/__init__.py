@@ -12,6 +12,7 @@ from __future__ import annotations
 # Imported for the rules they declare.
 from pinnsolve.jets import activations, arithmetic, elementary, linear, normalization, shapes  # noqa: F401
 from pinnsolve.jets.derivatives import derivatives, nested_derivatives
+from pinnsolve.jets.estimates import SampledDerivatives
 from pinnsolve.jets.jet import Jet, MissingRuleError, rule, variables
 from pinnsolve.jets.plan import HIGHEST_ORDER, Derivative, JetPlan, MultiIndex, Operator, operator, plan_jets
 
@@ -23,6 +24,7 @@ __all__ = [
     "MissingRuleError",
     "MultiIndex",
     "Operator",
+    "SampledDerivatives",
     "derivatives",
     "nested_derivatives",
     "operator",

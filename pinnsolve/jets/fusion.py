@@ -129,7 +129,13 @@ def shifted(x: Tensor, shift: Tensor) -> Tensor:
 class _Composition(torch.autograd.Function):
     @staticmethod
     def forward(
-        ctx: Any, z: Tensor, shift: Tensor | None, tails: Tensor | None, plan: JetPlan, solve: Solve, slope: Slope | None
+        ctx: Any,
+        z: Tensor,
+        shift: Tensor | None,
+        tails: Tensor | None,
+        plan: JetPlan,
+        solve: Solve,
+        slope: Slope | None,
     ) -> Tensor:
         size = plan.size
         remember = slope is None and any(ctx.needs_input_grad[:3])

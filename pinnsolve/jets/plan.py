@@ -298,9 +298,7 @@ def _reduced(
     return sorted(basis.items(), key=lambda item: _rank(item[0]))
 
 
-def _subtract_multiple(
-    row: dict[MultiIndex, Fraction], factor: Fraction, other: Mapping[MultiIndex, Fraction]
-) -> None:
+def _subtract_multiple(row: dict[MultiIndex, Fraction], factor: Fraction, other: Mapping[MultiIndex, Fraction]) -> None:
     for index, gamma in other.items():
         left = row.get(index, Fraction(0)) - factor * gamma
         if left:

@@ -66,7 +66,9 @@ class Jacobian:
             return torch.cat(list(torch.func.functional_call(self._call, parameters, (self._points,)).values()))
 
         with differentiable_arithmetic(), warnings.catch_warnings():
-            warnings.simplefilter("ignore", DeprecationWarning)  # torch's, of its own use of torch.jit, at the first call
+            warnings.simplefilter(
+                "ignore", DeprecationWarning
+            )  # torch's, of its own use of torch.jit, at the first call
             _, product = torch.func.jvp(all_rows, (self._parameters,), (tangents,))
         return product
 

@@ -23,6 +23,9 @@ class Training:
         weights: Factor on the mean square of a term; 1 where none is given.
         sampling: One of `SAMPLINGS`.
         resample: Steps between two draws of the points, for all phases that do not say so themselves; 0 keeps them.
+        directions: In high dimension, how many terms of a long sum of derivatives, such as a Laplacian, are evaluated: others in
+            every draw of the points, scaled up. The estimate is unbiased, with the variance d²/k (1 - k/d) s² for k of d terms of
+            sample variance s²; its square is not. None: all.
 
     Raises:
         ProblemError: A count that is not positive, an unknown way of sampling, a phase that is none.
@@ -33,6 +36,7 @@ class Training:
     weights: Mapping[str, float] | None = None
     sampling: str = "sobol"
     resample: int = 0
+    directions: int | None = None
 
     def __post_init__(self) -> None:
         for argument, example in (("points", 1_000), ("weights", 10)):
@@ -51,6 +55,8 @@ class Training:
             raise ProblemError("sampling", f"{self.sampling!r}", f"write one of {list(SAMPLINGS)}")
         if self.resample < 0:
             raise ProblemError("resample", f"{self.resample!r}", "write a number of steps, or 0 to keep the points")
+        if self.directions is not None and self.directions < 1:
+            raise ProblemError("directions", f"{self.directions!r}", "write a number of terms, or None for all")
         if self.phases is not None:
             object.__setattr__(self, "phases", tuple(self._checked(phase) for phase in _sequence(self.phases)))
 
