@@ -54,7 +54,7 @@ def test_a_draw_is_the_same_each_time_and_differs_from_the_next() -> None:
 def test_less_than_one_term_is_refused() -> None:
     with pytest.raises(ValueError, match="at least one"):
         SampledDerivatives(0, seed=0)
-    with pytest.raises(ps.ProblemError, match="directions.*None for all"):
+    with pytest.raises(ps.ProblemError, match=r"directions.*None for all"):
         ps.Training(directions=0)
 
 
@@ -64,7 +64,7 @@ def test_a_run_trains_on_estimates_and_says_so() -> None:
     problem = ps.Problem(
         domain=ps.Box(dict.fromkeys(coordinates, (0, 1))),
         equations={"poisson": sum(u.diff(x, 2) for x in coordinates) + 12},
-        data={"wall": ps.Observations(at=dict.fromkeys(coordinates, [0.0, 1.0]), values={u: [0.0, 0.0]})},
+        data={"wall": ps.Observations(at={x: [0.0, 1.0] for x in coordinates}, values={u: [0.0, 0.0]})},
     )
     training = ps.Training(points={"poisson": 60}, phases=[ps.Adam(steps=8, resample=3)], directions=2)
     told: list[str] = []

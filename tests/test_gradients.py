@@ -11,6 +11,7 @@ import torch
 import torch.nn.functional as F
 from hypothesis import HealthCheck, given, settings
 from hypothesis import strategies as st
+from test_plans import multi_indices
 from torch import Tensor, nn
 
 from pinnsolve.jets import Derivative, derivatives, nested_derivatives, operator, plan_jets
@@ -18,7 +19,6 @@ from pinnsolve.networks.layers import ResidualBlock, Scaling, Sine
 from pinnsolve.training.chunks import split
 from pinnsolve.training.gradients import CompilationError, CompiledStep
 from pinnsolve.training.objective import Objective
-from test_plans import multi_indices
 
 
 class Features(nn.Module):
@@ -229,7 +229,7 @@ def test_a_step_that_does_not_compile_is_refused_and_leaves_everything_as_it_was
         raise RuntimeError("no C++ compiler\nand much more")
 
     monkeypatch.setattr(torch, "compile", broken)
-    with pytest.raises(CompilationError, match="no C\\+\\+ compiler$"):
+    with pytest.raises(CompilationError, match=r"no C\+\+ compiler$"):
         objective.compile(chunk=4)
     assert objective.chunk is None
     assert torch.equal(objective.evaluate().gradient, before.gradient)

@@ -1,4 +1,4 @@
-"""Plans of operators: the quotient algebra against polynomials, its size against known ranks, and derivatives against nested passes."""
+"""Plans of operators: the quotient algebra against polynomials, its size against known ranks, derivatives against nested passes."""
 
 from __future__ import annotations
 

@@ -10,6 +10,7 @@ is what the step cannot go below, and `matmul_fraction` is that time over the st
 from __future__ import annotations
 
 import gc
+import math
 import os
 import platform
 import sys
@@ -45,8 +46,8 @@ DTYPES = ("float64", "float32")
 _REPEATS, _SECONDS = 15, 6.0
 """Steps that are timed, and the time after which three are enough."""
 
-_NESTED_POINTS = 10_000
-"""Points up to which nested passes are timed in high order or dimension, whose memory grows with all three."""
+_PROBE_POINTS = 100
+"""Points on which the memory of nested passes is measured first, which may be more than there is on all of them."""
 
 
 @dataclass(frozen=True)
@@ -133,6 +134,19 @@ class Setting:
         tensor = torch.as_tensor(array, dtype=torch.float64, device=device)
         return cls(compiled, trial, {term.name: tensor for term in compiled.terms})
 
+    @property
+    def device(self) -> torch.device:
+        """Where it is evaluated."""
+        return next(self.trial.parameters()).device
+
+    def nested_bytes(self) -> int:
+        """Return about what nested passes will need, from some of the points."""
+        first = next(iter(self.points.values()))
+        shared = dict.fromkeys(self.points, first[:_PROBE_POINTS])
+        objective = Objective(self.trial, partial(nested(self.compiled).residuals, self.trial), shared)
+        objective.evaluate()
+        return _peak_bytes(objective.evaluate, shared) * len(first) // min(len(first), _PROBE_POINTS)
+
     def objective(self, engine: str) -> Objective:
         """Return the loss, evaluated in one of the ways."""
         plain = partial(self.compiled.residuals, self.trial)
@@ -178,9 +192,8 @@ def machine(device: str = "cpu") -> dict[str, Any]:
 
 
 def _row(setting: Setting, name: str, points: int, dtype: str, engine: str) -> Row:
-    heavy = setting.compiled.channels > 9 or "biharmonic" in name
-    if engine == "nested" and heavy and points > _NESTED_POINTS:
-        return Row(name, points, dtype, engine, None, None, None, "its memory would be too much")
+    if engine == "nested" and (needed := setting.nested_bytes()) > _memory(setting.device):
+        return Row(name, points, dtype, engine, None, None, None, f"it would need about {needed / 2**30:.0f} GB")
     gc.collect()
     try:
         objective = setting.objective(engine)
@@ -222,9 +235,8 @@ def _peak_bytes(evaluate: Callable[[], object], points: dict[str, Tensor]) -> in
     activities = [torch.profiler.ProfilerActivity.CPU]
     with _quiet(), torch.profiler.profile(activities=activities, profile_memory=True) as profile:
         evaluate()
-    assert profile.profiler is not None
     present = highest = 0
-    for event in profile.profiler.kineto_results.events():
+    for event in profile.profiler.kineto_results.events() if profile.profiler is not None else ():
         if event.name() == "[memory]":
             present += event.nbytes()
             highest = max(highest, present)
@@ -290,6 +302,16 @@ def _products(setting: Setting, objective: Objective, engine: str) -> Callable[[
             function(*operands, out=result)
 
     return repeat
+
+
+def _memory(device: torch.device) -> float:
+    """Return half the memory of the machine, in bytes, or of the GPU; infinite where it is not known."""
+    if device.type == "cuda":
+        return torch.cuda.get_device_properties(device).total_memory / 2
+    try:
+        return os.sysconf("SC_PAGE_SIZE") * os.sysconf("SC_PHYS_PAGES") / 2
+    except (AttributeError, ValueError, OSError):
+        return math.inf
 
 
 def _wait(points: dict[str, Tensor]) -> None:

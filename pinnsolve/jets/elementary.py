@@ -16,12 +16,20 @@ import torch
 from torch import Tensor
 
 from pinnsolve.jets.arithmetic import align
-from pinnsolve.jets.fusion import Slope, compose
+from pinnsolve.jets.fusion import Slope, compose, traced
 from pinnsolve.jets.jet import AffineJet, Jet, ShiftedJet, rule
 from pinnsolve.jets.series import Riccati, Solve, oscillation
 
+
+def _tanh(z: Tensor, *, out: Tensor | None) -> Tensor:
+    """Tanh z; for a compiler 1 - 2 / (exp 2z + 1), exact to rounding of 1, whose exponential takes a third of its time."""
+    if traced() and out is None:
+        return 1.0 - 2.0 / (torch.exp(2.0 * z) + 1.0)
+    return torch.tanh(z, out=out)
+
+
 EXP = Riccati(torch.exp, 0.0, 1.0, 0.0)
-TANH = Riccati(torch.tanh, 1.0, 0.0, -1.0)
+TANH = Riccati(_tanh, 1.0, 0.0, -1.0)
 SIGMOID = Riccati(torch.sigmoid, 0.0, 1.0, -1.0)
 TAN = Riccati(torch.tan, 1.0, 0.0, 1.0)
 RECIPROCAL = Riccati(torch.reciprocal, 0.0, 0.0, -1.0)

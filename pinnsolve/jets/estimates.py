@@ -1,8 +1,9 @@
 """Estimates of long sums of derivatives from a few of their terms, drawn at random.
 
-Of an operator L = Σ_{i=1..d} a_i D_i the terms of a random subset S of k, scaled up, L̂ = (d / k) Σ_{i in S} a_i D_i, are an unbiased
-estimate that costs k directions in place of d (Hu, Shi, Karniadakis, Kawaguchi, Stochastic dimension gradient descent, 2024, equation
-(10); Shi, Hu, Lin, Kawaguchi, Stochastic Taylor derivative estimator, 2024). For subsets drawn without replacement
+Of an operator L = Σ_{i=1..d} a_i D_i the terms of a random subset S of k, scaled up, L̂ = (d / k) Σ_{i in S} a_i D_i, are an
+unbiased estimate that costs k directions in place of d (Hu, Shukla, Karniadakis, Kawaguchi, Tackling the curse of dimensionality
+with physics-informed neural networks, 2024; Shi, Hu, Lin, Kawaguchi, Stochastic Taylor derivative estimator, 2024). For subsets
+drawn without replacement
 
     Var L̂ u = d² / k · (1 - k / d) · s²,      s² = Σ_i (a_i D_i u - mean)² / (d - 1),
 

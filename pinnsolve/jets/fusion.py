@@ -6,8 +6,8 @@ coefficient. The same transposed product differentiates a product of two series.
 
 The arithmetic is done in one of three ways. *In buffers*, in place, over runs of points that stay in cache: the default, and the
 fastest without a compiler. *Traced*: the same functions without writing into parts of tensors, so that a compiler sees plain
-elementwise operations and fuses them; chosen where torch traces. *Differentiable*: without functions of our own, so that every transformation of torch
-applies, forward mode and vectorising maps among them.
+elementwise operations and fuses them; chosen where torch traces. *Differentiable*: without functions of our own, so that every
+transformation of torch applies, forward mode and vectorising maps among them.
 """
 
 from __future__ import annotations
@@ -47,7 +47,8 @@ def differentiable_arithmetic() -> Iterator[None]:
         _DIFFERENTIABLE.reset(token)
 
 
-def _traced() -> bool:
+def traced() -> bool:
+    """Whether a compiler is looking on."""
     return torch.compiler.is_compiling() or get_proxy_mode() is not None
 
 
@@ -78,9 +79,9 @@ def compose(
     Returns:
         Channels, shape (plan.size, ...).
     """
-    if _fused() and plan.channels(1) > FEWEST_DIRECTIONS and plan.diagonal is not None:
-        if len(z) == (plan.size if tails is None else 1):
-            return compose_laplacian(z, shift, tails, plan, solve, None if _traced() else _run(z))
+    complete = len(z) == (plan.size if tails is None else 1)
+    if _fused() and complete and plan.channels(1) > FEWEST_DIRECTIONS and plan.diagonal is not None:
+        return compose_laplacian(z, shift, tails, plan, solve, None if traced() else _run(z))
     if _fused():
         return _Composition.apply(z, shift, tails, plan, solve, slope)
     channels = [*z.unbind(0), *(() if tails is None else tails.unbind(0))]
@@ -236,10 +237,10 @@ def _filled(count: int, body: Callable[..., None], *tensors: Tensor, spare: int 
     channels are shared by all runs.
     """
     shape = tensors[0].shape[1:]
-    if _traced():
-        traced: Target = [None] * count
-        body(traced, [None] * spare, *(tensor.unbind(0) for tensor in tensors))
-        return torch.stack(traced)
+    if traced():
+        found: Target = [None] * count
+        body(found, [None] * spare, *(tensor.unbind(0) for tensor in tensors))
+        return torch.stack(found)
     last = shape[-1] if shape else 1
     length = math.prod(shape[:-1])
     run = min(length, _run(tensors[0]))

@@ -50,7 +50,8 @@ class Jet:
     one stored are zero: coordinates occupy 1 + d channels and a constant one, whatever the plan.
 
     Args:
-        coefficients: The channels, c_α = D^α u / α! or sums of such, in the order of the plan; shape (channels, *shape of the tensor).
+        coefficients: The channels, c_α = D^α u / α! or sums of such, in the order of the plan; shape (channels, *shape of the
+            tensor).
         plan: Which channels there are.
     """
 

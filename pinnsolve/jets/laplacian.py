@@ -5,9 +5,9 @@ With the nilpotent part δ of z, y = f(z) is f + f' δ + f'' δ² / 2, where δ�
     y_i = f' z_i,        y_Δ = f' z_Δ + f'' s / 2,
 
 and of the gradients (g_0, g_i, g_Δ) of y those of z are f' g_i + f'' γ_i z_i g_Δ, f' g_Δ, and, for the value,
-f' g_0 + f'' (Σ g_i z_i + g_Δ z_Δ) + f''' s g_Δ / 2 (Li, Li, Li et al., A computational framework for neural network-based variational
-Monte Carlo with forward Laplacian, 2024, equation (10)). Every channel is read once, where the general rule would form the series
-of f' as well: in a hundred dimensions this is a matter of memory traffic alone.
+f' g_0 + f'' (Σ g_i z_i + g_Δ z_Δ) + f''' s g_Δ / 2 (the forward rule is that of Li, Li, Li et al., A computational framework for
+neural network-based variational Monte Carlo with forward Laplacian, 2024). Every channel is read once, where the general rule would
+form the series of f' as well: in a hundred dimensions this is a matter of memory traffic alone.
 """
 
 from __future__ import annotations
@@ -54,8 +54,7 @@ class _Laplacian(torch.autograd.Function):
         solve: Callable[..., None],
         run: int | None,
     ) -> Tensor:
-        assert plan.diagonal is not None
-        gammas = plan.diagonal
+        gammas = plan.diagonal or ()
         rows = z.reshape(len(z), -1, z.shape[-1])
         out = None if run is None else z.new_empty((plan.size, *rows.shape[1:]))
         parts: list[Tensor] = []

@@ -1,8 +1,8 @@
 """Jacobians of residual vectors with respect to all parameters: rows for Gauss-Newton methods, and products with vectors both ways.
 
 A residual at a point depends on the parameters through that point alone, so all rows follow from one reverse pass that is carried
-out for every point at once: in each layer the outer product of the layer's inputs and its output gradients (Dangel, Müller,
-Zeinhofer, Kronecker-factored approximate curvature for physics-informed neural networks, 2024, section 3). Never a pass for each row.
+out for every point at once: in each layer the outer product of the layer's inputs and its output gradients (Dangel, Müller and
+Zeinhofer, Kronecker-factored approximate curvature for physics-informed neural networks, 2024). Never a pass for each row.
 """
 
 from __future__ import annotations
@@ -14,7 +14,7 @@ import torch
 from torch import Tensor, nn
 
 from pinnsolve.jets.fusion import differentiable_arithmetic
-from pinnsolve.training.gradients import Residuals, ResidualModule
+from pinnsolve.training.gradients import ResidualModule, Residuals
 
 ROW_MEMORY = 256 * 2**20
 """Bytes that the rows made at a time may take; those of a layer are formed beside the result."""

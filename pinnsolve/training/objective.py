@@ -270,21 +270,20 @@ class Objective:
         return Evaluation(total, gradient, length, dict(zip(self._names, terms, strict=True)))
 
     def _means(self) -> Tensor:
-        total = None
-        for chunk in self._chunks:
-            with torch.enable_grad():
-                part = self._means_of(chunk).detach()
-            total = part if total is None else total + part
-        assert total is not None
+        first, *others = self._chunks
+        with torch.enable_grad():
+            total = self._means_of(first).detach()
+            for chunk in others:
+                total = total + self._means_of(chunk).detach()
         return total
 
     def _means_and_gradient(self) -> tuple[Tensor, Tensor]:
-        total = None
-        for chunk in self._chunks:
-            part = self._gradient_of(chunk)
-            total = part if total is None else (total[0] + part[0], total[1].add_(part[1]))
-        assert total is not None
-        return total
+        first, *others = self._chunks
+        means, gradient = self._gradient_of(first)
+        for chunk in others:
+            more_means, more_gradient = self._gradient_of(chunk)
+            means, gradient = means + more_means, gradient + more_gradient
+        return means, gradient
 
     def _gradient_of(self, chunk: Chunk) -> tuple[Tensor, Tensor]:
         try:
