@@ -110,11 +110,16 @@ NETWORKS: dict[str, Callable[[int], nn.Module]] = {
 }
 
 
+EVERYDAY = {1: 6, 2: 4, 3: 3, 4: 2}
+THOROUGH = {1: 6, 2: 6, 3: 4, 4: 3}
+"""The highest order for each dimension: nested passes take minutes beyond."""
+
+
 @st.composite
-def settings_of_steps(draw: st.DrawFn) -> tuple[int, list[Derivative], list[float], int]:
+def settings_of_steps(draw: st.DrawFn, orders: dict[int, int]) -> tuple[int, list[Derivative], list[float], int]:
     """A dimension, derivatives and operators up to order six, coefficients and a seed."""
     dimension = draw(st.integers(1, 4))
-    highest = {1: 6, 2: 6, 3: 4, 4: 3}[dimension]
+    highest = orders[dimension]
     needed: list[Derivative] = [(0,) * dimension]
     for _ in range(draw(st.integers(1, 3))):
         indices = multi_indices(dimension, draw(st.integers(1, highest)))
@@ -155,29 +160,51 @@ def assert_equal_steps(found: Any, expected: Any, tolerance: float) -> None:
     assert (found.gradient - expected.gradient).abs().max().item() <= tolerance * size + 1e-300
 
 
-@pytest.mark.parametrize("name", NETWORKS)
-def test_plain_chunked_and_traced_steps_agree_with_nested_passes(name: str, monkeypatch: pytest.MonkeyPatch) -> None:
-    # The graph that the compiler would be given, without the seconds that it takes.
+def check_steps(name: str, case: tuple[int, list[Derivative], list[float], int]) -> None:
+    """Compare plain, chunked and traced steps with one of nested passes."""
+    dimension, *_, seed = case
+    network = random_network(name, dimension, seed)
+    tensor = torch.rand(5, dimension, dtype=torch.float64)
+    points = {"first": tensor, "second": tensor}
+    weights = {"second": 0.5}
+    nested = Objective(network, residuals_of(network, case, nested_derivatives), points, weights=weights)
+    expected = nested.evaluate()
+    ours = residuals_of(network, case, derivatives)
+    assert_equal_steps(Objective(network, ours, points, weights=weights).evaluate(), expected, 1e-10)
+    chunked = Objective(network, ours, points, weights=weights, chunk=3)
+    assert [len(chunk.points["first"]) for chunk in chunked.chunks] == [3, 3]
+    assert_equal_steps(chunked.evaluate(), expected, 1e-10)
+    assert chunked.value().loss == pytest.approx(expected.loss, rel=1e-12)
+    chunked.compile()
+    assert_equal_steps(chunked.evaluate(), expected, 1e-10)
+
+
+@pytest.fixture
+def uncompiled(monkeypatch: pytest.MonkeyPatch) -> None:
+    """Let a compiled step be the graph that the compiler would be given, without the seconds that it takes."""
     monkeypatch.setattr(torch, "compile", lambda graph, **_: graph)
 
-    @settings(max_examples=12, deadline=None, suppress_health_check=[HealthCheck.too_slow])
-    @given(settings_of_steps())
+
+@pytest.mark.parametrize("name", NETWORKS)
+@pytest.mark.usefixtures("uncompiled")
+def test_plain_chunked_and_traced_steps_agree_with_nested_passes(name: str) -> None:
+    @settings(max_examples=4, deadline=None, suppress_health_check=[HealthCheck.too_slow])
+    @given(settings_of_steps(EVERYDAY))
     def agree(case: tuple[int, list[Derivative], list[float], int]) -> None:
-        dimension, *_, seed = case
-        network = random_network(name, dimension, seed)
-        tensor = torch.rand(7, dimension, dtype=torch.float64)
-        points = {"first": tensor, "second": tensor}
-        weights = {"second": 0.5}
-        nested = Objective(network, residuals_of(network, case, nested_derivatives), points, weights=weights)
-        expected = nested.evaluate()
-        ours = residuals_of(network, case, derivatives)
-        assert_equal_steps(Objective(network, ours, points, weights=weights).evaluate(), expected, 1e-10)
-        chunked = Objective(network, ours, points, weights=weights, chunk=3)
-        assert [len(chunk.points["first"]) for chunk in chunked.chunks] == [3, 3, 3]
-        assert_equal_steps(chunked.evaluate(), expected, 1e-10)
-        assert chunked.value().loss == pytest.approx(expected.loss, rel=1e-12)
-        chunked.compile()
-        assert_equal_steps(chunked.evaluate(), expected, 1e-10)
+        check_steps(name, case)
+
+    agree()
+
+
+@pytest.mark.slow
+@pytest.mark.timeout(3600)
+@pytest.mark.parametrize("name", NETWORKS)
+@pytest.mark.usefixtures("uncompiled")
+def test_they_agree_at_high_order_too(name: str) -> None:
+    @settings(max_examples=15, deadline=None, suppress_health_check=[HealthCheck.too_slow])
+    @given(settings_of_steps(THOROUGH))
+    def agree(case: tuple[int, list[Derivative], list[float], int]) -> None:
+        check_steps(name, case)
 
     agree()
 

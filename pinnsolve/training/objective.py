@@ -299,10 +299,9 @@ class Objective:
             try:
                 return evaluate()
             except (MemoryError, RuntimeError) as error:
-                largest = max(len(tensor) for tensor in self._points.values()) if self._points else 0
-                if self._chunk is None or not out_of_memory(error) or len(self._chunks) >= largest:
+                if self._chunk is None or self._chunk == 1 or not out_of_memory(error):
                     raise
-            self._resize(max(1, -(-self.count // (2 * len(self._chunks)))))
+            self._resize(max(1, min(self._chunk, self._rows) // 2))
 
     def _means_of(self, chunk: Chunk) -> Tensor:
         residuals = self._residuals(chunk.points)
@@ -327,8 +326,8 @@ class Objective:
         """Cast and cut the points."""
         self._points = self._cast(self._given)
         self._weight_vector = None
-        distinct = {id(tensor): len(tensor) for tensor in self._points.values()}
-        number = 1 if self._chunk is None else max(1, -(-sum(distinct.values()) // self._chunk))
+        self._rows = sum({id(tensor): len(tensor) for tensor in self._points.values()}.values())
+        number = 1 if self._chunk is None else max(1, -(-self._rows // self._chunk))
         self._chunks = split(self._points, number)
         self._counts = {name: len(tensor) for name, tensor in self._points.items()} if number > 1 else {}
 

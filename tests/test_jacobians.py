@@ -1,0 +1,73 @@
+"""Jacobians of residuals: rows against one reverse pass for each, products both ways, several sets, unknowns, singular sources."""
+
+from __future__ import annotations
+
+from functools import partial
+
+import pytest
+import torch
+from sympy import Eq, log, pi, sin, sqrt, symbols
+from torch import Tensor
+
+import pinnsolve as ps
+from pinnsolve.compiler.compile import compile_problem
+from pinnsolve.compiler.trial import build_trial
+from pinnsolve.points import TermPoints
+from pinnsolve.training.jacobians import Jacobian
+
+x, t = symbols("x t")
+D = symbols("D", positive=True)
+u, v = ps.fields("u v", x, t)
+PROBLEM = ps.Problem(
+    domain=ps.Box({x: (-1, 1), t: (0, 1)}),
+    equations={
+        "u": Eq(u.diff(t) + u * v.diff(x), D * u.diff(x, 2) + sqrt(1 + x**2) * log(2 + u**2)),
+        "v": Eq(v.diff(t), v.diff(x, 2) + u),
+    },
+    conditions=[Eq(u(x, 0), -sin(pi * x)), Eq(v(x, 0), 0), u(-1, t), u(1, t), v(-1, t), Eq(v(1, t), v(-1, t) + 1)],
+    data={"probe": ps.Observations(at={x: [0.1, 0.2], t: [0.3, 0.4]}, values={u: [1.0, 2.0]})},
+    unknowns={D: 0.02},
+)
+
+
+@pytest.fixture(params=["tanh", "sine", "gelu", "softplus"])
+def setting(request: pytest.FixtureRequest) -> tuple[Jacobian, Tensor]:
+    """The Jacobian, and its rows by one reverse pass each."""
+    compiled = compile_problem(PROBLEM)
+    network = ps.MLP(width=5, depth=2, activation=request.param)
+    trial = build_trial(PROBLEM, network, seed=1, dtype=torch.float64, device="cpu")
+    counts = {term.name: 4 + k % 3 for k, term in enumerate(compiled.terms) if term.name != "probe"} | {"u": 9, "v": 9}
+    points = TermPoints(compiled, counts, "sobol", 0, torch.device("cpu")).training()
+    parameters = list(trial.parameters())
+    rows = [
+        torch.cat([part.reshape(-1) for part in torch.autograd.grad(r, parameters, retain_graph=True, **_UNUSED)])
+        for residual in compiled.residuals(trial, points).values()
+        for r in residual
+    ]
+    return Jacobian(trial, partial(compiled.residuals, trial), points), torch.stack(rows)
+
+
+_UNUSED = {"allow_unused": True, "materialize_grads": True}
+
+
+def test_the_rows_are_the_gradients_of_the_entries(setting: tuple[Jacobian, Tensor]) -> None:
+    jacobian, expected = setting
+    torch.testing.assert_close(jacobian.rows(), expected, rtol=1e-11, atol=1e-11)
+    assert jacobian.residual().shape == (len(expected),)
+
+
+def test_rows_are_made_in_parts_when_they_are_many(
+    setting: tuple[Jacobian, Tensor], monkeypatch: pytest.MonkeyPatch
+) -> None:
+    jacobian, expected = setting
+    monkeypatch.setattr("pinnsolve.training.jacobians.ROW_MEMORY", 8 * expected.shape[1] * 5)
+    torch.testing.assert_close(jacobian.rows(), expected, rtol=1e-11, atol=1e-11)
+
+
+def test_products_both_ways_are_those_of_the_matrix(setting: tuple[Jacobian, Tensor]) -> None:
+    jacobian, expected = setting
+    generator = torch.Generator().manual_seed(2)
+    right = torch.randn(expected.shape[1], generator=generator, dtype=torch.float64)
+    left = torch.randn(expected.shape[0], generator=generator, dtype=torch.float64)
+    torch.testing.assert_close(jacobian.times(right), expected @ right, rtol=1e-10, atol=1e-10)
+    torch.testing.assert_close(jacobian.transposed_times(left), expected.T @ left, rtol=1e-10, atol=1e-10)
