@@ -9,7 +9,7 @@ from __future__ import annotations
 import math
 import time
 import warnings
-from collections.abc import Callable
+from collections.abc import Callable, Mapping
 from dataclasses import dataclass, replace
 from functools import partial
 
@@ -28,8 +28,11 @@ COMPILE_SECONDS = 30.0
 COMPILED_COST = 0.6
 """Time of a compiled step relative to a plain one, at most, as a rule."""
 
-_TRIAL_SECONDS, _TRIAL_SHARE = 0.8, 0.005
+_TRIAL_SECONDS, _TRIAL_SHARE = 0.5, 0.005
 """How long each way is tried at most, and the part of the planned time that it may take."""
+
+_FIRST_ROWS, _EVALUATION_SECONDS = 1_000, 0.1
+"""Points of a set that are tried first, and how long a gradient by jets on those tried afterwards takes, about."""
 
 _MARGIN = 0.9
 """Nested passes are chosen only when they take less than this part of the time of jets: a tie must not fall by chance."""
@@ -85,9 +88,7 @@ def accelerate(
     if mode == "off":
         return Acceleration("plain", "nothing is tried or compiled, so that equal runs are equal to the last bit")
     ways = {"plain": compiled, "nested": nested(compiled)}
-    times = {"plain": _seconds(objective.evaluate, evaluations)}
-    objective.use(partial(ways["nested"].residuals, trial))
-    times["nested"] = _seconds(objective.evaluate, evaluations, limit=times["plain"])
+    times = _trial(objective, ways, trial, evaluations)
     engine = "nested" if times["nested"] < _MARGIN * times["plain"] else "plain"
     objective.use(partial(ways[engine].residuals, trial))
     told = f"jets {_milliseconds(times['plain'])}, nested passes {_milliseconds(times['nested'])} a gradient"
@@ -112,6 +113,29 @@ def accelerate(
         objective.use(partial(ways[engine].residuals, trial), chunk=memory)
         return Acceleration(engine, told)
     return Acceleration("compiled", told)
+
+
+def _trial(
+    objective: Objective, ways: Mapping[str, CompiledProblem], trial: Trial, evaluations: int
+) -> dict[str, float]:
+    """Return the seconds of a gradient on all points in each way, from so many of them that the trial is short."""
+    all_rows = max(len(tensor) for tensor in objective.points.values())
+    rows = min(_FIRST_ROWS, all_rows)
+    first = _some(objective, ways["plain"], trial, rows)
+    each = _seconds(first.evaluate, 1)
+    rows = min(all_rows, max(rows, int(rows * _EVALUATION_SECONDS / each)))
+    tried = {name: _some(objective, problem, trial, rows) for name, problem in ways.items()}
+    scale = objective.rows / tried["plain"].rows
+    plain = _seconds(tried["plain"].evaluate, evaluations)
+    passes = _seconds(tried["nested"].evaluate, evaluations, limit=plain)
+    return {"plain": scale * plain, "nested": scale * passes}
+
+
+def _some(objective: Objective, problem: CompiledProblem, trial: Trial, rows: int) -> Objective:
+    """Return an objective on the first points of every set; sets that share a tensor go on sharing it."""
+    parts = {id(tensor): tensor[:rows] for tensor in objective.points.values()}
+    points = {name: parts[id(tensor)] for name, tensor in objective.points.items()}
+    return Objective(trial, partial(problem.residuals, trial), points, chunk=objective.chunk)
 
 
 def _milliseconds(seconds: float) -> str:

@@ -39,15 +39,12 @@ def setting(request: pytest.FixtureRequest) -> tuple[Jacobian, Tensor]:
     counts = {term.name: 4 + k % 3 for k, term in enumerate(compiled.terms) if term.name != "probe"} | {"u": 9, "v": 9}
     points = TermPoints(compiled, counts, "sobol", 0, torch.device("cpu")).training()
     parameters = list(trial.parameters())
-    rows = [
-        torch.cat([part.reshape(-1) for part in torch.autograd.grad(r, parameters, retain_graph=True, **_UNUSED)])
-        for residual in compiled.residuals(trial, points).values()
-        for r in residual
-    ]
+    rows = []
+    for residual in compiled.residuals(trial, points).values():
+        for entry in residual:
+            parts = torch.autograd.grad(entry, parameters, retain_graph=True, allow_unused=True, materialize_grads=True)
+            rows.append(torch.cat([part.reshape(-1) for part in parts]))
     return Jacobian(trial, partial(compiled.residuals, trial), points), torch.stack(rows)
-
-
-_UNUSED = {"allow_unused": True, "materialize_grads": True}
 
 
 def test_the_rows_are_the_gradients_of_the_entries(setting: tuple[Jacobian, Tensor]) -> None:

@@ -23,6 +23,7 @@ from torch.fx.experimental.proxy_tensor import make_fx
 from pinnsolve.errors import UnsupportedError
 from pinnsolve.jets import (
     HIGHEST_ORDER,
+    Derivative,
     Jet,
     JetPlan,
     MissingRuleError,
@@ -51,7 +52,7 @@ def uniform(
     return (torch.rand(shape, generator=generator, dtype=torch.float64) * (high - low) + low).to(dtype)
 
 
-def assert_same(found: dict[MultiIndex, Tensor], expected: dict[MultiIndex, Tensor], tolerance: float = 1e-11) -> None:
+def assert_same(found: dict[Derivative, Tensor], expected: dict[Derivative, Tensor], tolerance: float = 1e-11) -> None:
     assert found.keys() == expected.keys()
     for index, exact in expected.items():
         assert found[index].shape == exact.shape
@@ -161,7 +162,7 @@ def test_a_function_has_the_parameter_gradients_of_nested_reverse_passes(name: s
     def field(points: Tensor) -> Tensor:
         return function(curved(F.linear(points, weight, shift), low, high))
 
-    def gradients(evaluate: Callable[..., dict[MultiIndex, Tensor]]) -> tuple[Tensor, ...]:
+    def gradients(evaluate: Callable[..., dict[Derivative, Tensor]]) -> tuple[Tensor, ...]:
         values = evaluate(field, points, plan)
         loss = sum((k + 1) * (value - 0.3).square().mean() for k, value in enumerate(values.values()))
         return torch.autograd.grad(loss, (weight, shift))  # type: ignore[arg-type]
@@ -455,7 +456,7 @@ def test_random_networks_agree_in_derivatives_and_gradients(case: tuple[nn.Modul
     found, expected = derivatives(network, points, plan), nested_derivatives(network, points, plan)
     parameters = list(network.parameters())
 
-    def gradients(values: dict[MultiIndex, Tensor]) -> tuple[Tensor, ...]:
+    def gradients(values: dict[Derivative, Tensor]) -> tuple[Tensor, ...]:
         total = torch.stack([value.square().sum() for value in values.values()]).sum()
         return torch.autograd.grad(total, parameters, allow_unused=True, materialize_grads=True)
 
@@ -768,7 +769,7 @@ def test_jets_are_faster_than_nested_passes_at_fourth_order() -> None:
     network = nn.Sequential(nn.Linear(2, 64), *layers, nn.Tanh(), nn.Linear(64, 1)).double()
     points, plan = uniform(2_000, 2), plan_jets({(4, 0), (0, 1)}, dimension=2)
 
-    def seconds(evaluate: Callable[..., dict[MultiIndex, Tensor]]) -> float:
+    def seconds(evaluate: Callable[..., dict[Derivative, Tensor]]) -> float:
         times = []
         for _ in range(5):
             start = time.perf_counter()

@@ -241,7 +241,7 @@ class AffineJet(Jet):
         return self._value
 
     @property
-    def coefficients(self) -> Tensor:  # type: ignore[override]
+    def coefficients(self) -> Tensor:
         """The channels, those of order one repeated for every point."""
         return torch.cat([self._value.unsqueeze(0), self.tails.unsqueeze(1).expand(-1, len(self._value), -1)])
 
@@ -267,7 +267,7 @@ class ShiftedJet(Jet):
         return self.unshifted[0]
 
     @property
-    def coefficients(self) -> Tensor:  # type: ignore[override]
+    def coefficients(self) -> Tensor:
         """The channels."""
         return shifted(self.unshifted, self.shift)
 

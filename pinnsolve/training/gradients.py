@@ -173,13 +173,14 @@ class _Inputs:
         self.tensors = tuple(distinct.values())
         order = {key: k for k, key in enumerate(distinct)}
         self._points = {name: order[id(tensor)] for name, tensor in chunk.points.items()}
-        self._masks = chunk.masks and {name: order[id(tensor)] for name, tensor in chunk.masks.items()}
+        masks = chunk.masks
+        self._masks = None if masks is None else {name: order[id(tensor)] for name, tensor in masks.items()}
         places = tuple(self._points.items()), tuple((self._masks or {}).items())
         self.key = (*places, tuple(tensor.shape for tensor in self.tensors))
 
     def chunk(self, tensors: tuple[Tensor, ...]) -> Chunk:
         """Return the chunk that these tensors make up."""
-        masks = self._masks and {name: tensors[k] for name, k in self._masks.items()}
+        masks = None if self._masks is None else {name: tensors[k] for name, k in self._masks.items()}
         return Chunk({name: tensors[k] for name, k in self._points.items()}, masks)
 
 

@@ -69,8 +69,8 @@ class Jacobian:
             warnings.simplefilter(
                 "ignore", DeprecationWarning
             )  # torch's, of its own use of torch.jit, at the first call
-            _, product = torch.func.jvp(all_rows, (self._parameters,), (tangents,))
-        return product
+            products = torch.func.jvp(all_rows, (self._parameters,), (tangents,))
+        return products[1]
 
     def transposed_times(self, vector: Tensor) -> Tensor:
         """Return J' u, shape (parameters,), by one reverse pass; `vector` has the shape (rows,)."""

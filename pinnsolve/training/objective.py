@@ -198,6 +198,11 @@ class Objective:
         return sum(len(tensor) for tensor in self._points.values())
 
     @property
+    def rows(self) -> int:
+        """Number of points over all sets; those that sets share count once."""
+        return self._rows
+
+    @property
     def vector(self) -> Float[Tensor, " parameters"]:
         """A copy of all trainable parameters as one vector; assigning to it sets them."""
         return torch.cat([parameter.detach().reshape(-1) for parameter in self._parameters])
