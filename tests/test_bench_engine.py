@@ -45,6 +45,8 @@ def test_there_are_the_seven_residuals_with_the_channels_they_need() -> None:
     for name, count in channels.items():
         setting = Setting.of(declared[name](), 8, "float64", "cpu")
         assert setting.compiled.channels == count
+        if name == "laplacian_100d":
+            continue  # nested passes take half a minute; the slow tests make them
         losses = [setting.objective(engine).evaluate() for engine in ("nested", "plain")]
         assert losses[0].loss == pytest.approx(losses[1].loss, rel=1e-12)
         torch.testing.assert_close(losses[0].gradient, losses[1].gradient, rtol=1e-9, atol=1e-12)

@@ -30,7 +30,7 @@ PROBLEM = ps.Problem(
 )
 
 
-@pytest.fixture(params=["tanh", "sine", "gelu", "softplus"])
+@pytest.fixture(params=["tanh", "sine", "gelu", "silu", "softplus", "sigmoid"])
 def setting(request: pytest.FixtureRequest) -> tuple[Jacobian, Tensor]:
     """The Jacobian, and its rows by one reverse pass each."""
     compiled = compile_problem(PROBLEM)

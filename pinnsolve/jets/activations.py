@@ -29,12 +29,12 @@ def _(z: Jet, inplace: bool = False) -> Jet:
     _refuse(inplace)
 
     def solve(z: Series, y: Target, w: Target, plan: JetPlan) -> None:
-        s = unfilled(y)
-        SIGMOID.solve(z, s, w, plan)
+        s, allocated = unfilled(y), w[0] is not None
+        SIGMOID.solve(z, s, w if allocated else unfilled(w), plan)
         multiply(y, z, s, plan)
         multiply(w, y, s, plan)
         for k in range(plan.size):
-            w[k] = torch.sub(y[k], w[k], out=w[k]).add_(s[k])
+            w[k] = torch.sub(y[k], w[k], out=w[k] if allocated else None).add_(s[k])
 
     return composed(z, F.silu, solve)
 
@@ -46,7 +46,7 @@ def _(z: Jet, approximate: str = "none") -> Jet:
         return 0.5 * z * (1.0 + (math.sqrt(2.0 / math.pi) * (z + 0.044715 * z**3)).tanh())
 
     def solve(z: Series, y: Target, w: Target, plan: JetPlan) -> None:
-        density, v = unfilled(y), unfilled(y)
+        density, v, allocated = unfilled(y), unfilled(y), w[0] is not None
         w[0] = torch.special.ndtr(z[0], out=w[0])
         density[0] = torch.exp(-0.5 * z[0] * z[0]) * (1.0 / math.sqrt(2.0 * math.pi))
         multiply_channel(v, z, density, 0, plan, sign=-1.0)
@@ -56,7 +56,7 @@ def _(z: Jet, approximate: str = "none") -> Jet:
             multiply_channel(v, z, density, k, plan, sign=-1.0)
         multiply(y, z, w, plan)
         for k in range(plan.size):
-            w[k] = torch.sub(w[k], v[k], out=w[k])
+            w[k] = torch.sub(w[k], v[k], out=w[k] if allocated else None)
 
     return composed(z, F.gelu, solve)
 
