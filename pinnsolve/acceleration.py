@@ -31,6 +31,9 @@ COMPILED_COST = 0.6
 _TRIAL_SECONDS, _TRIAL_SHARE = 0.5, 0.005
 """How long each way is tried at most, and the part of the planned time that it may take."""
 
+_WORTH_A_TRIAL = 20.0
+"""Limit in seconds on a run below which nothing is tried."""
+
 _FIRST_ROWS, _EVALUATION_SECONDS = 1_000, 0.1
 """Points of a set that are tried first, and how long a gradient by jets on those tried afterwards takes, about."""
 
@@ -87,6 +90,8 @@ def accelerate(
     """
     if mode == "off":
         return Acceleration("plain", "nothing is tried or compiled, so that equal runs are equal to the last bit")
+    if mode == "auto" and seconds is not None and seconds < _WORTH_A_TRIAL:
+        return Acceleration("plain", f"a trial is too much of {seconds:g} s")
     ways = {"plain": compiled, "nested": nested(compiled)}
     times = _trial(objective, ways, trial, evaluations)
     engine = "nested" if times["nested"] < _MARGIN * times["plain"] else "plain"

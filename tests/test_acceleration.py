@@ -66,7 +66,7 @@ def test_a_step_is_compiled_only_where_that_repays_itself(setting: Setting, monk
     for seconds, evaluations, limit, expected in [
         (0.1, 1_000, None, "compiled"),
         (0.1, 100, None, "plain"),
-        (0.1, 100_000, 20.0, "plain"),
+        (0.1, 100_000, 30.0, "plain"),
     ]:
         trial_times, clock = timed(seconds, 1.0, compiled=0.05)
         monkeypatch.setattr(acceleration, "_trial", trial_times)
@@ -104,6 +104,13 @@ def test_off_tries_nothing(setting: Setting, monkeypatch: pytest.MonkeyPatch) ->
     objective, compiled, trial = setting
     monkeypatch.setattr(acceleration, "_trial", None)
     assert accelerate(objective, compiled, trial, mode="off", evaluations=10**9).engine == "plain"
+
+
+def test_a_short_run_does_not_spend_its_time_on_a_trial(setting: Setting, monkeypatch: pytest.MonkeyPatch) -> None:
+    objective, compiled, trial = setting
+    monkeypatch.setattr(acceleration, "_trial", None)
+    found = accelerate(objective, compiled, trial, mode="auto", evaluations=10**6, seconds=5.0)
+    assert found.engine == "plain" and "5 s" in found.reason
 
 
 def test_the_trial_takes_less_than_two_seconds_however_many_points_there_are() -> None:
