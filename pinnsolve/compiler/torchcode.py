@@ -99,9 +99,7 @@ class _FiniteGradient(torch.autograd.Function):
     def forward(x: Tensor) -> Tensor:
         return x.view_as(x)
 
-    @staticmethod
-    def setup_context(ctx: Any, inputs: tuple[Any, ...], output: Any) -> None:
-        pass
+    setup_context = staticmethod(lambda ctx, inputs, output: None)
 
     @staticmethod
     def backward(ctx: Any, *gradients: Tensor) -> Tensor:
@@ -110,8 +108,7 @@ class _FiniteGradient(torch.autograd.Function):
 
     @staticmethod
     def jvp(ctx: Any, *tangents: Tensor) -> Tensor:
-        (tangent,) = tangents
-        return tangent.view_as(tangent)
+        return tangents[0].view_as(tangents[0])
 
 
 def finite_gradient(x: Tensor) -> Tensor:
