@@ -19,7 +19,7 @@ from pinnsolve.jets import nested_derivatives
 from pinnsolve.training.gradients import CompilationError
 from pinnsolve.training.objective import Objective
 
-PLAIN_MEMORY, COMPILED_MEMORY = 256 * 2**20, 24 * 2**20
+PLAIN_MEMORY, COMPILED_MEMORY = 40 * 2**20, 24 * 2**20
 """Bytes of derivatives that a chunk of points may hold. A plain step is limited by its calls, a compiled one by the cache."""
 
 COMPILE_SECONDS = 30.0
