@@ -95,27 +95,27 @@ def accelerate(
     ways = {"plain": compiled, "nested": nested(compiled)}
     times = _trial(objective, ways, trial, evaluations)
     engine = "nested" if times["nested"] < _MARGIN * times["plain"] else "plain"
-    objective.use(partial(ways[engine].residuals, trial))
+    tried = partial(ways[engine].residuals, trial)
     told = f"jets {_milliseconds(times['plain'])}, nested passes {_milliseconds(times['nested'])} a gradient"
     planned = min(evaluations * times[engine], math.inf if seconds is None else seconds)
     saved = planned * (1 - COMPILED_COST)
     if mode == "auto" and saved < COMPILE_SECONDS:
+        objective.use(tried)
         return Acceleration(engine, f"{told}; compiling, up to {COMPILE_SECONDS:.0f} s, would save {saved:.0f} s")
     start = time.perf_counter()
+    before = objective.chunk
     try:
-        objective.use(partial(compiled.residuals, trial))
         objective.compile(chunk=chunk_size(compiled, trial, memory=COMPILED_MEMORY))
     except CompilationError as error:
         if mode == "on":
             warnings.warn(f"the step was not compiled: {error}", stacklevel=2)
-        objective.use(partial(ways[engine].residuals, trial))
+        objective.use(tried)
         return Acceleration(engine, f"{told}; it could not be compiled")
     spent = time.perf_counter() - start
     times["compiled"] = _seconds(objective.evaluate, evaluations)
     told = f"{_milliseconds(times['compiled'])} compiled in {spent:.0f} s; {told}"
     if mode == "auto" and times["compiled"] > times[engine]:
-        memory = chunk_size(compiled, trial, memory=PLAIN_MEMORY)
-        objective.use(partial(ways[engine].residuals, trial), chunk=memory)
+        objective.use(tried, chunk=before)
         return Acceleration(engine, told)
     return Acceleration("compiled", told)
 

@@ -16,6 +16,7 @@ from pinnsolve.declaration.terms import Term
 from pinnsolve.domains.regions import Boundary, Box, Region
 from pinnsolve.domains.sampling import choose_adaptively, draw
 from pinnsolve.problem import Problem
+from pinnsolve.training.chunks import sharing
 
 CANDIDATES = 4
 """Candidates for each point chosen by its residual."""
@@ -69,7 +70,7 @@ class TermPoints:
         cast = {id(tensor): tensor.to(dtype) for tensor in candidates.values()}
         with torch.no_grad():
             residuals = terms.residuals(trial, {name: cast[id(candidates[name])] for name in many})
-        for names in _sharing({name: candidates[name] for name in many}):
+        for names in sharing({name: candidates[name] for name in many}):
             sizes = np.sum([_relative_size(residuals[name]) for name in names], axis=0)
             chosen = choose_adaptively(sizes, self.counts[names[0]], generator=generator)
             points = candidates[names[0]][torch.as_tensor(chosen, device=self.device)]
@@ -127,14 +128,6 @@ def term_region(term: Term, problem: Problem) -> Region | None:
         return term.region * Box(rest) if rest else term.region
     inside = {} if term.region is None else {c: ends for c, ends in term.region.bounds.items() if c in term.free}
     return Box({c: inside.get(c, problem.bounds[c]) for c in term.free}) if term.free else None
-
-
-def _sharing(points: Mapping[str, Tensor]) -> list[list[str]]:
-    """Return the names that share a tensor, together."""
-    groups: dict[int, list[str]] = {}
-    for name, tensor in points.items():
-        groups.setdefault(id(tensor), []).append(name)
-    return list(groups.values())
 
 
 def _relative_size(residual: Tensor) -> np.ndarray:

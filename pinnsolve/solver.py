@@ -104,12 +104,7 @@ def solve(
     Raises:
         ProblemError: The declaration and the numerics do not fit.
     """
-    if not isinstance(problem, Problem):
-        raise ProblemError("solve(...)", f"{problem!r} is not a problem", "write ps.solve(ps.Problem(...), ...)")
-    if not 0 <= seed <= _LARGEST_SEED:
-        raise ProblemError("seed", f"{seed!r}", f"write a whole number from 0 to {_LARGEST_SEED}")
-    if compile not in _COMPILE:
-        raise ProblemError("compile", f"{compile!r}", f"write one of {', '.join(_COMPILE)}")
+    _check(problem, seed, compile)
     limits = limits or Limits()
     directory = out if out is None or isinstance(out, RunDirectory) else RunDirectory(Path(out))
     tell = partial(_tell, notify, directory)
@@ -144,6 +139,15 @@ def solve(
     if directory is not None:
         _write(solution, directory, clock, plots=plots, argv=argv)
     return solution
+
+
+def _check(problem: Problem, seed: int, compile: str) -> None:
+    if not isinstance(problem, Problem):
+        raise ProblemError("solve(...)", f"{problem!r} is not a problem", "write ps.solve(ps.Problem(...), ...)")
+    if not 0 <= seed <= _LARGEST_SEED:
+        raise ProblemError("seed", f"{seed!r}", f"write a whole number from 0 to {_LARGEST_SEED}")
+    if compile not in _COMPILE:
+        raise ProblemError("compile", f"{compile!r}", f"write one of {', '.join(_COMPILE)}")
 
 
 def _fit(

@@ -12,7 +12,7 @@ from sympy import Eq, pi, sin, symbols
 
 import pinnsolve as ps
 from pinnsolve import acceleration
-from pinnsolve.acceleration import PLAIN_MEMORY, accelerate, chunk_size
+from pinnsolve.acceleration import accelerate
 from pinnsolve.compiler.compile import CompiledProblem, compile_problem
 from pinnsolve.compiler.trial import Trial, build_trial
 from pinnsolve.points import TermPoints
@@ -81,7 +81,7 @@ def test_a_compiled_step_that_is_slower_is_not_used(setting: Setting, monkeypatc
     monkeypatch.setattr(acceleration, "_trial", trial_times)
     monkeypatch.setattr(acceleration, "_seconds", clock)
     assert accelerate(objective, compiled, trial, mode="auto", evaluations=10_000).engine == "plain"
-    assert objective.chunk == chunk_size(compiled, trial, memory=PLAIN_MEMORY)
+    assert objective.chunk == 10_000
 
 
 def test_without_a_compiler_a_run_that_asked_for_one_goes_on_with_a_warning(

@@ -274,8 +274,8 @@ class _Products(TorchDispatchMode):
 
 def _products(setting: Setting, objective: Objective, engine: str) -> Callable[[], None]:
     """Return the matrix products of a step, to be repeated alone."""
-    plain = nested(setting.compiled) if engine == "nested" else setting.compiled
-    same = Objective(setting.trial, partial(plain.residuals, setting.trial), setting.points, chunk=objective.chunk)
+    problem = nested(setting.compiled) if engine == "nested" else setting.compiled
+    same = Objective(setting.trial, partial(problem.residuals, setting.trial), setting.points, chunk=objective.chunk)
     same.evaluate()
     with _Products() as products:
         same.evaluate()

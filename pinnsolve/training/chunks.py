@@ -22,6 +22,14 @@ class Chunk:
     masks: Mapping[str, Tensor] | None
 
 
+def sharing(points: Mapping[str, Tensor]) -> list[list[str]]:
+    """Return the names of sets that share a tensor, together."""
+    groups: dict[int, list[str]] = {}
+    for name, tensor in points.items():
+        groups.setdefault(id(tensor), []).append(name)
+    return list(groups.values())
+
+
 def split(points: Mapping[str, Tensor], count: int) -> list[Chunk]:
     """Cut every set into so many parts of equal length, the last rows repeated to fill up.
 

@@ -18,7 +18,7 @@ from torch.fx.experimental.proxy_tensor import make_fx
 from pinnsolve.training.chunks import Chunk
 
 Residuals = Callable[[Mapping[str, Tensor]], Mapping[str, Tensor]]
-"""From the points to one residual vector per term."""
+"""From the points to one residual vector per term; terms need not be named as the point sets are."""
 
 Weights = Callable[[tuple[str, ...]], Tensor]
 """From the names of the terms to their weights, shape (terms,)."""

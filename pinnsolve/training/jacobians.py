@@ -14,6 +14,7 @@ import torch
 from torch import Tensor, nn
 
 from pinnsolve.jets.fusion import differentiable_arithmetic
+from pinnsolve.training.chunks import sharing
 from pinnsolve.training.gradients import ResidualModule, Residuals
 
 ROW_MEMORY = 256 * 2**20
@@ -45,7 +46,7 @@ class Jacobian:
     def rows(self) -> Tensor:
         """Return J, shape (rows, parameters)."""
         found: dict[str, Tensor] = {}
-        for names in self._sharing():
+        for names in sharing(self._points):
             points = self._points[names[0]]
             each = sum(p.numel() for p in self._parameters.values()) * points.element_size() * len(names)
             limit = max(1, ROW_MEMORY // max(each, 1))
@@ -90,10 +91,3 @@ class Jacobian:
             return torch.cat([found[name] for name in names])
 
         return one_point
-
-    def _sharing(self) -> list[list[str]]:
-        """Return the names of sets that share a tensor, together."""
-        groups: dict[int, list[str]] = {}
-        for name, tensor in self._points.items():
-            groups.setdefault(id(tensor), []).append(name)
-        return list(groups.values())

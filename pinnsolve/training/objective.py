@@ -20,16 +20,13 @@ import torch
 from torch import Tensor, nn
 
 from pinnsolve.training.chunks import Chunk, split
-from pinnsolve.training.gradients import CompilationError, CompiledStep, PlainStep, means_of
+from pinnsolve.training.gradients import CompilationError, CompiledStep, PlainStep, Residuals, means_of
 
 if TYPE_CHECKING:
     from jaxtyping import Float
 
 Points = Mapping[str, Tensor]
 """Point tensors by the name of their set."""
-
-Residuals = Callable[[Points], Mapping[str, Tensor]]
-"""From the points to one residual vector per term; terms need not be named as the point sets are."""
 
 _Result = TypeVar("_Result")
 
