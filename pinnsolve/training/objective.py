@@ -21,6 +21,7 @@ from torch import Tensor, nn
 
 from pinnsolve.training.chunks import Chunk, split
 from pinnsolve.training.gradients import CompilationError, CompiledStep, PlainStep, Residuals, means_of
+from pinnsolve.training.jacobians import Jacobian
 
 if TYPE_CHECKING:
     from jaxtyping import Float
@@ -236,6 +237,23 @@ class Objective:
     def residuals(self) -> dict[str, Tensor]:
         """Evaluate one residual vector per term, differentiable with respect to the parameters."""
         return dict(self._residuals(self._points))
+
+    @property
+    def shapes(self) -> list[torch.Size]:
+        """Shapes of the parameters that the flat vector strings together."""
+        return [parameter.shape for parameter in self._parameters]
+
+    def jacobian(self) -> Jacobian:
+        """Return the Jacobian of all residuals with respect to the flat vector, at the present parameters and points."""
+        return Jacobian(self._module, self._residuals, self._points)
+
+    def row_scales(self) -> Float[Tensor, " rows"]:
+        """Return sqrt(w_k / N_k) for every row of the Jacobian: the loss is the sum of the squares of rows so scaled."""
+        names = tuple(self._points)
+        weights = self._weights_of(self._names or tuple(self.residuals()))
+        of = dict(zip(self._names, weights.unbind(), strict=True))
+        parts = [(of[name] / len(self._points[name])).sqrt().expand(len(self._points[name])) for name in names]
+        return torch.cat(parts)
 
     def loss(self) -> Float[Tensor, ""]:
         """Evaluate the weighted sum of the terms' mean squares, differentiable with respect to the parameters."""
