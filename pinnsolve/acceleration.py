@@ -31,8 +31,9 @@ COMPILED_COST = 0.6
 _TRIAL_SECONDS, _TRIAL_SHARE = 0.5, 0.005
 """How long each way is tried at most, and the part of the planned time that it may take."""
 
-_WORTH_A_TRIAL = 20.0
-"""Limit in seconds on a run below which nothing is tried."""
+_WORTH_A_TRIAL, _FEW_POINTS = 20.0, 1_000_000
+"""Limit in seconds on a run, and points summed over its gradients, below which nothing is tried. A few seconds of work repay no trial,
+and what is chosen by the clock does not repeat to the last bit."""
 
 _FIRST_ROWS, _EVALUATION_SECONDS = 1_000, 0.1
 """Points of a set that are tried first, and how long a gradient by jets on those tried afterwards takes, about."""
@@ -92,6 +93,8 @@ def accelerate(
         return Acceleration("plain", "nothing is tried or compiled, so that equal runs are equal to the last bit")
     if mode == "auto" and seconds is not None and seconds < _WORTH_A_TRIAL:
         return Acceleration("plain", f"a trial is too much of {seconds:g} s")
+    if mode == "auto" and evaluations * objective.rows < _FEW_POINTS:
+        return Acceleration("plain", f"{evaluations} gradients at {objective.rows} points are too few to repay a trial")
     ways = {"plain": compiled, "nested": nested(compiled)}
     times = _trial(objective, ways, trial, evaluations)
     engine = "nested" if times["nested"] < _MARGIN * times["plain"] else "plain"
