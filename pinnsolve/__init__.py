@@ -33,6 +33,7 @@ if TYPE_CHECKING:
     from pinnsolve.solution import load as load
     from pinnsolve.solver import Limits as Limits
     from pinnsolve.solver import solve as solve
+    from pinnsolve.training.gauss_newton import LevenbergMarquardt as LevenbergMarquardt
     from pinnsolve.training.optimizers import Adam as Adam
     from pinnsolve.training.quasi_newton import LBFGS as LBFGS
     from pinnsolve.training.quasi_newton import SSBroyden as SSBroyden
@@ -46,6 +47,7 @@ _HOMES = {
     "declaration.observations": ("Observations",),
     "domains.regions": ("Box", "Interval"),
     "networks.architectures": ("MLP", "ResNet"),
+    "training.gauss_newton": ("LevenbergMarquardt",),
     "training.optimizers": ("Adam",),
     "training.quasi_newton": ("LBFGS", "SSBroyden"),
     "training.schedule": ("Training",),

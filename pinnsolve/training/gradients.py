@@ -20,7 +20,7 @@ from pinnsolve.training.chunks import Chunk
 Residuals = Callable[[Mapping[str, Tensor]], Mapping[str, Tensor]]
 """From the points to one residual vector per term; terms need not be named as the point sets are."""
 
-Weights = Callable[[tuple[str, ...]], Tensor]
+TermWeights = Callable[[tuple[str, ...]], Tensor]
 """From the names of the terms to their weights, shape (terms,)."""
 
 _AGREEMENT = {torch.float64: 1e-9, torch.float32: 1e-3}
@@ -32,20 +32,22 @@ class CompilationError(RuntimeError):
 
 
 def means_of(residuals: Mapping[str, Tensor], chunk: Chunk, counts: Mapping[str, int]) -> Tensor:
-    """Return what a chunk adds to the mean square of every term, shape (terms,).
+    """Return what a chunk adds to the mean square of every term, plain and weighted by point, shape (2, terms).
 
     Args:
         residuals: One vector per term.
         chunk: Where they were evaluated.
         counts: Rows over all chunks, for each term that is named as its set; the length of the vector for others.
     """
-    parts = []
+    plain, weighted = [], []
     for name, residual in residuals.items():
         square = residual.square()
         if chunk.masks is not None:
             square = square * chunk.masks[name]
-        parts.append(square.sum() / counts[name] if name in counts else square.mean())
-    return torch.stack(parts)
+        count = counts.get(name, square.numel())
+        plain.append(square.sum() / count)
+        weighted.append((square * chunk.weights[name]).sum() / count if name in chunk.weights else plain[-1])
+    return torch.stack([torch.stack(plain), torch.stack(weighted)])
 
 
 class PlainStep:
@@ -59,12 +61,12 @@ class PlainStep:
     def __init__(self, parameters: list[nn.Parameter], residuals: Residuals) -> None:
         self._parameters, self._residuals = parameters, residuals
 
-    def __call__(self, chunk: Chunk, counts: Mapping[str, int], weights: Weights) -> tuple[Tensor, Tensor]:
-        """Return the means, shape (terms,), and the flat gradient of their sum times the weights."""
+    def __call__(self, chunk: Chunk, counts: Mapping[str, int], weights: TermWeights) -> tuple[Tensor, Tensor]:
+        """Return the means, shape (2, terms), and the flat gradient of the weighted ones' sum times the weights."""
         with torch.enable_grad():
             residuals = self._residuals(chunk.points)
             means = means_of(residuals, chunk, counts)
-            loss = means @ weights(tuple(residuals))
+            loss = means[1] @ weights(tuple(residuals))
             parts = torch.autograd.grad(loss, self._parameters, allow_unused=True, materialize_grads=True)
         return means.detach(), torch.cat([part.reshape(-1) for part in parts])
 
@@ -85,8 +87,8 @@ class CompiledStep:
         self._terms: tuple[str, ...] = ()
         self._compiled: dict[tuple[Any, ...], Callable[..., tuple[Tensor, Tensor]]] = {}
 
-    def __call__(self, chunk: Chunk, counts: Mapping[str, int], weights: Weights) -> tuple[Tensor, Tensor]:
-        """Return the means, shape (terms,), and the flat gradient of their sum times the weights.
+    def __call__(self, chunk: Chunk, counts: Mapping[str, int], weights: TermWeights) -> tuple[Tensor, Tensor]:
+        """Return the means, shape (2, terms), and the flat gradient of the weighted ones' sum times the weights.
 
         Raises:
             CompilationError: The first call for a shape does not compile, or differs from the plain step.
@@ -104,7 +106,7 @@ class CompiledStep:
         # A compiled step on a GPU may use its outputs' memory again at the next call.
         return (means.clone(), gradient.clone()) if vector.is_cuda else (means, gradient)
 
-    def _named(self, weights: Weights) -> Weights:
+    def _named(self, weights: TermWeights) -> TermWeights:
         def remember(names: tuple[str, ...]) -> Tensor:
             self._terms = names
             return weights(names)
@@ -126,7 +128,7 @@ class CompiledStep:
             with torch.enable_grad():
                 residuals = torch.func.functional_call(self._residuals, named, (chunk.points,))
                 means = means_of(residuals, chunk, counts)
-                parts = torch.autograd.grad(means @ weights, leaves, allow_unused=True, materialize_grads=True)
+                parts = torch.autograd.grad(means[1] @ weights, leaves, allow_unused=True, materialize_grads=True)
             return means.detach(), torch.cat([part.reshape(-1) for part in parts])
 
         try:
@@ -168,20 +170,22 @@ class _Inputs:
     """The distinct tensors of a chunk, and how to put a chunk together from others of their shapes."""
 
     def __init__(self, chunk: Chunk) -> None:
-        tensors = [*chunk.points.values(), *(chunk.masks or {}).values()]
+        tensors = [*chunk.points.values(), *(chunk.masks or {}).values(), *chunk.weights.values()]
         distinct = {id(tensor): tensor for tensor in tensors}
         self.tensors = tuple(distinct.values())
         order = {key: k for k, key in enumerate(distinct)}
         self._points = {name: order[id(tensor)] for name, tensor in chunk.points.items()}
         masks = chunk.masks
         self._masks = None if masks is None else {name: order[id(tensor)] for name, tensor in masks.items()}
-        places = tuple(self._points.items()), tuple((self._masks or {}).items())
+        self._weights = {name: order[id(tensor)] for name, tensor in chunk.weights.items()}
+        places = tuple(self._points.items()), tuple((self._masks or {}).items()), tuple(self._weights.items())
         self.key = (*places, tuple(tensor.shape for tensor in self.tensors))
 
     def chunk(self, tensors: tuple[Tensor, ...]) -> Chunk:
         """Return the chunk that these tensors make up."""
         masks = None if self._masks is None else {name: tensors[k] for name, k in self._masks.items()}
-        return Chunk({name: tensors[k] for name, k in self._points.items()}, masks)
+        weights = {name: tensors[k] for name, k in self._weights.items()}
+        return Chunk({name: tensors[k] for name, k in self._points.items()}, masks, weights)
 
 
 def _compare(found: tuple[Tensor, Tensor], expected: tuple[Tensor, Tensor]) -> None:

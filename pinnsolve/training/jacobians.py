@@ -3,6 +3,10 @@
 A residual at a point depends on the parameters through that point alone, so all rows follow from one reverse pass that is carried
 out for every point at once: in each layer the outer product of the layer's inputs and its output gradients (Dangel, Müller and
 Zeinhofer, Kronecker-factored approximate curvature for physics-informed neural networks, 2024). Never a pass for each row.
+
+Residuals that themselves make reverse passes, those of a network with an operation that jets do not know, cannot be carried out so.
+Their rows come from reverse passes of a few points each, batched where torch can; and J v from two reverse passes, because J'u is
+linear in u and its derivative in the direction of v is J v.
 """
 
 from __future__ import annotations
@@ -20,6 +24,12 @@ from pinnsolve.training.gradients import ResidualModule, Residuals
 ROW_MEMORY = 256 * 2**20
 """Bytes that the rows made at a time may take; those of a layer are formed beside the result."""
 
+_BATCH = 16
+"""Points of a batched reverse pass: each of its rows goes through all of them, so the work grows with their square."""
+
+_Way = Callable[[list[str], list[str], Tensor], Tensor]
+"""From the names of terms on the same points, the names of parameters, and some of the points to rows."""
+
 
 class Jacobian:
     """J = ∂r/∂θ of the residuals at some points, one row for each entry of each residual vector, in the order of the terms.
@@ -32,11 +42,17 @@ class Jacobian:
 
     def __init__(self, module: nn.Module, residuals: Residuals, points: Mapping[str, Tensor]) -> None:
         self._call = ResidualModule(module, residuals)
-        named = {name: p for name, p in self._call.named_parameters() if p.requires_grad}
-        self._parameters = {name: parameter.detach() for name, parameter in named.items()}
-        self._leaves = list(named.values())
+        self._leaves = {name: p for name, p in self._call.named_parameters() if p.requires_grad}
+        self._parameters = {name: parameter.detach() for name, parameter in self._leaves.items()}
         self._residuals = residuals
         self._points = points
+        # The ways to rows, and the most points that each may take at a time. Where torch refuses one, the next has its turn.
+        self._ways: list[tuple[_Way, int | None]] = [
+            (self._vectorised, None),
+            (self._batched, _BATCH),
+            (self._one_by_one, 1),
+        ]
+        self._forward = True
 
     def residual(self) -> Tensor:
         """Return r, shape (rows,)."""
@@ -45,16 +61,26 @@ class Jacobian:
 
     def rows(self) -> Tensor:
         """Return J, shape (rows, parameters)."""
+        return self.columns(0, sum(p.numel() for p in self._parameters.values()))
+
+    def columns(self, first: int, last: int) -> Tensor:
+        """Return the columns of J from `first` up to `last`, shape (rows, last - first).
+
+        Only the parameters that they belong to are differentiated by: all columns in a few calls cost as many more reverse passes,
+        little beside a product of the rows with each other, and no more memory than the columns at hand.
+        """
+        chosen, begin, end = [], 0, 0
+        for name, parameter in self._parameters.items():
+            begin, end = end, end + parameter.numel()
+            if begin < last and first < end:
+                chosen.append((name, begin))
+        names, offset = [name for name, _ in chosen], chosen[0][1]
         found: dict[str, Tensor] = {}
-        for names in sharing(self._points):
-            points = self._points[names[0]]
-            each = sum(p.numel() for p in self._parameters.values()) * points.element_size() * len(names)
-            limit = max(1, ROW_MEMORY // max(each, 1))
-            by_point = torch.func.vmap(torch.func.jacrev(self._at(names)), in_dims=(None, 0), chunk_size=limit)
-            with differentiable_arithmetic():
-                parts = by_point(self._parameters, points)
-            matrix = torch.cat([part.reshape(len(points), len(names), -1) for part in parts.values()], dim=2)
-            found |= dict(zip(names, matrix.unbind(1), strict=True))
+        for terms in sharing(self._points):
+            points = self._points[terms[0]]
+            matrix = points.new_empty(len(points), len(terms), last - first)
+            self._fill(matrix, terms, names, slice(first - offset, last - offset))
+            found |= dict(zip(terms, matrix.unbind(1), strict=True))
         return torch.cat([found[name] for name in self._points])
 
     def times(self, vector: Tensor) -> Tensor:
@@ -62,7 +88,79 @@ class Jacobian:
         sizes = [parameter.numel() for parameter in self._parameters.values()]
         pieces = zip(self._parameters.items(), vector.split(sizes), strict=True)
         tangents = {name: part.view_as(parameter) for (name, parameter), part in pieces}
+        if self._forward:
+            try:
+                return self._pushed_forward(tangents)
+            except RuntimeError:
+                self._forward = False
+        return self._twice_reversed(tangents)
 
+    def transposed_times(self, vector: Tensor) -> Tensor:
+        """Return J' u, shape (parameters,), by one reverse pass; `vector` has the shape (rows,)."""
+        with torch.enable_grad():
+            residual = torch.cat(list(self._residuals(self._points).values()))
+            parts = torch.autograd.grad(
+                residual, list(self._leaves.values()), grad_outputs=vector, allow_unused=True, materialize_grads=True
+            )
+        return torch.cat([part.reshape(-1) for part in parts])
+
+    def _fill(self, matrix: Tensor, terms: list[str], names: list[str], columns: slice) -> None:
+        """Fill in columns of the named parameters' rows, shape (points, terms, columns), by the first way that works."""
+        each = sum(self._parameters[name].numel() for name in names) * matrix.element_size() * len(terms)
+        most = max(1, ROW_MEMORY // max(each, 1))
+        while True:
+            way, largest = self._ways[0]
+            limit = most if largest is None else min(most, largest)
+            try:
+                for points, part in zip(self._points[terms[0]].split(limit), matrix.split(limit), strict=True):
+                    part.copy_(way(terms, names, points)[:, :, columns])
+            except RuntimeError:
+                if len(self._ways) == 1:
+                    raise
+                del self._ways[0]
+            else:
+                return
+
+    def _vectorised(self, terms: list[str], names: list[str], points: Tensor) -> Tensor:
+        """Return rows, shape (points, terms, parameters), by one reverse pass for each point, all at once."""
+
+        def one_point(parameters: dict[str, Tensor], point: Tensor) -> Tensor:
+            arguments = (dict.fromkeys(terms, point.unsqueeze(0)),)
+            found = torch.func.functional_call(self._call, self._parameters | parameters, arguments)
+            return torch.cat([found[name] for name in terms])
+
+        by_point = torch.func.vmap(torch.func.jacrev(one_point), in_dims=(None, 0))
+        with differentiable_arithmetic():
+            parts = by_point({name: self._parameters[name] for name in names}, points)
+        return torch.cat([part.reshape(len(points), len(terms), -1) for part in parts.values()], dim=2)
+
+    def _batched(self, terms: list[str], names: list[str], points: Tensor) -> Tensor:
+        """The same by one reverse pass through all the points, batched over the rows."""
+        return self._reversed(terms, names, points, is_grads_batched=True)
+
+    def _one_by_one(self, terms: list[str], names: list[str], points: Tensor) -> Tensor:
+        """The same by one reverse pass for each row."""
+        return self._reversed(terms, names, points, is_grads_batched=False)
+
+    def _reversed(self, terms: list[str], names: list[str], points: Tensor, *, is_grads_batched: bool) -> Tensor:
+        leaves = [self._leaves[name] for name in names]
+        with torch.enable_grad(), differentiable_arithmetic():
+            found = self._residuals(dict.fromkeys(terms, points))
+            residual = torch.stack([found[name] for name in terms], dim=1).reshape(-1)
+        if not residual.requires_grad:
+            return points.new_zeros(len(points), len(terms), sum(leaf.numel() for leaf in leaves))
+        unit = torch.eye(len(residual), dtype=residual.dtype, device=residual.device)
+        passes = [unit] if is_grads_batched else list(unit)
+        rows = []
+        for upstream in passes:
+            parts = torch.autograd.grad(
+                residual, leaves, upstream, is_grads_batched=is_grads_batched, retain_graph=True, allow_unused=True
+            )
+            count = len(unit) // len(passes)
+            rows.append(torch.cat([_flat(p, leaf, count) for p, leaf in zip(parts, leaves, strict=True)], dim=1))
+        return torch.cat(rows).view(len(points), len(terms), -1)
+
+    def _pushed_forward(self, tangents: dict[str, Tensor]) -> Tensor:
         def all_rows(parameters: dict[str, Tensor]) -> Tensor:
             return torch.cat(list(torch.func.functional_call(self._call, parameters, (self._points,)).values()))
 
@@ -70,24 +168,60 @@ class Jacobian:
             warnings.simplefilter(
                 "ignore", DeprecationWarning
             )  # torch's, of its own use of torch.jit, at the first call
-            products = torch.func.jvp(all_rows, (self._parameters,), (tangents,))
-        return products[1]
+            return torch.func.jvp(all_rows, (self._parameters,), (tangents,))[1]
+
+    def _twice_reversed(self, tangents: dict[str, Tensor]) -> Tensor:
+        """Return J v as the derivative of v · J'u by u."""
+        with torch.enable_grad(), differentiable_arithmetic():
+            residual = torch.cat(list(self._residuals(self._points).values()))
+            upstream = torch.zeros_like(residual).requires_grad_()
+            parts = torch.autograd.grad(
+                residual, list(self._leaves.values()), upstream, create_graph=True, allow_unused=True
+            )
+            pairs = zip(parts, tangents.values(), strict=True)
+            product = torch.stack([(part * tangent).sum() for part, tangent in pairs if part is not None]).sum()
+            return torch.autograd.grad(product, upstream)[0]
+
+
+class ScaledJacobian:
+    """R = S J and ρ = S r with S a scale for each row: the loss is |ρ|², and half its gradient R'ρ.
+
+    Args:
+        parts: Jacobians at some of the points each, with the scales of their rows; no product holds more than one at a time.
+    """
+
+    def __init__(self, parts: list[tuple[Jacobian, Tensor]]) -> None:
+        self._parts = parts
+
+    def residual(self) -> Tensor:
+        """Return ρ, shape (rows,)."""
+        return torch.cat([scales * jacobian.residual() for jacobian, scales in self._parts])
+
+    def columns(self, first: int, last: int) -> Tensor:
+        """Return the columns of R from `first` up to `last`, shape (rows, last - first)."""
+        return torch.cat([jacobian.columns(first, last).mul_(s[:, None]) for jacobian, s in self._parts])
+
+    def times(self, vector: Tensor) -> Tensor:
+        """Return R v, shape (rows,)."""
+        return torch.cat([scales * jacobian.times(vector) for jacobian, scales in self._parts])
 
     def transposed_times(self, vector: Tensor) -> Tensor:
-        """Return J' u, shape (parameters,), by one reverse pass; `vector` has the shape (rows,)."""
-        with torch.enable_grad():
-            residual = torch.cat(list(self._residuals(self._points).values()))
-            parts = torch.autograd.grad(
-                residual, self._leaves, grad_outputs=vector, allow_unused=True, materialize_grads=True
-            )
-        return torch.cat([part.reshape(-1) for part in parts])
+        """Return R'u, shape (parameters,)."""
+        pieces = vector.split([len(scales) for _, scales in self._parts])
+        first, *others = (
+            jacobian.transposed_times(scales * piece)
+            for (jacobian, scales), piece in zip(self._parts, pieces, strict=True)
+        )
+        return sum(others, start=first)
 
-    def _at(self, names: list[str]) -> Callable[[dict[str, Tensor], Tensor], Tensor]:
-        """Return the residuals of some terms at one point, as a function of the parameters and the point."""
+    def normal_times(self, vector: Tensor) -> Tensor:
+        """Return R'R v, shape (parameters,)."""
+        first, *others = (
+            jacobian.transposed_times(scales.square() * jacobian.times(vector)) for jacobian, scales in self._parts
+        )
+        return sum(others, start=first)
 
-        def one_point(parameters: dict[str, Tensor], point: Tensor) -> Tensor:
-            points = dict.fromkeys(names, point.unsqueeze(0))
-            found = torch.func.functional_call(self._call, parameters, (points,))
-            return torch.cat([found[name] for name in names])
 
-        return one_point
+def _flat(part: Tensor | None, leaf: Tensor, count: int) -> Tensor:
+    """Return the gradients of so many rows with respect to one parameter, shape (count, size); zero where it is not used."""
+    return leaf.new_zeros(count, leaf.numel()) if part is None else part.reshape(count, -1)

@@ -1,10 +1,10 @@
 """Objectives: residual vectors at points, and the weighted mean of their squares as a function of one flat vector.
 
-With residual vectors r_k of N_k entries, one per term, and fixed weights w_k, the loss of the parameters theta is
+With residual vectors r_k of N_k entries, one per term, and weights w_k and v_k,i, the loss of the parameters theta is
 
-    L(theta) = sum_k  w_k / N_k  sum_i  r_k,i(theta)^2,
+    L(theta) = sum_k  w_k / N_k  sum_i  v_k,i r_k,i(theta)^2,
 
-the empirical risk of Raissi, Perdikaris & Karniadakis (2019), J. Comput. Phys. 378, eq. (3). Everything that trains,
+the empirical risk of Raissi, Perdikaris & Karniadakis (2019), J. Comput. Phys. 378, eq. (3), where all v are 1. Everything that trains,
 network weights and unknown coefficients alike, is one vector theta: second-order methods need its inner products.
 """
 
@@ -14,14 +14,16 @@ import math
 import warnings
 from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass
+from functools import partial
 from typing import TYPE_CHECKING, TypeVar
 
 import torch
 from torch import Tensor, nn
 
 from pinnsolve.training.chunks import Chunk, split
-from pinnsolve.training.gradients import CompilationError, CompiledStep, PlainStep, Residuals, means_of
+from pinnsolve.training.gradients import CompilationError, CompiledStep, PlainStep, Residuals, TermWeights, means_of
 from pinnsolve.training.jacobians import Jacobian
+from pinnsolve.training.weights import Weights
 
 if TYPE_CHECKING:
     from jaxtyping import Float
@@ -116,7 +118,8 @@ class Objective:
         self._module = module
         self._residuals = residuals
         self._chunk = chunk
-        self._weights = dict(weights or {})
+        self._given_weights = dict(weights or {})
+        self._weights = Weights()
         self._weight_vector: Tensor | None = None
         self._names: tuple[str, ...] = ()
         self._parameters = [parameter for parameter in module.parameters() if parameter.requires_grad]
@@ -211,8 +214,25 @@ class Objective:
             for parameter, part in zip(self._parameters, vector.split(self._sizes), strict=True):
                 parameter.copy_(part.view_as(parameter))
 
+    @property
+    def weights(self) -> Weights:
+        """The weights that change, times which those given at the start count; 1 until they are assigned to."""
+        return self._weights
+
+    @weights.setter
+    def weights(self, weights: Weights) -> None:
+        self._weights = weights
+        self._place()
+
+    @property
+    def terms(self) -> dict[str, float]:
+        """The weight of every term in all, that of its points aside."""
+        if not self._names:
+            self.value()
+        return dict(zip(self._names, self._weights_of(self._names).tolist(), strict=True))
+
     def replace_points(self, points: Points) -> None:
-        """Use other points from now on; sets that are not named stay as they are.
+        """Use other points from now on; sets that are not named stay as they are, and the weights of points are 1 again.
 
         Args:
             points: Tensors by the name of an existing set.
@@ -223,7 +243,7 @@ class Objective:
         if unknown := sorted(set(points) - set(self._given)):
             raise ValueError(f"No point sets are named {unknown}; there are {sorted(self._given)}.")
         self._given.update(points)
-        self._place()
+        self.weights = self._weights.without_points()
 
     def to(self, dtype: torch.dtype) -> None:
         """Change the precision of module and points.
@@ -243,22 +263,36 @@ class Objective:
         """Shapes of the parameters that the flat vector strings together."""
         return [parameter.shape for parameter in self._parameters]
 
-    def jacobian(self) -> Jacobian:
-        """Return the Jacobian of all residuals with respect to the flat vector, at the present parameters and points."""
-        return Jacobian(self._module, self._residuals, self._points)
+    def jacobian(self, points: Points | None = None) -> Jacobian:
+        """Return the Jacobian of the residuals with respect to the flat vector, on all points or on those given."""
+        return Jacobian(self._module, self._residuals, self._points if points is None else points)
 
     def row_scales(self) -> Float[Tensor, " rows"]:
-        """Return sqrt(w_k / N_k) for every row of the Jacobian: the loss is the sum of the squares of rows so scaled."""
-        names = tuple(self._points)
-        weights = self._weights_of(self._names or tuple(self.residuals()))
-        of = dict(zip(self._names, weights.unbind(), strict=True))
-        parts = [(of[name] / len(self._points[name])).sqrt().expand(len(self._points[name])) for name in names]
-        return torch.cat(parts)
+        """Return sqrt(w_k v_k,i / N_k) for every row of the Jacobian: the loss is the sum of squares of rows so scaled."""
+        of = self.terms
+        ones = {name: tensor.new_ones(len(tensor)) for name, tensor in self._points.items()}
+        return torch.cat([(self._of_points.get(n, one) * (of[n] / len(one))).sqrt() for n, one in ones.items()])
+
+    def vectors(self) -> dict[str, Tensor]:
+        """Evaluate one residual vector per term in chunks, not to be differentiated."""
+        with torch.enable_grad():
+            parts = self._in_chunks(lambda: [self._vectors_of(chunk) for chunk in self._chunks])
+        return {name: torch.cat([part[name] for part in parts])[: self._counts.get(name)] for name in parts[0]}
+
+    def gradients(self) -> dict[str, Tensor]:
+        """Evaluate the flat gradient of every term without its weight, by a reverse pass for each."""
+        rows = torch.eye(len(self.terms), dtype=self.dtype, device=self.device).unbind()
+        return {
+            name: self._in_chunks(partial(self._means_and_gradient, row))[1]
+            for name, row in zip(self._names, rows, strict=True)
+        }
 
     def loss(self) -> Float[Tensor, ""]:
         """Evaluate the weighted sum of the terms' mean squares, differentiable with respect to the parameters."""
         residuals = self.residuals()
-        return means_of(residuals, Chunk(self._points, None), {}) @ self._weights_of(tuple(residuals))
+        return means_of(residuals, Chunk(self._points, None, self._of_points), {})[1] @ self._weights_of(
+            tuple(residuals)
+        )
 
     def value(self) -> Value:
         """Evaluate the loss without its gradient.
@@ -266,7 +300,7 @@ class Objective:
         The graph is recorded all the same: residuals may themselves differentiate with autograd.
         """
         means = self._in_chunks(self._means)
-        total, *terms = torch.cat([(means @ self._weights_of(self._names))[None], means]).tolist()
+        total, *terms = torch.cat([(means[1] @ self._weights_of(self._names))[None], means[0]]).tolist()
         return Value(total, dict(zip(self._names, terms, strict=True)))
 
     def evaluate(self, vector: Float[Tensor, " parameters"] | None = None) -> Evaluation:
@@ -285,8 +319,8 @@ class Objective:
         means, gradient = self._in_chunks(self._means_and_gradient)
         norm = torch.linalg.vector_norm(gradient)
         # The only wait for the device: every number the host needs comes over in one transfer.
-        loss = means @ self._weights_of(self._names)
-        total, length, *terms = torch.cat([loss[None], norm[None], means]).tolist()
+        loss = means[1] @ self._weights_of(self._names)
+        total, length, *terms = torch.cat([loss[None], norm[None], means[0]]).tolist()
         return Evaluation(total, gradient, length, dict(zip(self._names, terms, strict=True)))
 
     def _means(self) -> Tensor:
@@ -297,21 +331,25 @@ class Objective:
                 total = total + self._means_of(chunk).detach()
         return total
 
-    def _means_and_gradient(self) -> tuple[Tensor, Tensor]:
+    def _vectors_of(self, chunk: Chunk) -> dict[str, Tensor]:
+        return {name: residual.detach() for name, residual in self._residuals(chunk.points).items()}
+
+    def _means_and_gradient(self, weights: Tensor | None = None) -> tuple[Tensor, Tensor]:
+        of = self._weights_of if weights is None else lambda _: weights
         first, *others = self._chunks
-        means, gradient = self._gradient_of(first)
+        means, gradient = self._gradient_of(first, of)
         for chunk in others:
-            more_means, more_gradient = self._gradient_of(chunk)
+            more_means, more_gradient = self._gradient_of(chunk, of)
             means, gradient = means + more_means, gradient + more_gradient
         return means, gradient
 
-    def _gradient_of(self, chunk: Chunk) -> tuple[Tensor, Tensor]:
+    def _gradient_of(self, chunk: Chunk, weights: TermWeights) -> tuple[Tensor, Tensor]:
         try:
-            return self._step(chunk, self._counts, self._weights_of)
+            return self._step(chunk, self._counts, weights)
         except CompilationError as error:
             warnings.warn(f"gradients go on uncompiled: {error}", stacklevel=2)
             self._step = PlainStep(self._parameters, self._residuals)
-            return self._step(chunk, self._counts, self._weights_of)
+            return self._step(chunk, self._counts, weights)
 
     def _in_chunks(self, evaluate: Callable[[], _Result]) -> _Result:
         """Evaluate, in smaller chunks when memory runs out."""
@@ -330,9 +368,9 @@ class Objective:
 
     def _weights_of(self, names: tuple[str, ...]) -> Tensor:
         if self._weight_vector is None or names != self._names:
-            if unknown := sorted(set(self._weights) - set(names)):
+            if unknown := sorted({*self._given_weights, *self._weights.terms, *self._weights.points} - set(names)):
                 raise ValueError(f"Weights are given for {unknown}, which are not terms; the terms are {list(names)}.")
-            weights = [self._weights.get(name, 1.0) for name in names]
+            weights = [self._given_weights.get(name, 1.0) * self._weights.terms.get(name, 1.0) for name in names]
             self._names = names
             self._weight_vector = torch.tensor(weights, dtype=self.dtype, device=self.device)
         return self._weight_vector
@@ -344,11 +382,11 @@ class Objective:
 
     def _place(self) -> None:
         """Cast and cut the points."""
-        self._points = self._cast(self._given)
+        self._points, self._of_points = self._cast(self._given), self._cast(self._weights.points)
         self._weight_vector = None
         self._rows = sum({id(tensor): len(tensor) for tensor in self._points.values()}.values())
         number = 1 if self._chunk is None else max(1, -(-self._rows // self._chunk))
-        self._chunks = split(self._points, number)
+        self._chunks = split(self._points, number, weights=self._of_points)
         self._counts = {name: len(tensor) for name, tensor in self._points.items()} if number > 1 else {}
 
     def _cast(self, points: Points) -> dict[str, Tensor]:
