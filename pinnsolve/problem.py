@@ -7,25 +7,26 @@ instead, everything that cannot mean what was written.
 
 from __future__ import annotations
 
-import math
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field, replace
 from types import MappingProxyType
 from typing import Any
 
 import numpy as np
-from sympy import Expr, I, Integral, MatrixBase, Symbol, conjugate, sympify
+from sympy import Expr, I, Integral, MatrixBase, Symbol, conjugate
 from sympy.core.function import AppliedUndef
 
-from pinnsolve.declaration.ansatz import check_ansatz, holds_exactly
+from pinnsolve.declaration.ansatz import check_ansatz, conditions_met
 from pinnsolve.declaration.coefficients import check_coefficients
 from pinnsolve.declaration.complexes import Parts, as_real, find_complex_fields, split
 from pinnsolve.declaration.corners import check_corners
 from pinnsolve.declaration.counting import check_counts
+from pinnsolve.declaration.exactness import exact_conditions
 from pinnsolve.declaration.gauges import find_gauges
 from pinnsolve.declaration.observations import Observations
 from pinnsolve.declaration.slots import check_places, check_reach, check_symbols, find_fields
 from pinnsolve.declaration.terms import Statement, Term, evaluations, read_statements, resolve, with_ends_of_integrals
+from pinnsolve.declaration.unknowns import read_unknowns
 from pinnsolve.domains.regions import ROUNDING, Boundary, Box, Region
 from pinnsolve.errors import DataError, ProblemError, UnsupportedError
 
@@ -41,6 +42,8 @@ class Problem:
         data: Observations by name.
         unknowns: Parameters to be found, with their initial values; an unknown declared `positive=True` stays positive.
         ansatz: For a field, an expression of coordinates and the field itself that the network is put into.
+        hard: Whether to build the ansatz from the conditions, those that can be met exactly: values on whole faces of a box, first
+            slopes beside them, periodicity. None: `solve` decides.
 
     Raises:
         ProblemError: A declaration that cannot mean what was written (exit code 3).
@@ -54,12 +57,14 @@ class Problem:
     data: Mapping[str, Observations] = field(default_factory=dict)
     unknowns: Mapping[Symbol, float] = field(default_factory=dict)
     ansatz: Mapping[AppliedUndef, Expr] = field(default_factory=dict)
+    hard: bool | None = None
 
     declared_fields: tuple[AppliedUndef, ...] = field(init=False)
     fields: tuple[AppliedUndef, ...] = field(init=False)
     complex_fields: Mapping[str, Parts] = field(init=False)
     terms: tuple[Term, ...] = field(init=False)
     gauges: Mapping[str, tuple[Symbol, ...]] = field(init=False)
+    periods: Mapping[Symbol, float] = field(init=False)
     exact: frozenset[str] = field(init=False)
 
     def __post_init__(self) -> None:
@@ -67,7 +72,7 @@ class Problem:
             raise ProblemError(
                 "domain", f"{self.domain!r} is not a region", "write domain=ps.Box({x: (-1, 1), t: (0, 1)})"
             )
-        object.__setattr__(self, "unknowns", _read_unknowns(self.unknowns, self.coordinates))
+        object.__setattr__(self, "unknowns", read_unknowns(self.unknowns, self.coordinates))
         declared = (
             read_statements(self.equations, "equation"),
             read_statements(self.conditions, "condition"),
@@ -85,14 +90,14 @@ class Problem:
         terms += [t for s in data for t in self._data_terms(s)]
         object.__setattr__(self, "terms", tuple(terms))
         self._check_terms()
-        gauges = {} if self.ansatz else find_gauges(self.terms, self.fields)
-        object.__setattr__(self, "gauges", MappingProxyType(dict(gauges)))
-        exact = frozenset(
-            t.name
-            for t in self.terms
-            if self.ansatz and t.kind == "condition" and holds_exactly(t, self.ansatz, self.bounds)
-        )
-        object.__setattr__(self, "exact", exact)
+        periods: Mapping[Symbol, float] = {}
+        if self.hard:
+            ansatz, periods = self._exact_conditions()
+            object.__setattr__(self, "ansatz", ansatz)
+        object.__setattr__(self, "periods", MappingProxyType(dict(periods)))
+        free = [f for f in self.fields if f not in self.ansatz]
+        object.__setattr__(self, "gauges", MappingProxyType(dict(find_gauges(self.terms, free))))
+        object.__setattr__(self, "exact", conditions_met(self.terms, self.fields, self.bounds, self.ansatz, periods))
 
     @property
     def coordinates(self) -> tuple[Symbol, ...]:
@@ -250,6 +255,18 @@ class Problem:
             raise ProblemError("ansatz", f"{self.ansatz!r} is not a mapping", "write ansatz={u: t*u + sin(x)}")
         return check_ansatz(self.ansatz, self.declared_fields, self.complex_fields, self.coordinates)
 
+    def _exact_conditions(self) -> tuple[Mapping[AppliedUndef, Expr], Mapping[Symbol, float]]:
+        if self.ansatz:
+            raise ProblemError("hard=True", "an ansatz is given as well", "leave one of the two out")
+        if not isinstance(self.domain, Box):
+            found = f"the domain is a {type(self.domain).__name__}, not a box"
+            raise UnsupportedError("hard=True", found, "write ansatz={u: ...} by hand, or leave hard out")
+        ansatz, periods = exact_conditions(self.terms, self.fields, self.bounds)
+        if not ansatz and not periods:
+            found = "no condition gives a smooth value on a whole face, or declares a coordinate periodic"
+            raise UnsupportedError("hard=True", found, "leave hard out: conditions are then met approximately")
+        return MappingProxyType(ansatz), periods
+
     def _check_terms(self) -> None:
         equations = [t for t in self.terms if t.kind == "equation"]
         for term in equations:
@@ -363,34 +380,6 @@ def _relative_noise(data: Mapping[str, Observations], name: str) -> np.ndarray |
     if noise is None or np.all(noise == min(stated)):
         return None
     return np.asarray(min(stated) / noise, dtype=float)
-
-
-def _read_unknowns(unknowns: Mapping[Symbol, float], coordinates: Sequence[Symbol]) -> Mapping[Symbol, float]:
-    if not isinstance(unknowns, Mapping):
-        raise ProblemError(
-            "unknowns", f"{unknowns!r} is not a mapping", "write unknowns={nu: 0.01} with initial values"
-        )
-    read = {}
-    for symbol, initial in unknowns.items():
-        if not isinstance(symbol, Symbol):
-            raise ProblemError("unknowns", f"{symbol!r} is not a symbol", "use the parameter's symbol as the key")
-        if symbol.name in [c.name for c in coordinates]:
-            raise ProblemError(
-                f"unknowns, {symbol}", "it is also a coordinate of the domain", "make it one or the other"
-            )
-        number = sympify(initial) if not isinstance(initial, str) else None
-        if not (isinstance(number, Expr) and number.is_real and math.isfinite(float(number))):
-            raise ProblemError(f"unknowns, {symbol}", f"the initial value {initial!r}", "give a finite number")
-        value = float(number)
-        if (symbol.is_positive and value <= 0) or (symbol.is_negative and value >= 0):
-            sign = "positive" if symbol.is_positive else "negative"
-            raise ProblemError(
-                f"unknowns, {symbol}", f"it is {sign}, its initial value {value:g}", f"start from a {sign} value"
-            )
-        if symbol.is_real is False or symbol.is_integer:
-            raise UnsupportedError(f"unknowns, {symbol}", "only real unknowns can be trained", "declare a real symbol")
-        read[symbol] = value
-    return MappingProxyType(read)
 
 
 def _names(fields: Sequence[AppliedUndef]) -> str:

@@ -7,7 +7,7 @@ its residual vanishes whatever N does.
 
 from __future__ import annotations
 
-from collections.abc import Mapping, Sequence
+from collections.abc import Collection, Mapping, Sequence
 
 import numpy as np
 from sympy import Dummy, Expr, Function, Integral, Symbol, lambdify, sympify
@@ -16,6 +16,7 @@ from sympy.core.function import AppliedUndef
 from pinnsolve.declaration.complexes import Parts, split
 from pinnsolve.declaration.slots import check_symbols, nearest
 from pinnsolve.declaration.terms import Term, evaluations
+from pinnsolve.domains.regions import Region
 from pinnsolve.domains.sampling import draw
 from pinnsolve.errors import ProblemError
 
@@ -78,43 +79,82 @@ def substitute(expression: Expr, ansatz: Mapping[AppliedUndef, Expr]) -> Expr:
 
 
 def holds_exactly(
-    term: Term, ansatz: Mapping[AppliedUndef, Expr], bounds: Mapping[Symbol, tuple[float, float]]
+    term: Term,
+    ansatz: Mapping[AppliedUndef, Expr],
+    bounds: Mapping[Symbol, tuple[float, float]],
+    *,
+    fields: Sequence[AppliedUndef],
+    periods: Collection[Symbol] = (),
 ) -> bool:
     """Return whether a condition's residual vanishes for every network, at random places and values.
 
-    What vanishing means is measured by the size of the same residual with every field read at the running point.
+    What vanishing means is measured by the size of the same residual with every field read inside the domain.
+
+    Args:
+        term: The condition.
+        ansatz: What the network of a field is put into.
+        bounds: The range of every coordinate.
+        fields: All real fields.
+        periods: Coordinates in which every network has equal values, slopes and so on at both ends.
     """
     if term.residual.has(Integral):  # not decided here: it stays in the loss
         return False
-    slots = {field.func.__name__: field for field in ansatz}
+    slots = {field.func.__name__: field for field in fields}
     everywhere = {
         place: slots[r.field].diff(*zip(slots[r.field].args, r.orders, strict=True))
         for place, r in evaluations(term.residual).items()
         if r.field in slots
     }
-    size = _magnitude(term.residual.xreplace(everywhere), term, ansatz, bounds)
-    return _magnitude(term.residual, term, ansatz, bounds) <= EXACT * size
+    size = _magnitude(term.residual.xreplace(everywhere), None, ansatz, bounds, {})
+    seams = {name: [c in periods for c in field.args] for name, field in slots.items()}
+    return _magnitude(term.residual, term.region, ansatz, bounds, seams) <= EXACT * size
+
+
+def conditions_met(
+    terms: Sequence[Term],
+    fields: Sequence[AppliedUndef],
+    bounds: Mapping[Symbol, tuple[float, float]],
+    ansatz: Mapping[AppliedUndef, Expr],
+    periods: Collection[Symbol],
+) -> frozenset[str]:
+    """Return the names of the conditions that hold for every network; the arguments are those of `holds_exactly`."""
+    if not ansatz and not periods:
+        return frozenset()
+    return frozenset(
+        t.name
+        for t in terms
+        if t.kind == "condition" and holds_exactly(t, ansatz, bounds, fields=fields, periods=periods)
+    )
 
 
 def _magnitude(
     expression: Expr,
-    term: Term,
+    region: Region | None,
     ansatz: Mapping[AppliedUndef, Expr],
     bounds: Mapping[Symbol, tuple[float, float]],
+    seams: Mapping[str, Sequence[bool]],
 ) -> float:
-    """Return the largest magnitude of an expression with the ansatz put in, at random places of a term."""
-    residual = substitute(expression, ansatz)
-    readings = evaluations(residual)
-    opened = residual.xreplace({place: Dummy() for place in readings})
+    """Return the largest magnitude of an expression with the ansatz put in, at random places of a region or of the whole domain.
+
+    Networks have one value wherever a coordinate of theirs has a number, if the seams say that both its ends are one place.
+    """
+    residual = substitute(expression, ansatz) if ansatz else expression
+    values_at: dict[tuple[object, ...], Dummy] = {}
+    places = {}
+    for place, reading in evaluations(residual).items():
+        periodic = seams.get(reading.field, [False] * len(reading.location))
+        at = tuple(None if p and a.is_number else a for p, a in zip(periodic, reading.location, strict=True))
+        places[place] = values_at.setdefault((reading.field, reading.orders, at), Dummy())
+    opened = residual.xreplace(places)
     symbols = sorted(opened.free_symbols, key=str)
     generator = np.random.default_rng(0)
     count = 64
     values = {s: generator.uniform(*bounds[s], count) if s in bounds else generator.normal(size=count) for s in symbols}
-    if term.region is not None:
-        drawn = draw(term.region, count, seed=0)
-        on_region = dict(zip(term.region.coordinates, drawn.coordinates.T, strict=True))
+    if region is not None:
+        drawn = draw(region, count, seed=0)
+        on_region = dict(zip(region.coordinates, drawn.coordinates.T, strict=True))
         if drawn.normals is not None:
-            on_region |= dict(zip(term.region.normal, drawn.normals.T, strict=True))
+            on_region |= dict(zip(region.normal, drawn.normals.T, strict=True))
         values |= {s: v for s, v in on_region.items() if s in values}
     with np.errstate(all="ignore"):
         result = lambdify(symbols, opened, "scipy")(*(values[s] for s in symbols))

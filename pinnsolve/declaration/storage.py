@@ -33,6 +33,7 @@ def problem_to_data(problem: Problem) -> dict[str, Any]:
         ],
         "unknowns": [[to_tree(symbol), value] for symbol, value in problem.unknowns.items()],
         "ansatz": [[to_tree(f), to_tree(e)] for f, e in problem.ansatz.items()],
+        "periods": [[to_tree(c), period] for c, period in problem.periods.items()],
         "gauges": {name: [to_tree(c) for c in coordinates] for name, coordinates in problem.gauges.items()},
         "exact": sorted(problem.exact),
         "terms": [_term_to_data(term) for term in problem.terms],
@@ -54,12 +55,14 @@ def problem_from_data(data: Mapping[str, Any]) -> Problem:
             "complex_fields": MappingProxyType({p.whole.func.__name__: p for p in parts}),
             "unknowns": MappingProxyType({_symbol(symbol): _number(value) for symbol, value in data["unknowns"]}),
             "ansatz": MappingProxyType({_field(f): _expression(e) for f, e in data["ansatz"]}),
+            "periods": MappingProxyType({_symbol(c): _number(period) for c, period in data["periods"]}),
             "gauges": MappingProxyType({str(k): tuple(map(_symbol, v)) for k, v in data["gauges"].items()}),
             "exact": frozenset(map(str, data["exact"])),
             "terms": tuple(map(_term_from_data, data["terms"])),
             "equations": {},
             "conditions": {},
             "data": {},
+            "hard": None,
         }
         problem = object.__new__(Problem)
         for name, value in values.items():
@@ -142,6 +145,8 @@ def _require_fit(problem: Problem) -> None:
             raise TreeError(f"a field that is not declared in {str(expression)[:80]}")
     if not set(problem.ansatz) <= set(problem.fields) or not set(problem.gauges) <= set(names):
         raise TreeError("an ansatz or a free constant for a field that is not declared")
+    if not set(problem.periods) <= set(problem.coordinates) or not all(p > 0 for p in problem.periods.values()):
+        raise TreeError("a period of something else than a coordinate, or none")
     for term in problem.terms:
         if term.kind not in _KINDS or not set(term.free) <= set(problem.coordinates):
             raise TreeError(f"the term {term.name[:80]} of an unknown kind, or over other coordinates")
