@@ -24,7 +24,7 @@ from typing import ClassVar, Protocol
 import torch
 from torch import Tensor
 
-from pinnsolve.training.jacobians import Jacobian
+from pinnsolve.training.jacobians import ScaledJacobian
 from pinnsolve.training.objective import Objective, Value
 from pinnsolve.training.phase import PRECISIONS, Expired, State, Step, never, require
 from pinnsolve.training.status import Status
@@ -35,8 +35,8 @@ _PROBE = 0.1
 _CURVED = 0.75
 """Longest acceleration relative to the step: a path more curved than that is not believed (ibid., eq. 18)."""
 
-_TRIES = 25
-"""Dampings tried from one Jacobian before the step is given up."""
+_MOST_DAMPING = 1e12
+"""Damping, relative to the largest diagonal entry of R'R, beyond which steps are lost in rounding."""
 
 _LEAST_BLOCK = 128
 """Width below which halving a symmetric product saves nothing."""
@@ -103,13 +103,15 @@ class LevenbergMarquardtStepper:
             return Step(math.nan, value.terms, 1, 0.0)
         if value.loss == 0:
             return Step(0.0, value.terms, 1, 0.0, Status.CONVERGED)
-        rows = _Rows(objective)
-        system: _System = (_Primal if rows.count >= len(start) else _Dual)(rows, start)
-        if not bool(system.gradient.isfinite().all()):
+        rows = scaled_jacobian(objective)
+        residual = rows.residual()
+        system: _System = (_Primal if rows.count >= len(start) else _Dual)(rows, residual)
+        sound = math.isfinite(system.largest) and bool(residual.isfinite().all() & system.gradient.isfinite().all())
+        if not sound:
             return Step(math.nan, value.terms, 1, 0.0)
         if math.isnan(self._damping):
             self._damping = self._phase.damping * system.largest
-        found, tries = self._descend(objective, rows, system, value.loss, expired)
+        found, tries = self._descend(objective, rows, system, residual, value.loss, expired)
         if found is not None:
             return Step(found.loss, found.terms, tries + 1, self._damping)
         objective.vector = start
@@ -132,20 +134,29 @@ class LevenbergMarquardtStepper:
         self._damping, self._growth = float(state["damping"]), float(state["growth"])
 
     def _descend(
-        self, objective: Objective, rows: _Rows, system: _System, loss: float, expired: Expired
+        self,
+        objective: Objective,
+        rows: ScaledJacobian,
+        system: _System,
+        residual: Tensor,
+        loss: float,
+        expired: Expired,
     ) -> tuple[Value | None, int]:
         """Try dampings until one lowers the loss; the parameters are then where it led."""
         start = objective.vector
         least = torch.finfo(start.dtype).eps * system.largest
-        residual = rows.residual()
-        for tries in range(1, _TRIES + 1):
+        tries, most = 0, _MOST_DAMPING * system.largest
+        while tries == 0 or (self._damping <= most and not expired()):
+            tries += 1
             self._damping = max(self._damping, least)
-            if system.damp(self._damping):
-                step = -system.solve(residual)
+            step = -system.solve(residual) if system.damp(self._damping) else None
+            if step is not None and bool(step.isfinite().all()):
                 predicted = float(self._damping * step.dot(step) - system.gradient.dot(step))
-                bend = (
-                    rows.residual(start + _PROBE * step) - 2 * residual + rows.residual(start - _PROBE * step)
-                ) / _PROBE**2
+                bend = -2 * residual
+                for sign in (1, -1):
+                    objective.vector = start + sign * _PROBE * step
+                    bend += rows.residual()
+                bend /= _PROBE**2
                 objective.vector = start  # where the system was formed
                 acceleration = -0.5 * system.solve(bend)
                 if torch.linalg.vector_norm(acceleration) <= _CURVED * torch.linalg.vector_norm(step):
@@ -159,8 +170,7 @@ class LevenbergMarquardtStepper:
                     objective.vector = start
             self._damping *= self._growth
             self._growth *= 2
-            if expired():
-                break
+        self._damping = min(self._damping, most)
         return None, tries
 
     def _relax(self, ratio: float) -> None:
@@ -170,40 +180,19 @@ class LevenbergMarquardtStepper:
         self._growth = 2.0
 
 
-class _Rows:
-    """The rows R = S J of an objective, in parts that are formed when they are asked for."""
-
-    def __init__(self, objective: Objective) -> None:
-        self._objective = objective
-        names = list(objective.points)
-        scales = dict(zip(names, objective.row_scales().split([len(objective.points[n]) for n in names]), strict=True))
-        self.count = sum(map(len, scales.values()))
-        number = max(1, -(-self.count * objective.size * scales[names[0]].element_size() // _PART_BYTES))
-        self.parts: list[tuple[Jacobian, Tensor]] = []
-        for k in range(number):
-            cut = {n: slice(k * len(s) // number, (k + 1) * len(s) // number) for n, s in scales.items()}
-            shared: dict[tuple[int, int], Tensor] = {}
-            points = {
-                n: shared.setdefault((id(p), len(scales[n])), p[cut[n]])
-                for n, p in objective.points.items()
-                if cut[n].start < cut[n].stop
-            }
-            self.parts.append((objective.jacobian(points), torch.cat([scales[n][cut[n]] for n in points])))
-
-    def residual(self, vector: Tensor | None = None) -> Tensor:
-        """Return rho at a vector, which becomes that of the objective, or where the objective is."""
-        if vector is not None:
-            self._objective.vector = vector
-        return torch.cat([jacobian.residual() * scales for jacobian, scales in self.parts])
-
-    def transposed_times(self, vector: Tensor) -> Tensor:
-        """Return R'v."""
-        pieces = vector.split([len(scales) for _, scales in self.parts])
-        products = [
-            jacobian.transposed_times(piece * scales)
-            for (jacobian, scales), piece in zip(self.parts, pieces, strict=True)
-        ]
-        return torch.stack(products).sum(0)
+def scaled_jacobian(objective: Objective) -> ScaledJacobian:
+    """Return R at the present parameters, in parts of a bounded number of bytes."""
+    points = objective.points
+    scales = dict(zip(points, objective.row_scales().split([len(p) for p in points.values()]), strict=True))
+    count = sum(map(len, scales.values()))
+    number = max(1, -(-count * objective.size * objective.vector.element_size() // _PART_BYTES))
+    parts = []
+    for k in range(number):
+        cut = {n: slice(k * len(s) // number, (k + 1) * len(s) // number) for n, s in scales.items()}
+        shared: dict[int, Tensor] = {}
+        some = {n: shared.setdefault(id(p), p[cut[n]]) for n, p in points.items() if cut[n].start < cut[n].stop}
+        parts.append((objective.jacobian(some), torch.cat([scales[n][cut[n]] for n in some])))
+    return ScaledJacobian(parts)
 
 
 class _System(Protocol):
@@ -224,14 +213,12 @@ class _System(Protocol):
 class _Primal:
     """By R'R, summed over parts of the rows, none of which is kept."""
 
-    def __init__(self, rows: _Rows, start: Tensor) -> None:
+    def __init__(self, rows: ScaledJacobian, residual: Tensor) -> None:
         self._rows = rows
-        self._matrix = start.new_zeros(len(start), len(start))
-        self.gradient = torch.zeros_like(start)
-        for jacobian, scales in rows.parts:
-            part = jacobian.rows().mul_(scales[:, None])
+        self.gradient = rows.transposed_times(residual)
+        self._matrix = residual.new_zeros(len(self.gradient), len(self.gradient))
+        for part in rows.parts():
             self._matrix += symmetric_product(part)
-            self.gradient += part.t() @ (jacobian.residual() * scales)
         self.largest = float(self._matrix.diagonal().max())
 
     def damp(self, damping: float) -> bool:
@@ -247,10 +234,10 @@ class _Primal:
 class _Dual:
     """By R R', which is smaller where there are fewer rows than parameters; the rows are kept."""
 
-    def __init__(self, rows: _Rows, start: Tensor) -> None:
-        self._matrix = torch.cat([jacobian.rows().mul_(scales[:, None]) for jacobian, scales in rows.parts])
+    def __init__(self, rows: ScaledJacobian, residual: Tensor) -> None:
+        self._matrix = torch.cat(list(rows.parts()))
         self._kernel = symmetric_product(self._matrix.t())
-        self.gradient = self._matrix.t() @ rows.residual()
+        self.gradient = self._matrix.t() @ residual
         self.largest = float(self._matrix.square().sum(0).max())
 
     def damp(self, damping: float) -> bool:

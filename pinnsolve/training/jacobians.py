@@ -12,7 +12,7 @@ linear in u and its derivative in the direction of v is J v.
 from __future__ import annotations
 
 import warnings
-from collections.abc import Callable, Mapping
+from collections.abc import Callable, Iterator, Mapping, Sequence
 
 import torch
 from torch import Tensor, nn
@@ -190,16 +190,22 @@ class ScaledJacobian:
         parts: Jacobians at some of the points each, with the scales of their rows; no product holds more than one at a time.
     """
 
-    def __init__(self, parts: list[tuple[Jacobian, Tensor]]) -> None:
+    def __init__(self, parts: Sequence[tuple[Jacobian, Tensor]]) -> None:
         self._parts = parts
+
+    @property
+    def count(self) -> int:
+        """Number of rows."""
+        return sum(len(scales) for _, scales in self._parts)
+
+    def parts(self) -> Iterator[Tensor]:
+        """Yield R in parts of some rows, shape (rows, parameters), one at a time."""
+        for jacobian, scales in self._parts:
+            yield jacobian.rows().mul_(scales[:, None])
 
     def residual(self) -> Tensor:
         """Return ρ, shape (rows,)."""
         return torch.cat([scales * jacobian.residual() for jacobian, scales in self._parts])
-
-    def columns(self, first: int, last: int) -> Tensor:
-        """Return the columns of R from `first` up to `last`, shape (rows, last - first)."""
-        return torch.cat([jacobian.columns(first, last).mul_(s[:, None]) for jacobian, s in self._parts])
 
     def times(self, vector: Tensor) -> Tensor:
         """Return R v, shape (rows,)."""

@@ -4,7 +4,7 @@ With residual vectors r_k of N_k entries, one per term, and weights w_k and v_k,
 
     L(theta) = sum_k  w_k / N_k  sum_i  v_k,i r_k,i(theta)^2,
 
-the empirical risk of Raissi, Perdikaris & Karniadakis (2019), J. Comput. Phys. 378, eq. (3), where all v are 1. Everything that trains,
+the empirical risk of Raissi, Perdikaris & Karniadakis (2019), J. Comput. Phys. 378, eq. (3), where all v are 1. All that trains,
 network weights and unknown coefficients alike, is one vector theta: second-order methods need its inner products.
 """
 
