@@ -1,4 +1,7 @@
-"""Points of every term: drawn once for training, once for the held-out residual, and redrawn where the residual is large."""
+"""Points of every term: drawn once for training, once for the held-out residual, and redrawn where the residual is large.
+
+Equations on the same points are redrawn together, by the sum of their residuals, each relative to its mean.
+"""
 
 from __future__ import annotations
 
@@ -17,12 +20,16 @@ from pinnsolve.domains.regions import Boundary, Box, Region
 from pinnsolve.domains.sampling import choose_adaptively, draw
 from pinnsolve.problem import Problem
 from pinnsolve.training.chunks import sharing
+from pinnsolve.training.weighting import Place
 
 CANDIDATES = 4
 """Candidates for each point chosen by its residual."""
 
 HELD_OUT_SHARE = 0.25
 """Held-out points for each training point."""
+
+_ROUNDING = 1e-12
+"""Where all residuals are equal, none exceeds their mean, whatever rounding makes of it."""
 
 _HELD_OUT_STREAM, _TRAINING_STREAM, _CHOICE_STREAM = 0, 1, 2
 
@@ -37,6 +44,7 @@ class TermPoints:
         method: How to spread them, one of `sampling.METHODS`.
         seed: Every draw follows from it and a number.
         device: Where the tensors live.
+        resampling: How the points of equations are redrawn, one of `schedule.RESAMPLINGS`.
     """
 
     compiled: CompiledProblem
@@ -44,6 +52,7 @@ class TermPoints:
     method: str
     seed: int
     device: torch.device
+    resampling: str = "rad"
 
     def training(self) -> dict[str, Tensor]:
         """Return the first points to train on."""
@@ -54,28 +63,61 @@ class TermPoints:
         counts = {name: max(32, int(HELD_OUT_SHARE * count)) for name, count in self.counts.items()}
         return self._draw(counts, _HELD_OUT_STREAM, 0)
 
-    def redraw(self, trial: Trial, number: int) -> dict[str, Tensor]:
-        """Return new points: those of equations where the residual is large, the others afresh.
+    def redraw(self, trial: Trial, number: int, *, current: Mapping[str, Tensor] | None = None) -> dict[str, Tensor]:
+        """Return new points: those of equations by `resampling`, the others afresh.
 
         Args:
             trial: Gives the residual that decides.
             number: Different numbers give different points.
+            current: The points so far, some of which "r3" retains; equations without any get none but fresh ones.
         """
         fresh = self._draw(self.counts, _TRAINING_STREAM, number)
+        if self.resampling == "rad":
+            return fresh | self._chosen(trial, number)
+        if self.resampling == "r3":
+            return fresh | self._retained(trial, number, current or {})
+        return fresh
+
+    def _chosen(self, trial: Trial, number: int) -> dict[str, Tensor]:
+        """Choose among several times as many points, the larger the residual the more likely."""
         generator = np.random.default_rng((self.seed, _CHOICE_STREAM, number))
         many = {name: CANDIDATES * count for name, count in self.counts.items() if self._is_equation(name)}
         candidates = self._draw(many, _TRAINING_STREAM, number + 1_000_003)
-        terms = CompiledProblem(self.compiled.problem, tuple(t for t in self.compiled.terms if t.name in many))
+        chosen: dict[str, Tensor] = {}
+        for names, sizes in self._sizes(trial, {name: candidates[name] for name in many}):
+            places = choose_adaptively(sizes, self.counts[names[0]], generator=generator)
+            chosen |= dict.fromkeys(names, candidates[names[0]][torch.as_tensor(places, device=self.device)])
+        return chosen
+
+    def _retained(self, trial: Trial, number: int, current: Mapping[str, Tensor]) -> dict[str, Tensor]:
+        """Retain the points where the residual exceeds its mean, of which there are never all, and draw the others afresh.
+
+        Daw, Bu, Wang, Perdikaris and Karpatne, Mitigating propagation failures in physics-informed neural networks using
+        retain-resample-release (R3) sampling, 2023, algorithm 1.
+        """
+        retained: dict[str, Tensor] = {}
+        equations = {name: current[name] for name in self.counts if name in current and self._is_equation(name)}
+        for names, sizes in self._sizes(trial, equations):
+            above = sizes > (1 + _ROUNDING) * sizes.mean()
+            kept = current[names[0]][torch.as_tensor(above, device=self.device)]
+            retained |= dict.fromkeys(names, kept)
+        released = {name: self.counts[name] - len(kept) for name, kept in retained.items()}
+        fresh = self._draw(released, _TRAINING_STREAM, number)
+        whole: dict[str, Tensor] = {}
+        for names in sharing(retained):
+            whole |= dict.fromkeys(names, torch.cat([retained[names[0]], fresh[names[0]]]))
+        return whole
+
+    def _sizes(self, trial: Trial, points: Mapping[str, Tensor]) -> list[tuple[list[str], np.ndarray]]:
+        """Return names of terms on the same points, and there the sum of their residuals' relative sizes, for all terms."""
+        terms = CompiledProblem(self.compiled.problem, tuple(t for t in self.compiled.terms if t.name in points))
         dtype = next(trial.parameters()).dtype
-        cast = {id(tensor): tensor.to(dtype) for tensor in candidates.values()}
+        cast = {id(tensor): tensor.to(dtype) for tensor in points.values()}
         with torch.no_grad():
-            residuals = terms.residuals(trial, {name: cast[id(candidates[name])] for name in many})
-        for names in sharing({name: candidates[name] for name in many}):
-            sizes = np.sum([_relative_size(residuals[name]) for name in names], axis=0)
-            chosen = choose_adaptively(sizes, self.counts[names[0]], generator=generator)
-            points = candidates[names[0]][torch.as_tensor(chosen, device=self.device)]
-            fresh |= dict.fromkeys(names, points)
-        return fresh
+            residuals = terms.residuals(trial, {name: cast[id(tensor)] for name, tensor in points.items()})
+        return [
+            (names, np.sum([_relative_size(residuals[name]) for name in names], axis=0)) for names in sharing(points)
+        ]
 
     def _is_equation(self, name: str) -> bool:
         return self.compiled.problem.term(name).kind == "equation"
@@ -128,6 +170,12 @@ def term_region(term: Term, problem: Problem) -> Region | None:
         return term.region * Box(rest) if rest else term.region
     inside = {} if term.region is None else {c: ends for c, ends in term.region.bounds.items() if c in term.free}
     return Box({c: inside.get(c, problem.bounds[c]) for c in term.free}) if term.free else None
+
+
+def term_places(compiled: CompiledProblem) -> dict[str, Place]:
+    """Return kind and columns of every term, for a weighting."""
+    kinds = {term.name: term.kind for term in compiled.problem.terms}
+    return {term.name: Place(kinds[term.name], {c: k for k, c in enumerate(term.inputs)}) for term in compiled.terms}
 
 
 def _relative_size(residual: Tensor) -> np.ndarray:

@@ -13,9 +13,10 @@ from dataclasses import dataclass
 
 from torch import Tensor
 
-from pinnsolve.training.objective import Objective
+from pinnsolve.training.objective import Objective, Value
 from pinnsolve.training.phase import PRECISIONS, Phase, Step, Stepper
 from pinnsolve.training.status import Status
+from pinnsolve.training.weighting import Place, Weighting
 
 _FIRST_SHARE = 0.3
 """Part of the remaining time that a phase may use when another is to follow it."""
@@ -114,6 +115,8 @@ def train(
     *,
     held_out: Objective | None = None,
     resample: Callable[[int], Mapping[str, Tensor]] | None = None,
+    weighting: Weighting | None = None,
+    places: Mapping[str, Place] | None = None,
     observers: Sequence[Observer] = (),
     max_seconds: float | None = None,
     max_steps: int | None = None,
@@ -128,6 +131,9 @@ def train(
         held_out: The same module on points that are not trained on; decides which state is best. None: the training
             loss decides.
         resample: From the number of steps made to new points, for phases that ask for it.
+        weighting: How the weights of the objective change, from the start of each phase on. Which state is best, and whether
+            the loss diverges, is told by the weights given at the start alone. None: they stay.
+        places: What the weighting may know of the terms; it leaves the points of others alone.
         observers: Called after every step.
         max_seconds: Limit on the time, overrun by at most one step. A phase that another follows gets at most 30 % of
             what is left of it.
@@ -145,6 +151,7 @@ def train(
     if resample is None and any(phase.resample for phase in phases):
         raise ValueError("A phase redraws its points, so `resample` must say how.")
     run = _Run(objective, held_out, resample or _unchanged, observers, max_seconds, max_steps, stop, check_every)
+    run.use(weighting, places or {})
     run.total_steps = sum(phase.steps for phase in phases)
     status = Status.STEPS
     records = []
@@ -192,6 +199,14 @@ class _Run:
         self.good = self.best
         self.lowest = self.loss = math.inf
         self.recoveries = 0
+        self.weighting: Weighting | None = None
+
+    def use(self, weighting: Weighting | None, places: Mapping[str, Place]) -> None:
+        """Change the weights so, from the next phase on."""
+        self.weighting, self.places = weighting, places
+        if weighting is not None:
+            changing = self.objective.weights.terms
+            self.given = {name: weight / changing.get(name, 1.0) for name, weight in self.objective.terms.items()}
 
     def phase(self, phase: Phase, *, last: bool) -> tuple[PhaseRecord, Status]:
         """Run one phase to its end."""
@@ -203,6 +218,8 @@ class _Run:
         while status is None:
             if phase.resample and made and made % phase.resample == 0:
                 self._redraw(stepper)
+            if self.weighting is not None and made % self.weighting.every == 0:
+                self._weigh(self.weighting, stepper)
             outcome = stepper.step(self.objective, expired=lambda: time.perf_counter() >= deadline)
             made += 1
             self.step += 1
@@ -212,7 +229,7 @@ class _Run:
             redraws = phase.resample and made % phase.resample == 0
             check = status is not None or made % self.check_every == 0 or redraws
             if check or self.held_out is None:
-                self._consider(outcome.loss)
+                self._consider(self._fixed(outcome))
             speed = made / max(time.perf_counter() - began, 1e-9)
             status = self._tell(phase, outcome, speed, event, keep=bool(check or event)) or status
         seconds = time.perf_counter() - began
@@ -225,9 +242,10 @@ class _Run:
             self.objective.to(PRECISIONS[phase.dtype])
             if self.held_out is not None:
                 self.held_out.to(PRECISIONS[phase.dtype])
-        self.loss = self.lowest = self.objective.value().loss
+        value = self.objective.value()
+        self.loss, self.lowest = value.loss, self._fixed(value)
         self.good, self.recoveries = self.objective.vector, 0
-        self._consider(self.loss)
+        self._consider(self.lowest)
 
     def _limit(self, phase: Phase, made: int, deadline: float) -> Status | None:
         """Return why no further step may be made."""
@@ -244,17 +262,34 @@ class _Run:
 
     def _redraw(self, stepper: Stepper) -> None:
         """Replace the points; losses on the old ones no longer tell what is high."""
+        weights, before = self.objective.weights, self.objective.points
         self.objective.replace_points(self.resample(self.step))
+        if weights.points:
+            self.objective.weights = weights.moved(before, self.objective.points)
         stepper.restart(self.objective)
         self.lowest = math.inf
 
+    def _weigh(self, weighting: Weighting, stepper: Stepper) -> None:
+        """Update the weights."""
+        weights = weighting.update(self.objective, self.places)
+        if weights is not self.objective.weights:
+            self.objective.weights = weights
+            stepper.restart(self.objective)
+
+    def _fixed(self, found: Value | Step) -> float:
+        """Return a loss with the weights given at the start: losses with others do not compare."""
+        if self.weighting is None or not math.isfinite(found.loss):
+            return found.loss
+        return sum(self.given[name] * mean for name, mean in found.terms.items())
+
     def _judge(self, outcome: Step, stepper: Stepper) -> tuple[Status | None, str]:
         """Accept a step, or undo it: return the reason to end and the event to log."""
-        if math.isfinite(outcome.loss) and not outcome.loss > _DIVERGED * self.lowest:
+        loss = self._fixed(outcome)
+        if math.isfinite(loss) and not loss > _DIVERGED * self.lowest:
             self.loss = outcome.loss
-            if outcome.loss < self.lowest:
-                self.lowest, self.recoveries = outcome.loss, 0
-            if outcome.loss <= _GOOD * self.lowest:
+            if loss < self.lowest:
+                self.lowest, self.recoveries = loss, 0
+            if loss <= _GOOD * self.lowest:
                 self.good = self.objective.vector
             return outcome.status, ""
         self.objective.vector = self.good

@@ -8,9 +8,13 @@ from dataclasses import dataclass, is_dataclass, replace
 
 from pinnsolve.errors import ProblemError
 from pinnsolve.training.phase import Phase
+from pinnsolve.training.weighting import Weighting
 
 SAMPLINGS = ("sobol", "uniform", "latin", "grid")
 """Ways to spread points over a region."""
+
+RESAMPLINGS = ("rad", "r3", "uniform")
+"""Ways to redraw the points of equations."""
 
 
 @dataclass(frozen=True)
@@ -23,12 +27,17 @@ class Training:
         weights: Factor on the mean square of a term; 1 where none is given.
         sampling: One of `SAMPLINGS`.
         resample: Steps between two draws of the points, for all phases that do not say so themselves; 0 keeps them.
+        resampling: How the points of equations are redrawn; those of conditions are spread afresh. "rad" chooses among four times
+            as many, with the probability of each proportional to |r| / mean |r| + 1 (Wu et al. 2023, equation 2); "r3" keeps those
+            where |r| exceeds the mean and spreads the others afresh (Daw et al. 2023, algorithm 1); "uniform" spreads all.
+        weighting: How weights of terms, `GradientNorm` and `NTK`, or of points, `Causal`, `ResidualAttention` and `SelfAdaptive`,
+            change during the training; they multiply `weights`. None: not at all.
         directions: In high dimension, how many terms of a long sum of derivatives, such as a Laplacian, are evaluated: others in
             every draw of the points, scaled up. The estimate is unbiased, with the variance d²/k (1 - k/d) s² for k of d terms of
             sample variance s²; its square is not. None: all.
 
     Raises:
-        ProblemError: A count that is not positive, an unknown way of sampling, a phase that is none.
+        ProblemError: A count that is not positive, an unknown way of sampling, a phase or weighting that is none.
     """
 
     points: Mapping[str, int] | None = None
@@ -36,6 +45,8 @@ class Training:
     weights: Mapping[str, float] | None = None
     sampling: str = "sobol"
     resample: int = 0
+    resampling: str = "rad"
+    weighting: Weighting | None = None
     directions: int | None = None
 
     def __post_init__(self) -> None:
@@ -55,6 +66,11 @@ class Training:
             raise ProblemError("sampling", f"{self.sampling!r}", f"write one of {list(SAMPLINGS)}")
         if self.resample < 0:
             raise ProblemError("resample", f"{self.resample!r}", "write a number of steps, or 0 to keep the points")
+        if self.resampling not in RESAMPLINGS:
+            raise ProblemError("resampling", f"{self.resampling!r}", f"write one of {list(RESAMPLINGS)}")
+        if isinstance(self.weighting, type) or not isinstance(self.weighting, Weighting | None):
+            remedy = "write a weighting such as GradientNorm() or Causal(t), or None for fixed weights"
+            raise ProblemError("weighting", f"{self.weighting!r} is not a weighting", remedy)
         if self.directions is not None and self.directions < 1:
             raise ProblemError("directions", f"{self.directions!r}", "write a number of terms, or None for all")
         if self.phases is not None:

@@ -7,7 +7,17 @@ from collections.abc import Mapping
 from dataclasses import dataclass, field, replace
 
 import torch
+from scipy.spatial import cKDTree
 from torch import Tensor
+
+_LEAST = 1e-9
+"""Least weight of a point relative to the mean: what is never heard of can never be heard of again."""
+
+
+def normalised(factors: Tensor) -> Tensor:
+    """Return factors scaled to the mean 1, so that the loss keeps its scale, and bounded away from 0."""
+    bounded = (factors / factors.mean()).clamp(min=_LEAST)
+    return bounded / bounded.mean()
 
 
 @dataclass(frozen=True, eq=False)
@@ -38,3 +48,41 @@ class Weights:
     def without_points(self) -> Weights:
         """Return the same for other points, about which nothing is known."""
         return replace(self, points={})
+
+    def moved(self, before: Mapping[str, Tensor], after: Mapping[str, Tensor]) -> Weights:
+        """Return the same for other points: each takes over the weight of the nearest point before it, up to their mean.
+
+        Distances are relative to the range of each coordinate.
+
+        Args:
+            before: Where the weights of points belong, by the name of their term.
+            after: Where they are needed.
+        """
+        moved: dict[int, Tensor] = {}  # terms that share their weights go on sharing them
+        for name, factors in self.points.items():
+            if before[name] is not after[name] and id(factors) not in moved:
+                moved[id(factors)] = normalised(factors[_nearest(before[name], after[name]).to(factors.device)])
+        return replace(self, points={name: moved.get(id(factors), factors) for name, factors in self.points.items()})
+
+    def state(self) -> dict[str, Tensor | float]:
+        """Return tensors and numbers by name, for a checkpoint; `load` reads them back."""
+        terms = {f"weight/{name}": factor for name, factor in self.terms.items()}
+        points = {f"weights/{name}": factors.clone() for name, factors in self.points.items()}
+        return {"stage": self.stage, **terms, **points}
+
+    @classmethod
+    def load(cls, state: Mapping[str, Tensor | float]) -> Weights:
+        """Read what `state` returned out of a larger mapping."""
+        terms = {key.removeprefix("weight/"): float(state[key]) for key in state if key.startswith("weight/")}
+        points = {
+            key.removeprefix("weights/"): torch.as_tensor(state[key]) for key in state if key.startswith("weights/")
+        }
+        return cls(terms, points, int(state["stage"]))
+
+
+def _nearest(before: Tensor, after: Tensor) -> Tensor:
+    """Return for every point after the index of the nearest one before."""
+    lowest, highest = before.amin(0), before.amax(0)
+    ranges = torch.where(highest > lowest, highest - lowest, torch.ones_like(lowest))
+    old, new = ((points / ranges).double().cpu().numpy() for points in (before, after))
+    return torch.from_numpy(cKDTree(old).query(new)[1])
