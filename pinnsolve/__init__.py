@@ -38,6 +38,11 @@ if TYPE_CHECKING:
     from pinnsolve.training.quasi_newton import LBFGS as LBFGS
     from pinnsolve.training.quasi_newton import SSBroyden as SSBroyden
     from pinnsolve.training.schedule import Training as Training
+    from pinnsolve.training.weighting import NTK as NTK
+    from pinnsolve.training.weighting import Causal as Causal
+    from pinnsolve.training.weighting import GradientNorm as GradientNorm
+    from pinnsolve.training.weighting import ResidualAttention as ResidualAttention
+    from pinnsolve.training.weighting import SelfAdaptive as SelfAdaptive
 
 _HOMES = {
     "problem": ("Problem",),
@@ -51,6 +56,7 @@ _HOMES = {
     "training.optimizers": ("Adam",),
     "training.quasi_newton": ("LBFGS", "SSBroyden"),
     "training.schedule": ("Training",),
+    "training.weighting": ("NTK", "Causal", "GradientNorm", "ResidualAttention", "SelfAdaptive"),
     "reference.solve": ("FiniteDifferences",),
     "reference.exact": ("Exact",),
     "solution": ("Solution", "load"),

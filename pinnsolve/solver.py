@@ -25,7 +25,7 @@ from pinnsolve.compiler.compile import CompiledProblem, compile_problem
 from pinnsolve.compiler.trial import Trial, build_trial
 from pinnsolve.errors import ProblemError
 from pinnsolve.jets import SampledDerivatives
-from pinnsolve.points import TermPoints
+from pinnsolve.points import TermPoints, term_places
 from pinnsolve.problem import Problem
 from pinnsolve.referee import Referee
 from pinnsolve.reference.solve import FiniteDifferences
@@ -35,6 +35,7 @@ from pinnsolve.training.loop import Progress, TrainingResult, train
 from pinnsolve.training.objective import Objective
 from pinnsolve.training.schedule import Training
 from pinnsolve.training.status import Status
+from pinnsolve.training.weighting import Causal
 
 
 @dataclass(frozen=True)
@@ -111,6 +112,8 @@ def solve(
     clock = _Clock()
     compiled = compile_problem(problem)
     plan = choose(compiled, network, training, device=device, dtype=dtype, quick=quick, threads=threads)
+    training = training or Training()
+    _check_time(training, problem)
     for line in describe(plan.choices):
         tell(line)
     trial = build_trial(problem, plan.network, seed=seed, dtype=plan.dtype, device=plan.device)
@@ -126,7 +129,7 @@ def solve(
         *referee.observers(limits.tolerance, watch),
     ]
     objective, plan, result = _fit(
-        compiled, plan, trial, limits=limits, observers=watchers, seed=seed, compile=compile, tell=tell
+        compiled, plan, trial, training, limits=limits, observers=watchers, seed=seed, compile=compile, tell=tell
     )
     if referee.reached is not None:
         trial.load_state_dict(referee.reached)  # not the best by the held-out loss, but the one found good enough
@@ -150,10 +153,18 @@ def _check(problem: Problem, seed: int, compile: str) -> None:
         raise ProblemError("compile", f"{compile!r}", f"write one of {', '.join(_COMPILE)}")
 
 
+def _check_time(training: Training, problem: Problem) -> None:
+    weighting = training.weighting
+    if isinstance(weighting, Causal) and weighting.time not in problem.coordinates:
+        names = ", ".join(map(str, problem.coordinates))
+        raise ProblemError("Causal", f"time={weighting.time!r}, which is no coordinate", f"write one of {names}")
+
+
 def _fit(
     compiled: CompiledProblem,
     plan: Plan,
     trial: Trial,
+    training: Training,
     *,
     limits: Limits,
     observers: Sequence[Callable[[Progress], object]],
@@ -162,24 +173,30 @@ def _fit(
     tell: Callable[[str], object],
 ) -> tuple[Objective, Plan, TrainingResult]:
     """Train as planned; the trial ends at the best state by held-out points, and the plan knows how gradients were found."""
-    points = TermPoints(compiled, plan.counts, plan.sampling, seed, plan.device)
+    points = TermPoints(compiled, plan.counts, plan.sampling, seed, plan.device, training.resampling)
     # Held-out residuals are those of the equation itself, whatever is trained on.
     sampled = None if plan.directions is None else SampledDerivatives(plan.directions, seed=seed)
     trained = compiled if sampled is None else replace(compiled, differentiate=sampled)
     chunk = chunk_size(compiled, trial, memory=PLAIN_MEMORY)
+    current, places = points.training(), term_places(compiled)
     objective, held_out = (
         Objective(trial, partial(terms.residuals, trial), drawn, weights=plan.weights, chunk=chunk)
-        for terms, drawn in ((trained, points.training()), (compiled, points.held_out()))
+        for terms, drawn in ((trained, current), (compiled, points.held_out()))
     )
 
     def redraw(number: int) -> Mapping[str, Tensor]:
+        nonlocal current
         if sampled is not None:
             sampled.redraw(number)
-        return points.redraw(trial, number)
+        current = points.redraw(trial, number, current=current)
+        return current
 
     start = time.perf_counter()
     steps = min(sum(phase.steps for phase in plan.phases), limits.steps or sys.maxsize)
     with _threads(plan.threads), _full_float32():
+        if training.weighting is not None:
+            # Before gradients are compiled: with weights of points they are another function.
+            objective.weights = training.weighting.update(objective, places)
         if sampled is None:
             found = accelerate(objective, compiled, trial, mode=compile, evaluations=steps, seconds=limits.seconds)
         else:
@@ -192,6 +209,8 @@ def _fit(
             plan.phases,
             held_out=held_out,
             resample=redraw,
+            weighting=training.weighting,
+            places=places,
             observers=observers,
             max_seconds=None if limits.seconds is None else max(limits.seconds - spent, 0.0),
             max_steps=limits.steps,
