@@ -29,6 +29,7 @@ if TYPE_CHECKING:
     from pinnsolve.problem import Problem as Problem
     from pinnsolve.reference.exact import Exact as Exact
     from pinnsolve.reference.solve import FiniteDifferences as FiniteDifferences
+    from pinnsolve.reference.spectral import Spectral as Spectral
     from pinnsolve.solution import Solution as Solution
     from pinnsolve.solution import load as load
     from pinnsolve.solver import Limits as Limits
@@ -59,6 +60,7 @@ _HOMES = {
     "training.weighting": ("NTK", "Causal", "GradientNorm", "ResidualAttention", "SelfAdaptive"),
     "reference.solve": ("FiniteDifferences",),
     "reference.exact": ("Exact",),
+    "reference.spectral": ("Spectral",),
     "solution": ("Solution", "load"),
     "solver": ("solve", "Limits"),
 }

@@ -32,8 +32,8 @@ _TRIAL_SECONDS, _TRIAL_SHARE = 0.5, 0.005
 """How long each way is tried at most, and the part of the planned time that it may take."""
 
 _WORTH_A_TRIAL, _FEW_POINTS = 20.0, 1_000_000
-"""Limit in seconds on a run, and points summed over its gradients, below which nothing is tried. A few seconds of work repay no trial,
-and what is chosen by the clock does not repeat to the last bit."""
+"""Limit in seconds on a run, and points summed over its gradients, below which nothing is tried. A few seconds of work repay no
+trial, and what is chosen by the clock does not repeat to the last bit."""
 
 _FIRST_ROWS, _EVALUATION_SECONDS = 1_000, 0.1
 """Points of a set that are tried first, and how long a gradient by jets on those tried afterwards takes, about."""

@@ -14,6 +14,7 @@ from pinnsolve.errors import ProblemError, UnsupportedError
 from pinnsolve.reference.exact import Exact
 from pinnsolve.reference.result import Reference
 from pinnsolve.reference.solve import FiniteDifferences, solve_reference
+from pinnsolve.reference.spectral import Spectral
 from pinnsolve.solution import Solution
 from pinnsolve.training.loop import Progress
 from pinnsolve.training.status import Status
@@ -36,7 +37,7 @@ class Referee:
 
     Args:
         solution: What is trained.
-        spec: `FiniteDifferences`, `Exact` or `Observations`.
+        spec: `FiniteDifferences`, `Spectral`, `Exact` or `Observations`.
         notify: Called with one line of text for what was found.
     """
 
@@ -97,8 +98,9 @@ class Referee:
 
     def _solve(self) -> None:
         unknowns = {s: self.solution.unknowns[s.name] for s in self.solution.problem.unknowns}
-        if isinstance(self.spec, FiniteDifferences):
-            self.notify(f"solving the reference by finite differences, at most {self.spec.seconds:g} s")
+        if isinstance(self.spec, FiniteDifferences | Spectral):
+            method = "Fourier series" if isinstance(self.spec, Spectral) else "finite differences"
+            self.notify(f"solving the reference by {method}, at most {self.spec.seconds:g} s")
         try:
             self.reference = solve_reference(self.solution.problem, self.spec, unknowns=unknowns)
             self.notify(f"reference: {self.reference.method}")

@@ -9,6 +9,7 @@ Navier-Stokes Equations, 1989). Lengths are relative to the ranges of the coordi
 
 from __future__ import annotations
 
+import itertools
 from collections.abc import Callable, Mapping, Sequence
 
 import numpy as np
@@ -23,8 +24,9 @@ Coefficients = NDArray[np.complex128]
 States = Callable[[Sequence[Symbol]], Mapping[Symbol, float]]
 """Draws a value for each symbol."""
 
-WAVE_NUMBER, GROWTH_RATE = 1e2, 1e4
-"""Large, so that the highest derivatives decide and not a reaction or a convection of ordinary size."""
+WAVE_NUMBERS = (1e2, 1e3)
+"""Large, so that the highest derivatives decide and not a reaction or a convection of ordinary size. Two, which must agree: where
+long waves grow, as in Kuramoto and Sivashinsky's equation, one may be too small."""
 
 _STATES = 4
 """States at which the split must agree: a speed that changes sign with the solution decides nothing."""
@@ -58,22 +60,22 @@ def split_between_ends(
     """
     generator = np.random.default_rng(11)
     found: set[tuple[int, int] | None] = set()
-    for _ in range(_STATES):
+    for wave, _ in itertools.product(WAVE_NUMBERS, range(_STATES)):
         size = {c: generator.uniform(0.5, 1.5) for c in bounds}
         frozen = {
-            c: complex(evolution[c] * GROWTH_RATE * size[c]) if c in evolution else 1j * WAVE_NUMBER * size[c]
+            c: complex(evolution[c] * wave**2 * size[c]) if c in evolution else 1j * wave * size[c]
             for c in bounds
         }
         states = _random_states(generator, bounds, lowest=-1.5)
-        coefficients = _polynomial(terms, fields, coordinate, frozen, states, bounds, radius=WAVE_NUMBER)
+        coefficients = _polynomial(terms, fields, coordinate, frozen, states, bounds, radius=wave)
         roots = None if coefficients is None else np.roots(coefficients[::-1]).astype(np.complex128)
-        found.add(None if roots is None else _count_sides(WAVE_NUMBER * roots))
+        found.add(None if roots is None else _count_sides(wave * roots, wave))
     return found.pop() if len(found) == 1 else None
 
 
-def _count_sides(roots: Coefficients) -> tuple[int, int] | None:
+def _count_sides(roots: Coefficients, wave: float) -> tuple[int, int] | None:
     """Count roots in the left and in the right half plane; None if one is too close to the axis or does not grow."""
-    if (np.abs(roots) < 0.05 * WAVE_NUMBER).any() or (np.abs(roots.real) < 1e-3 * np.abs(roots)).any():
+    if (np.abs(roots) < 0.05 * wave).any() or (np.abs(roots.real) < 1e-3 * np.abs(roots)).any():
         return None
     return int((roots.real < 0).sum()), int((roots.real > 0).sum())
 

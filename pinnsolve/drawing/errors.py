@@ -36,7 +36,12 @@ from pinnsolve.solution import Solution
 _COVERED = 60_000.0
 """Area shared by the dots of stored points, in square points (1/72 inch): about that of the axes."""
 
-_KINDS = {"exact": "the closed form", "finite_difference": "finite differences", "data": "stored values"}
+_KINDS = {
+    "exact": "the closed form",
+    "finite_difference": "finite differences",
+    "spectral": "Fourier series",
+    "data": "stored values",
+}
 
 
 def error_figure(solution: Solution) -> Figure | None:

@@ -16,7 +16,7 @@ from typing import TypeVar
 
 from pinnsolve.reference.finite_differences import Array
 from pinnsolve.reference.newton import UnresolvedError
-from pinnsolve.reference.result import GridFunction, GridRow, relative_l2
+from pinnsolve.reference.result import GridRow, relative_l2
 from pinnsolve.reference.rosenbrock import OutOfTimeError
 
 Grid = TypeVar("Grid")
@@ -47,7 +47,7 @@ class Level:
 
     label: str
     cells: Mapping[int, int]
-    functions: Mapping[str, GridFunction]
+    functions: Mapping[str, Callable[[Array], Array]]
     points: Array
     free: frozenset[str] = frozenset()
     time_error: Mapping[str, float] = field(default_factory=dict)

@@ -1,4 +1,4 @@
-"""One call for every kind of reference: closed forms, observations, or finite differences refined until their error is known."""
+"""One call for every kind of reference: closed forms, observations, finite differences or Fourier series with a known error."""
 
 from __future__ import annotations
 
@@ -24,6 +24,7 @@ from pinnsolve.reference.reading import REMEDY, Reading, read
 from pinnsolve.reference.refinement import Level, Refinement, refine
 from pinnsolve.reference.result import Reference, comparison_grid, counts_within
 from pinnsolve.reference.rosenbrock import OutOfTimeError
+from pinnsolve.reference.spectral import Spectral, spectral_reference
 from pinnsolve.reference.steady import read_boundary_values
 
 _FIRST_CELLS = {1: 64, 2: 16, 3: 8}
@@ -76,13 +77,13 @@ class FiniteDifferences:
 
 
 def solve_reference(
-    problem: Problem, spec: FiniteDifferences | Exact | Observations, *, unknowns: Mapping[Symbol, float]
+    problem: Problem, spec: FiniteDifferences | Spectral | Exact | Observations, *, unknowns: Mapping[Symbol, float]
 ) -> Reference:
     """Return the truth that a declaration and a specification define.
 
     Args:
         problem: The declaration.
-        spec: Finite differences, closed forms, or measured values.
+        spec: Finite differences, Fourier series, closed forms, or measured values.
         unknowns: Values of unknown parameters where the specification has none.
 
     Raises:
@@ -93,13 +94,15 @@ def solve_reference(
         return exact_reference(problem, spec, unknowns=unknowns)
     if isinstance(spec, Observations):
         return measured_reference(problem, spec)
-    if not isinstance(spec, FiniteDifferences):
-        raise ProblemError(
-            "reference", f"{spec!r}", "write ps.FiniteDifferences(), ps.Exact({u: ...}) or ps.Observations(...)"
-        )
-    # One thread: the matrices are sparse, and two pools of threads in one process fight for the cores.
+    if not isinstance(spec, FiniteDifferences | Spectral):
+        remedy = "write ps.FiniteDifferences(), ps.Spectral(), ps.Exact({u: ...}) or ps.Observations(...)"
+        raise ProblemError("reference", f"{spec!r}", remedy)
+    held = {**unknowns, **(spec.unknowns or {})}
+    # One thread: the matrices are sparse or small, and two pools of threads in one process fight for the cores.
     with threadpool_limits(limits=1, user_api="blas"):
-        return _finite_differences(problem, spec, {**unknowns, **(spec.unknowns or {})})
+        if isinstance(spec, Spectral):
+            return spectral_reference(problem, spec, unknowns=held)
+        return _finite_differences(problem, spec, held)
 
 
 def _finite_differences(problem: Problem, spec: FiniteDifferences, unknowns: Mapping[Symbol, float]) -> Reference:
