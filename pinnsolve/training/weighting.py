@@ -23,8 +23,8 @@ from pinnsolve.training.objective import Objective
 from pinnsolve.training.phase import require
 from pinnsolve.training.weights import Weights, normalised
 
-_LARGEST_RATIO = 1e4
-"""Largest weight of a term relative to that of a term which has all of the gradient: one that is met must not silence the rest."""
+_LARGEST_RATIO = 1e6
+"""Largest weight of a term relative to that of a term which has all of the gradient: one that is met has none."""
 
 _PART_BYTES = 256 * 2**20
 """Bytes of the rows of a Jacobian that are held at a time."""
