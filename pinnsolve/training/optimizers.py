@@ -1,48 +1,56 @@
-"""First-order optimizers: Adam on the flat vector, with a learning rate that warms up and decays.
+"""First-order optimizers that treat every parameter by itself: gradients, averaged and divided by their usual size.
 
-With gradient g_k and element-wise products (Kingma & Ba 2015, algorithm 1),
+With gradient g, all products, roots and quotients element by element, lr the learning rate with its decay, k the step from 1:
 
-    m <- b1 m + (1 - b1) g,    v <- b2 v + (1 - b2) g g,
-    theta <- theta - lr_k m / (1 - b1^k) / (sqrt(v / (1 - b2^k)) + eps).
+    Adam      m <- b1 m + (1 - b1) g,    v <- b2 v + (1 - b2) g²,
+              theta <- theta - lr m / (1 - b1^k) / (sqrt(v / (1 - b2^k)) + eps)              Kingma & Ba (2015), algorithm 1
+    AdamW     theta <- (1 - lr w) theta, then as Adam                        Loshchilov & Hutter (2019), algorithm 2, line 12
+    SGD       u <- mu u + g,    theta <- theta - lr u,    or by Nesterov    theta <- theta - lr (g + mu u)
+                                                                             Sutskever et al. (2013), eqs. (1) to (4)
+    AdaGrad   s <- s + g²,    theta <- theta - lr g / (sqrt(s) + eps)        Duchi, Hazan & Singer (2011), sec. 1.1
+    RMSprop   v <- a v + (1 - a) g²,    u <- mu u + g / (sqrt(v) + eps),    theta <- theta - lr u
+                                                                             Tieleman & Hinton (2012), lecture 6.5
 """
 
 from __future__ import annotations
 
 import math
-from collections.abc import Callable
 from dataclasses import KW_ONLY, dataclass
 from typing import ClassVar
 
 import torch
 from torch import Tensor
 
-from pinnsolve.training.objective import Evaluation, Objective
-from pinnsolve.training.phase import PRECISIONS, Expired, State, Step, never, require
-
-Decay = Callable[[float], float]
-"""From the part of the phase that is done, in [0, 1], to the factor on the learning rate."""
-
-
-def constant(done: float) -> float:
-    """Keep the learning rate."""
-    return 1.0
-
-
-def warm_stable_decay(done: float) -> float:
-    """Rise linearly over the first 2 %, stay, and fall to 1/100 along half a cosine over the last 30 %.
-
-    Hu et al. (2024), MiniCPM, sec. 4. On Burgers' equation it reached lower held-out losses than a cosine over the whole
-    phase at equal steps and rates, and a phase that is cut short has lost nothing.
-    """
-    warm, decay, floor = 0.02, 0.3, 0.01
-    if done < warm:
-        return floor + (1 - floor) * done / warm
-    late = min(max((done - (1 - decay)) / decay, 0.0), 1.0)
-    return floor + (1 - floor) * 0.5 * (1 + math.cos(math.pi * late))
+from pinnsolve.training.decays import Decay as Decay
+from pinnsolve.training.decays import Plateau, constant
+from pinnsolve.training.decays import warm_stable_decay as warm_stable_decay
+from pinnsolve.training.first_order import FirstOrder, Rule, matrices
+from pinnsolve.training.objective import Objective
 
 
 @dataclass(frozen=True)
-class Adam:
+class AdaptiveMoments(FirstOrder):
+    """What Adam and its relatives are told.
+
+    Attributes:
+        betas: Decay of the averages of the gradient and of its square.
+        eps: Added to the root of the averaged square.
+    """
+
+    _: KW_ONLY
+    betas: tuple[float, float] = (0.9, 0.999)
+    eps: float = 1e-8
+
+    def _checks(self) -> dict[str, tuple[bool, str]]:
+        sound = len(self.betas) == 2 and all(0 <= beta < 1 for beta in self.betas)
+        return {
+            "betas": (sound, "two numbers from 0 to 1 such as (0.9, 0.999)"),
+            "eps": (self.eps > 0, "a small positive number such as 1e-8"),
+        }
+
+
+@dataclass(frozen=True)
+class Adam(AdaptiveMoments):
     """Adam for a number of steps.
 
     Attributes:
@@ -50,8 +58,9 @@ class Adam:
         lr: Largest learning rate.
         betas: Decay of the averages of the gradient and of its square.
         eps: Added to the root of the averaged square.
-        decay: Factor on the learning rate, from the part of the steps done.
+        decay: Factor on the learning rate, from the part of the steps done; or a `Plateau`, which follows the loss.
         clip: Longest gradient; longer ones are shortened to it. None: no limit.
+        clip_value: Largest entry of the gradient, once it is shortened; larger ones are cut to it. None: no limit.
         resample: Steps between two draws of the points; 0 keeps them. Every draw costs one further evaluation.
         dtype: Precision to change to at the start; None keeps the one in force.
 
@@ -61,99 +70,195 @@ class Adam:
 
     name: ClassVar[str] = "adam"
 
-    steps: int
-    lr: float = 1e-3
+    def _rule(self, objective: Objective) -> Rule:
+        return AdamRule(self, torch.zeros_like(objective.vector))
+
+
+@dataclass(frozen=True)
+class AdamW(AdaptiveMoments):
+    """Adam with decoupled weight decay.
+
+    Only weight matrices decay: a coefficient of the equation drawn towards zero would be a wrong answer, and a bias needs none.
+
+    Attributes:
+        weight_decay: Part of a weight that is taken away at every step, per unit of the learning rate.
+        others: As for `Adam`.
+
+    Raises:
+        ProblemError: A number that makes no sense.
+    """
+
+    name: ClassVar[str] = "adamw"
+
     _: KW_ONLY
-    betas: tuple[float, float] = (0.9, 0.999)
+    weight_decay: float = 1e-2
+
+    def _checks(self) -> dict[str, tuple[bool, str]]:
+        sound = 0 <= self.weight_decay * self.lr < 1
+        return {**super()._checks(), "weight_decay": (sound, "a small positive number such as 1e-2")}
+
+    def _rule(self, objective: Objective) -> Rule:
+        return _AdamWRule(self, objective)
+
+
+@dataclass(frozen=True)
+class SGD(FirstOrder):
+    """Gradient descent with momentum; "stochastic" only where points are redrawn.
+
+    Attributes:
+        momentum: Part of the last displacement that is kept; 0 for none.
+        nesterov: Take the gradient where the momentum leads, after Nesterov.
+        others: As for `Adam`.
+
+    Raises:
+        ProblemError: A number that makes no sense.
+    """
+
+    name: ClassVar[str] = "sgd"
+
+    _: KW_ONLY
+    momentum: float = 0.9
+    nesterov: bool = False
+
+    def _checks(self) -> dict[str, tuple[bool, str]]:
+        return {
+            "momentum": (0 <= self.momentum < 1, "a number from 0 to 1 such as 0.9"),
+            "nesterov": (not self.nesterov or self.momentum > 0, "nesterov=False, or a positive momentum"),
+        }
+
+    def _rule(self, objective: Objective) -> Rule:
+        return _SGDRule(self, torch.zeros_like(objective.vector))
+
+
+@dataclass(frozen=True)
+class AdaGrad(FirstOrder):
+    """AdaGrad: the learning rate of a parameter falls with the sum of its squared gradients, and needs no other decay.
+
+    Attributes:
+        eps: Added to the root of the sum.
+        others: As for `Adam`.
+
+    Raises:
+        ProblemError: A number that makes no sense.
+    """
+
+    name: ClassVar[str] = "adagrad"
+
+    lr: float = 1e-2
+    _: KW_ONLY
+    decay: Decay | Plateau = constant
+    eps: float = 1e-10
+
+    def _checks(self) -> dict[str, tuple[bool, str]]:
+        return {"eps": (self.eps > 0, "a small positive number such as 1e-10")}
+
+    def _rule(self, objective: Objective) -> Rule:
+        return _AdaGradRule(self, torch.zeros_like(objective.vector))
+
+
+@dataclass(frozen=True)
+class RMSprop(FirstOrder):
+    """RMSprop: gradients divided by the root of their averaged squares, with momentum if wanted.
+
+    Attributes:
+        alpha: Decay of the average of the squared gradient.
+        eps: Added to its root.
+        momentum: Part of the last displacement that is kept; 0 for none.
+        others: As for `Adam`.
+
+    Raises:
+        ProblemError: A number that makes no sense.
+    """
+
+    name: ClassVar[str] = "rmsprop"
+
+    _: KW_ONLY
+    alpha: float = 0.99
     eps: float = 1e-8
-    decay: Decay = warm_stable_decay
-    clip: float | None = None
-    resample: int = 0
-    dtype: str | None = None
+    momentum: float = 0.0
 
-    def __post_init__(self) -> None:
-        require(
-            self,
-            steps=(self.steps >= 1, "a number of steps of at least 1"),
-            lr=(0 < self.lr < math.inf, "a positive learning rate such as 1e-3"),
-            betas=(all(0 <= beta < 1 for beta in self.betas), "two numbers from 0 to 1 such as (0.9, 0.999)"),
-            eps=(self.eps > 0, "a small positive number such as 1e-8"),
-            clip=(self.clip is None or self.clip > 0, "a positive length, or None"),
-            resample=(self.resample >= 0, "a number of steps, or 0 to keep the points"),
-            dtype=(self.dtype is None or self.dtype in PRECISIONS, f"one of {list(PRECISIONS)}, or None"),
-        )
+    def _checks(self) -> dict[str, tuple[bool, str]]:
+        return {
+            "alpha": (0 <= self.alpha < 1, "a number from 0 to 1 such as 0.99"),
+            "eps": (self.eps > 0, "a small positive number such as 1e-8"),
+            "momentum": (0 <= self.momentum < 1, "a number from 0 to 1 such as 0.9"),
+        }
 
-    def start(self, objective: Objective) -> AdamStepper:
-        """Begin with both averages at zero."""
-        return AdamStepper(self, torch.zeros_like(objective.vector))
+    def _rule(self, objective: Objective) -> Rule:
+        return _RMSpropRule(self, torch.zeros_like(objective.vector))
 
 
-class AdamStepper:
-    """The moving parts of Adam: two averages, the number of steps, and the damping after divergences.
+class AdamRule:
+    """The averages of gradient and square, and the quotient of the two.
 
     Args:
-        phase: The description.
+        phase: Their decay.
         zero: A zero vector of the objective's size, precision and device.
     """
 
-    def __init__(self, phase: Adam, zero: Tensor) -> None:
+    momenta: ClassVar[tuple[str, ...]] = ("mean",)
+
+    def __init__(self, phase: AdaptiveMoments, zero: Tensor) -> None:
         self._phase = phase
-        self._mean, self._square = zero.clone(), zero.clone()
-        self._steps = 0
-        self._scale = 1.0
-        self._current: Evaluation | None = None
+        self.memory = {"mean": zero.clone(), "square": zero.clone()}
 
-    def step(self, objective: Objective, *, expired: Expired = never) -> Step:
-        """Move the parameters once, then evaluate there; the next step needs that gradient anyway."""
-        evaluations = 1
-        if self._current is None:
-            self._current = objective.evaluate()
-            evaluations += 1
-        if not self._current.finite:
-            return Step(math.nan, self._current.terms, evaluations - 1, 0.0)
-        rate = self._phase.lr * self._scale * self._phase.decay(self._steps / self._phase.steps)
-        self._current = objective.evaluate(self._update(objective.vector, self._current, rate))
-        loss = self._current.loss if self._current.finite else math.nan
-        return Step(loss, self._current.terms, evaluations, rate)
+    def move(self, vector: Tensor, gradient: Tensor, *, rate: float, step: int) -> Tensor:
+        """Average, and move against the mean in units of the root mean square."""
+        (beta1, beta2), mean, square = self._phase.betas, self.memory["mean"], self.memory["square"]
+        mean.lerp_(gradient, 1 - beta1)
+        square.mul_(beta2).addcmul_(gradient, gradient, value=1 - beta2)
+        root = (square.sqrt() / math.sqrt(1 - beta2**step)).add_(self._phase.eps)
+        return vector.addcdiv_(mean, root, value=-rate / (1 - beta1**step))
 
-    def restart(self, objective: Objective) -> None:
-        """Keep the averages: they smooth over draws of the points as over steps."""
-        self._current = None
 
-    def damp(self, objective: Objective, factor: float) -> None:
-        """Lower the learning rate and forget the momentum.
+class _AdamWRule:
+    momenta: ClassVar[tuple[str, ...]] = AdamRule.momenta
 
-        The averaged squares stay: they remember the large gradients of the divergence and shorten the next steps.
-        """
-        self._scale *= factor
-        self._mean.zero_()
-        self._current = None
+    def __init__(self, phase: AdamW, objective: Objective) -> None:
+        self._weight_decay, self._shapes = phase.weight_decay, objective.shapes
+        self._adam = AdamRule(phase, torch.zeros_like(objective.vector))
+        self.memory = self._adam.memory
 
-    def state(self) -> State:
-        """Return both averages, the counters, and the gradient of the next step."""
-        state: dict[str, Tensor | float] = {
-            "mean": self._mean.clone(),
-            "square": self._square.clone(),
-            "steps": self._steps,
-            "scale": self._scale,
-        }
-        return state | ({} if self._current is None else self._current.state())
+    def move(self, vector: Tensor, gradient: Tensor, *, rate: float, step: int) -> Tensor:
+        for matrix in matrices(vector, self._shapes):
+            matrix.mul_(1 - rate * self._weight_decay)
+        return self._adam.move(vector, gradient, rate=rate, step=step)
 
-    def load(self, state: State) -> None:
-        """Continue from what `state` returned."""
-        self._mean.copy_(torch.as_tensor(state["mean"]))
-        self._square.copy_(torch.as_tensor(state["square"]))
-        self._steps = int(state["steps"])
-        self._scale = float(state["scale"])
-        self._current = Evaluation.load(state)
 
-    def _update(self, vector: Tensor, current: Evaluation, rate: float) -> Tensor:
-        self._steps += 1
-        gradient = current.gradient
-        if self._phase.clip is not None and current.gradient_norm > self._phase.clip:
-            gradient = gradient * (self._phase.clip / current.gradient_norm)
-        beta1, beta2 = self._phase.betas
-        self._mean.lerp_(gradient, 1 - beta1)
-        self._square.mul_(beta2).addcmul_(gradient, gradient, value=1 - beta2)
-        root = (self._square.sqrt() / math.sqrt(1 - beta2**self._steps)).add_(self._phase.eps)
-        return vector.addcdiv_(self._mean, root, value=-rate / (1 - beta1**self._steps))
+class _SGDRule:
+    momenta: ClassVar[tuple[str, ...]] = ("velocity",)
+
+    def __init__(self, phase: SGD, zero: Tensor) -> None:
+        self._phase = phase
+        self.memory = {"velocity": zero}
+
+    def move(self, vector: Tensor, gradient: Tensor, *, rate: float, step: int) -> Tensor:
+        velocity = self.memory["velocity"].mul_(self._phase.momentum).add_(gradient)
+        along = gradient.add(velocity, alpha=self._phase.momentum) if self._phase.nesterov else velocity
+        return vector.add_(along, alpha=-rate)
+
+
+class _AdaGradRule:
+    momenta: ClassVar[tuple[str, ...]] = ()
+
+    def __init__(self, phase: AdaGrad, zero: Tensor) -> None:
+        self._phase = phase
+        self.memory = {"sum": zero}
+
+    def move(self, vector: Tensor, gradient: Tensor, *, rate: float, step: int) -> Tensor:
+        squares = self.memory["sum"].addcmul_(gradient, gradient)
+        return vector.addcdiv_(gradient, squares.sqrt().add_(self._phase.eps), value=-rate)
+
+
+class _RMSpropRule:
+    momenta: ClassVar[tuple[str, ...]] = ("velocity",)
+
+    def __init__(self, phase: RMSprop, zero: Tensor) -> None:
+        self._phase = phase
+        self.memory = {"square": zero, "velocity": zero.clone()}
+
+    def move(self, vector: Tensor, gradient: Tensor, *, rate: float, step: int) -> Tensor:
+        alpha, square = self._phase.alpha, self.memory["square"]
+        square.mul_(alpha).addcmul_(gradient, gradient, value=1 - alpha)
+        scaled = gradient / square.sqrt().add_(self._phase.eps)
+        return vector.add_(self.memory["velocity"].mul_(self._phase.momentum).add_(scaled), alpha=-rate)
