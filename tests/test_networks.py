@@ -240,3 +240,37 @@ def test_a_mistaken_description_is_refused_where_it_is_written(make: object, mes
 def test_a_description_never_takes_the_numbers_of_inputs_and_outputs() -> None:
     with pytest.raises(TypeError):
         MLP(inputs=2)  # type: ignore[call-arg]
+
+
+@pytest.mark.parametrize("spec", [MLP(width=7, depth=2), ResNet(width=7, blocks=1, activation="sine")])
+def test_a_periodic_coordinate_closes_with_all_derivatives(spec):
+    network = build_fields(
+        spec,
+        inputs_per_field=[(0, 1), (1,), (0,)],
+        ranges=[(0.0, 3.0), (-1.0, 1.0)],
+        generator=seeded(0),
+        dtype=torch.float64,
+        periodic=[1],
+    )
+    x = torch.linspace(0.2, 2.8, 5, dtype=torch.float64)
+    ends = [torch.stack([x, torch.full_like(x, end)], 1).requires_grad_() for end in (-1.0, 1.0)]
+    values = [network(points) for points in ends]
+    for _ in range(4):
+        torch.testing.assert_close(values[0], values[1], rtol=1e-12, atol=1e-12)
+        values = [
+            torch.autograd.grad(value.sum(), points, create_graph=True)[0][:, 1:]
+            for value, points in zip(values, ends, strict=True)
+        ]
+    assert float(values[0].detach().abs().max()) > 1e-3
+
+
+def test_a_module_of_the_user_is_not_periodic():
+    with pytest.raises(ProblemError, match="periodic"):
+        build_fields(
+            torch.nn.Linear(1, 1),
+            inputs_per_field=[(0,)],
+            ranges=[(0.0, 1.0)],
+            generator=seeded(0),
+            dtype=torch.float64,
+            periodic=[0],
+        )

@@ -80,6 +80,7 @@ def build_trial(problem: Problem, network: Any, *, seed: int, dtype: torch.dtype
         network,
         inputs_per_field=columns,
         ranges=list(problem.bounds.values()),
+        periodic=[problem.coordinates.index(c) for c in problem.periods],
         generator=torch.Generator().manual_seed(seed),
         dtype=dtype,
         device=device,

@@ -10,7 +10,7 @@ with periodic activation functions, 2020, section 3.2, for sines.
 from __future__ import annotations
 
 import math
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Collection, Sequence
 from dataclasses import dataclass
 from functools import partial
 
@@ -18,7 +18,7 @@ import torch
 from torch import nn
 
 from pinnsolve.errors import ProblemError
-from pinnsolve.networks.layers import ResidualBlock, Scaling, Sine
+from pinnsolve.networks.layers import Periodic, ResidualBlock, Scaling, Sine
 
 ACTIVATIONS: dict[str, Callable[[], nn.Module]] = {
     "tanh": nn.Tanh,
@@ -100,6 +100,7 @@ def build(
     generator: torch.Generator,
     dtype: torch.dtype,
     device: torch.device | str = "cpu",
+    periodic: Collection[int] = (),
 ) -> nn.Module:
     """Build the network of a description.
 
@@ -113,6 +114,7 @@ def build(
         generator: The only source of randomness.
         dtype: Of the parameters.
         device: Of the parameters.
+        periodic: Numbers of the coordinates whose range is one period, on which the network is periodic.
 
     Returns:
         A module from points, shape (points, inputs), to fields, shape (points, outputs).
@@ -125,10 +127,13 @@ def build(
 
     dense = partial(_dense, generator=generator, dtype=dtype, device=device)
     width, activation = spec.width, ACTIVATIONS[spec.activation]()
-    first = dense(inputs, width, bound=_first_bound(spec.activation, inputs, width), centred=True)
+    read = inputs + len(periodic)
+    first = dense(read, width, bound=_first_bound(spec.activation, read, width), centred=True)
     hidden = _hidden_bound(spec.activation, width)
     last = dense(width, outputs, bound=math.sqrt(6.0 / (width + outputs)))
-    layers: list[nn.Module] = [Scaling(ranges, dtype=dtype, device=device), first]
+    layers: list[nn.Module] = [Scaling(ranges, dtype=dtype, device=device)]
+    layers += [Periodic(periodic, available=inputs, device=device)] if periodic else []
+    layers += [first]
     match spec:
         case MLP():
             for _ in range(spec.depth - 1):

@@ -6,7 +6,7 @@ coordinates has a network of its own, so that its derivative with respect to the
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Collection, Sequence
 
 import torch
 from torch import Tensor, nn
@@ -69,6 +69,7 @@ def build_fields(
     generator: torch.Generator,
     dtype: torch.dtype,
     device: torch.device | str = "cpu",
+    periodic: Collection[int] = (),
 ) -> FieldNetwork:
     """Build the network of all fields.
 
@@ -80,12 +81,17 @@ def build_fields(
         generator: The only source of randomness.
         dtype: Of the parameters.
         device: Of the parameters.
+        periodic: Numbers of the coordinates on which every field is periodic.
 
     Raises:
-        ProblemError: The module cannot be evaluated at points of these coordinates, or gives another number of fields.
+        ProblemError: The module cannot be evaluated at points of these coordinates, gives another number of fields, or would have
+            to be periodic.
     """
     count, coordinates = len(inputs_per_field), len(ranges)
     if isinstance(spec, nn.Module):
+        if periodic:
+            found = "hard=True asks for a periodic network, and a module of your own is used as it is"
+            raise ProblemError("network", found, "write ps.MLP(...), or leave hard=True out of the problem")
         module = spec.to(device=device, dtype=dtype)
         _probe(module, torch.tensor(ranges, dtype=dtype, device=device).t(), count)
         groups = [(tuple(range(coordinates)), tuple(range(count)))]
@@ -98,6 +104,7 @@ def build_fields(
                 inputs=len(columns),
                 outputs=len(fields),
                 ranges=[ranges[column] for column in columns],
+                periodic=[k for k, column in enumerate(columns) if column in periodic],
                 generator=generator,
                 dtype=dtype,
                 device=device,

@@ -1,11 +1,12 @@
-"""Layers that torch does not have: input scaling, selection of columns, the sine, residual blocks.
+"""Layers that torch does not have: input scaling, periodic inputs, selection of columns, the sine, residual blocks.
 
 All are written in operations that jets know, so that they run on tensors and on jets.
 """
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+import math
+from collections.abc import Collection, Sequence
 
 import torch
 from torch import Tensor, nn
@@ -61,6 +62,30 @@ class Columns(nn.Module):
     def forward(self, points: Tensor) -> Tensor:
         """Select from shape (points, available)."""
         return points if self.all_in_order else points.index_select(1, self.columns)
+
+
+class Periodic(nn.Module):
+    """Read periodic coordinates as points of a circle: of a scaled ξ in [-1, 1] remain cos πξ and sin πξ.
+
+    Every network of these is periodic with all its derivatives: Dong and Ni, Journal of Computational Physics 435, 2021, eq. 2.5.
+
+    Args:
+        columns: The periodic coordinates.
+        available: How many coordinates there are.
+        device: Of the numbers.
+    """
+
+    def __init__(self, columns: Collection[int], *, available: int, device: torch.device | str = "cpu") -> None:
+        super().__init__()
+        others = [column for column in range(available) if column not in columns]
+        self.others = Columns(others, available=available, device=device) if others else None
+        self.turning = Columns(sorted(columns), available=available, device=device)
+
+    def forward(self, scaled: Tensor) -> Tensor:
+        """Return shape (points, available + number of periodic coordinates), the others first."""
+        angle = math.pi * self.turning(scaled)
+        circle = [torch.cos(angle), torch.sin(angle)]
+        return torch.cat(circle if self.others is None else [self.others(scaled), *circle], 1)
 
 
 class Sine(nn.Module):
