@@ -34,11 +34,19 @@ if TYPE_CHECKING:
     from pinnsolve.solution import load as load
     from pinnsolve.solver import Limits as Limits
     from pinnsolve.solver import solve as solve
+    from pinnsolve.training.decays import Cosine as Cosine
+    from pinnsolve.training.decays import Exponential as Exponential
+    from pinnsolve.training.decays import Plateau as Plateau
     from pinnsolve.training.gauss_newton import LevenbergMarquardt as LevenbergMarquardt
+    from pinnsolve.training.optimizers import SGD as SGD
+    from pinnsolve.training.optimizers import AdaGrad as AdaGrad
     from pinnsolve.training.optimizers import Adam as Adam
+    from pinnsolve.training.optimizers import AdamW as AdamW
+    from pinnsolve.training.optimizers import RMSprop as RMSprop
     from pinnsolve.training.quasi_newton import LBFGS as LBFGS
     from pinnsolve.training.quasi_newton import SSBroyden as SSBroyden
     from pinnsolve.training.schedule import Training as Training
+    from pinnsolve.training.soap import SOAP as SOAP
     from pinnsolve.training.weighting import NTK as NTK
     from pinnsolve.training.weighting import Causal as Causal
     from pinnsolve.training.weighting import GradientNorm as GradientNorm
@@ -53,10 +61,12 @@ _HOMES = {
     "declaration.observations": ("Observations",),
     "domains.regions": ("Box", "Interval"),
     "networks.architectures": ("MLP", "ResNet"),
+    "training.decays": ("Cosine", "Exponential", "Plateau"),
     "training.gauss_newton": ("LevenbergMarquardt",),
-    "training.optimizers": ("Adam",),
+    "training.optimizers": ("SGD", "AdaGrad", "Adam", "AdamW", "RMSprop"),
     "training.quasi_newton": ("LBFGS", "SSBroyden"),
     "training.schedule": ("Training",),
+    "training.soap": ("SOAP",),
     "training.weighting": ("NTK", "Causal", "GradientNorm", "ResidualAttention", "SelfAdaptive"),
     "reference.solve": ("FiniteDifferences",),
     "reference.exact": ("Exact",),
