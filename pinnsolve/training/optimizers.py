@@ -21,9 +21,7 @@ from typing import ClassVar
 import torch
 from torch import Tensor
 
-from pinnsolve.training.decays import Decay as Decay
-from pinnsolve.training.decays import Plateau, constant
-from pinnsolve.training.decays import warm_stable_decay as warm_stable_decay
+from pinnsolve.training.decays import Decay, Plateau, constant
 from pinnsolve.training.first_order import FirstOrder, Rule, matrices
 from pinnsolve.training.objective import Objective
 

@@ -29,6 +29,9 @@ class SOAP(AdaptiveMoments):
     Vectors - biases, unknown coefficients - are moved by plain Adam. A matrix of shape (m, n) costs 2 (m² + n²) further numbers of
     memory, six products with its bases every step, and two QR decompositions, O(m³ + n³), every `precondition` steps.
 
+    Vyas et al. take lr = 3e-3 for language models. On Poisson's equation with sin(pi x) sin(4 pi y) and 2,000 weights, 1,000 steps
+    with 1e-2 left a loss 20 to 50 times below that of Adam at its best rate in the same time, and 3e-3 was slower than Adam.
+
     Attributes:
         precondition: Steps between two updates of the bases.
         betas: Decay of the averages of the gradient and of its square; the second also of L and R.
@@ -40,7 +43,7 @@ class SOAP(AdaptiveMoments):
 
     name: ClassVar[str] = "soap"
 
-    lr: float = 3e-3
+    lr: float = 1e-2
     _: KW_ONLY
     betas: tuple[float, float] = (0.95, 0.95)
     precondition: int = 10
