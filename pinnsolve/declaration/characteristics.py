@@ -63,8 +63,7 @@ def split_between_ends(
     for wave, _ in itertools.product(WAVE_NUMBERS, range(_STATES)):
         size = {c: generator.uniform(0.5, 1.5) for c in bounds}
         frozen = {
-            c: complex(evolution[c] * wave**2 * size[c]) if c in evolution else 1j * wave * size[c]
-            for c in bounds
+            c: complex(evolution[c] * wave**2 * size[c]) if c in evolution else 1j * wave * size[c] for c in bounds
         }
         states = _random_states(generator, bounds, lowest=-1.5)
         coefficients = _polynomial(terms, fields, coordinate, frozen, states, bounds, radius=wave)
