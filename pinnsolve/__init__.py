@@ -30,6 +30,7 @@ if TYPE_CHECKING:
     from pinnsolve.reference.exact import Exact as Exact
     from pinnsolve.reference.solve import FiniteDifferences as FiniteDifferences
     from pinnsolve.reference.spectral import Spectral as Spectral
+    from pinnsolve.reference.stream_function import StreamFunction as StreamFunction
     from pinnsolve.solution import Solution as Solution
     from pinnsolve.solution import load as load
     from pinnsolve.solver import Limits as Limits
@@ -71,6 +72,7 @@ _HOMES = {
     "reference.solve": ("FiniteDifferences",),
     "reference.exact": ("Exact",),
     "reference.spectral": ("Spectral",),
+    "reference.stream_function": ("StreamFunction",),
     "solution": ("Solution", "load"),
     "solver": ("solve", "Limits"),
 }

@@ -29,6 +29,7 @@ from pinnsolve.problem import Problem
 from pinnsolve.reference.exact import Exact, field_name
 from pinnsolve.reference.solve import FiniteDifferences
 from pinnsolve.reference.spectral import Spectral
+from pinnsolve.reference.stream_function import StreamFunction
 
 if TYPE_CHECKING:
     from pinnsolve.solution import Solution
@@ -163,7 +164,7 @@ def _require_weights(spec: Any, problem: Problem, stored: int) -> None:
 
 def _reference_to_data(spec: Any) -> dict[str, Any] | None:
     """Return closed forms and what is solved as JSON data; None for stored observations and what has no tree."""
-    if not isinstance(spec, FiniteDifferences | Spectral | Exact):
+    if not isinstance(spec, FiniteDifferences | Spectral | StreamFunction | Exact):
         return None
     try:
         unknowns = [[to_tree(symbol), float(value)] for symbol, value in (spec.unknowns or {}).items()]
@@ -173,13 +174,17 @@ def _reference_to_data(spec: Any) -> dict[str, Any] | None:
         if isinstance(spec, Spectral):
             counts = {"modes": int(spec.modes), "steps": None if spec.steps is None else int(spec.steps)}
             return {"kind": "Spectral", **counts, "unknowns": unknowns, "seconds": spec.seconds}
+        if isinstance(spec, StreamFunction):
+            return {"kind": "StreamFunction", "cells": int(spec.cells), "unknowns": unknowns, "seconds": spec.seconds}
         cells = [[to_tree(symbol), count] for symbol, count in (spec.cells or {}).items()]
     except TreeError:
         return None
     return {"kind": "FiniteDifferences", "cells": cells, "unknowns": unknowns, "seconds": spec.seconds}
 
 
-def _reference_from_data(data: Mapping[str, Any] | None) -> FiniteDifferences | Spectral | Exact | None:
+def _reference_from_data(
+    data: Mapping[str, Any] | None,
+) -> FiniteDifferences | Spectral | StreamFunction | Exact | None:
     if data is None:
         return None
     unknowns = {from_tree(symbol): float(value) for symbol, value in data["unknowns"]} or None
@@ -189,6 +194,8 @@ def _reference_from_data(data: Mapping[str, Any] | None) -> FiniteDifferences | 
         if max(data["modes"], data["steps"] or 0) > _MOST_CELLS:
             raise ValueError(f"a reference of more than {_MOST_CELLS} modes or steps")
         return Spectral(data["modes"], steps=data["steps"], unknowns=unknowns, seconds=float(data["seconds"]))
+    if data["kind"] == "StreamFunction":
+        return StreamFunction(data["cells"], unknowns=unknowns, seconds=float(data["seconds"]))
     if data["kind"] != "FiniteDifferences":
         raise ValueError(f"a reference of the kind {str(data['kind'])[:40]!r}")
     cells = {from_tree(symbol): count for symbol, count in data["cells"]} or None

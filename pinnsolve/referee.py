@@ -15,12 +15,15 @@ from pinnsolve.reference.exact import Exact
 from pinnsolve.reference.result import Reference
 from pinnsolve.reference.solve import FiniteDifferences, solve_reference
 from pinnsolve.reference.spectral import Spectral
+from pinnsolve.reference.stream_function import StreamFunction
 from pinnsolve.solution import Solution
 from pinnsolve.training.loop import Progress
 from pinnsolve.training.status import Status
 
 Watch = Callable[[Mapping[str, float]], object]
 """Called with the relative L2 error of each field."""
+
+_METHODS = {FiniteDifferences: "finite differences", Spectral: "Fourier series", StreamFunction: "a stream function"}
 
 _TOLERANCE_EVERY = 50
 """Steps between two comparisons with the reference when a tolerance is set."""
@@ -37,7 +40,7 @@ class Referee:
 
     Args:
         solution: What is trained.
-        spec: `FiniteDifferences`, `Spectral`, `Exact` or `Observations`.
+        spec: `FiniteDifferences`, `Spectral`, `StreamFunction`, `Exact` or `Observations`.
         notify: Called with one line of text for what was found.
     """
 
@@ -98,8 +101,8 @@ class Referee:
 
     def _solve(self) -> None:
         unknowns = {s: self.solution.unknowns[s.name] for s in self.solution.problem.unknowns}
-        if isinstance(self.spec, FiniteDifferences | Spectral):
-            method = "Fourier series" if isinstance(self.spec, Spectral) else "finite differences"
+        if isinstance(self.spec, FiniteDifferences | Spectral | StreamFunction):
+            method = _METHODS[type(self.spec)]
             self.notify(f"solving the reference by {method}, at most {self.spec.seconds:g} s")
         try:
             self.reference = solve_reference(self.solution.problem, self.spec, unknowns=unknowns)

@@ -259,7 +259,9 @@ def test_unknowns_are_held_at_what_is_given() -> None:
 @pytest.mark.parametrize("turn", [-1, 1j, 0.3 - 2j])
 def test_the_phi_functions_are_blocks_of_an_exponential(size: float, turn: complex) -> None:
     n = 3
-    z = size * turn * (np.eye(n) + 0.2 * np.random.default_rng(5).standard_normal((n, n)))
+    z = np.asarray(
+        size * turn * (np.eye(n) + 0.2 * np.random.default_rng(5).standard_normal((n, n))), dtype=np.complex128
+    )
     large = np.zeros((4 * n, 4 * n), dtype=complex)
     large[:n, :n] = z
     for k in range(3):  # exp of this has e^z, phi_1, phi_2, phi_3 of z in its first row of blocks

@@ -40,6 +40,7 @@ _KINDS = {
     "exact": "the closed form",
     "finite_difference": "finite differences",
     "spectral": "Fourier series",
+    "stream_function": "the stream function",
     "data": "stored values",
 }
 

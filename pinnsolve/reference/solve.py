@@ -1,4 +1,4 @@
-"""One call for every kind of reference: closed forms, observations, finite differences or Fourier series with a known error."""
+"""One call for every kind of reference: closed forms, observations, finite differences, Fourier series or a stream function."""
 
 from __future__ import annotations
 
@@ -26,6 +26,7 @@ from pinnsolve.reference.result import Reference, comparison_grid, counts_within
 from pinnsolve.reference.rosenbrock import OutOfTimeError
 from pinnsolve.reference.spectral import Spectral, spectral_reference
 from pinnsolve.reference.steady import read_boundary_values
+from pinnsolve.reference.stream_function import StreamFunction, stream_function_reference
 
 _FIRST_CELLS = {1: 64, 2: 16, 3: 8}
 _MOST_UNKNOWNS = {1: 200_000, 2: 300_000, 3: 40_000}
@@ -77,13 +78,16 @@ class FiniteDifferences:
 
 
 def solve_reference(
-    problem: Problem, spec: FiniteDifferences | Spectral | Exact | Observations, *, unknowns: Mapping[Symbol, float]
+    problem: Problem,
+    spec: FiniteDifferences | Spectral | StreamFunction | Exact | Observations,
+    *,
+    unknowns: Mapping[Symbol, float],
 ) -> Reference:
     """Return the truth that a declaration and a specification define.
 
     Args:
         problem: The declaration.
-        spec: Finite differences, Fourier series, closed forms, or measured values.
+        spec: Finite differences, Fourier series, a stream function, closed forms, or measured values.
         unknowns: Values of unknown parameters where the specification has none.
 
     Raises:
@@ -94,14 +98,16 @@ def solve_reference(
         return exact_reference(problem, spec, unknowns=unknowns)
     if isinstance(spec, Observations):
         return measured_reference(problem, spec)
-    if not isinstance(spec, FiniteDifferences | Spectral):
-        remedy = "write ps.FiniteDifferences(), ps.Spectral(), ps.Exact({u: ...}) or ps.Observations(...)"
-        raise ProblemError("reference", f"{spec!r}", remedy)
+    if not isinstance(spec, FiniteDifferences | Spectral | StreamFunction):
+        computed = "ps.FiniteDifferences(), ps.Spectral(), ps.StreamFunction()"
+        raise ProblemError("reference", f"{spec!r}", f"write {computed}, ps.Exact({{u: ...}}) or ps.Observations(...)")
     held = {**unknowns, **(spec.unknowns or {})}
     # One thread: the matrices are sparse or small, and two pools of threads in one process fight for the cores.
     with threadpool_limits(limits=1, user_api="blas"):
         if isinstance(spec, Spectral):
             return spectral_reference(problem, spec, unknowns=held)
+        if isinstance(spec, StreamFunction):
+            return stream_function_reference(problem, spec, unknowns=held)
         return _finite_differences(problem, spec, held)
 
 
