@@ -7,22 +7,32 @@ from dataclasses import dataclass, replace
 from typing import Any
 
 import torch
+from sympy import Symbol
 from torch import nn
 
 from pinnsolve.compiler.compile import CompiledProblem
 from pinnsolve.compiler.trial import build_trial
-from pinnsolve.errors import ProblemError
+from pinnsolve.declaration.counting import planes
+from pinnsolve.domains.regions import ROUNDING
+from pinnsolve.errors import ProblemError, UnsupportedError
 from pinnsolve.networks.architectures import MLP, ResNet
 from pinnsolve.problem import Problem
+from pinnsolve.training.gauss_newton import LevenbergMarquardt
 from pinnsolve.training.optimizers import Adam
 from pinnsolve.training.phase import Phase
 from pinnsolve.training.quasi_newton import LBFGS, SSBroyden
 from pinnsolve.training.schedule import Training
 
-_EQUATION_POINTS = {0: 1, 1: 500, 2: 3_000, 3: 5_000}
+_EQUATION_POINTS = {0: 1, 1: 500, 2: 2_500, 3: 4_000}
 _CONDITION_POINTS = {0: 1, 1: 200, 2: 600, 3: 1_000}
-_MANY_EQUATION_POINTS, _MANY_CONDITION_POINTS = 8_000, 1_000
+_MANY_EQUATION_POINTS, _MANY_CONDITION_POINTS = 5_000, 1_000
+_CONDITION_WEIGHT = 100.0
+"""An error in a condition reaches the solution whole, one in an equation divided by the operator's lowest eigenvalue."""
+
 _ADAM_STEPS, _SECOND_STEPS, _RESAMPLE = 500, 4_000, 300
+_SHORT_ADAM_STEPS, _GAUSS_NEWTON_STEPS, _GAUSS_NEWTON = 200, 500, 1_500
+"""Parameters up to which a Gauss-Newton step repays its product of Jacobians, and the steps then."""
+
 _DENSE_ON_CPU, _DENSE_ON_GPU = 3_000, 12_000
 """Parameters up to which the inverse Hessian is dense: beyond, its passes through memory cost more than the gradient."""
 
@@ -95,9 +105,9 @@ def choose(
     _check_kinds(network, training)
     choices: list[Choice] = []
     if network is None:
-        network = _network(problem)
+        network, reason = _network(problem)
         text = f"MLP, {network.depth} layers of {network.width} {network.activation}"
-        choices.append(Choice("network", text, _network_reason(problem), "network = ps.MLP(width=..., depth=...)"))
+        choices.append(Choice("network", text, reason, "network = ps.MLP(width=..., depth=...)"))
     where = _device(device, choices)
     if dtype not in ("float32", "float64"):
         raise ProblemError("dtype", f"{dtype!r}", "write float64 or float32")
@@ -137,30 +147,67 @@ def _check_kinds(network: Any, training: Any) -> None:
         raise ProblemError("training", f"{training!r}", "write ps.Training(points={...}, phases=[...])")
 
 
-def _network(problem: Problem) -> MLP:
-    """Choose a small network: sines for an ordinary differential equation, whose solutions oscillate over long intervals."""
-    if len(problem.coordinates) == 1:
-        return MLP(width=20, depth=3, activation="sine")
-    return MLP(width=30, depth=3)
+def meet_conditions(problem: Problem, network: Any = None) -> tuple[Problem, tuple[Choice, ...]]:
+    """Return the problem with its conditions built into the ansatz where they can be, unless the user decided.
+
+    Args:
+        problem: The declaration.
+        network: What is to be put into the ansatz; a module of the user's reads no coordinate as periodic.
+    """
+    if problem.hard is not None or problem.ansatz:
+        return problem, ()
+    try:
+        exact = replace(problem, hard=True)
+    except UnsupportedError:
+        return problem, ()
+    if exact.periods and isinstance(network, nn.Module):
+        return problem, ()
+    reason = "what is met exactly needs no weight and leaves one loss to lower"
+    return exact, (Choice("exact conditions", ", ".join(sorted(exact.exact)), reason, "ps.Problem(..., hard=False)"),)
 
 
-def _network_reason(problem: Problem) -> str:
+def _network(problem: Problem) -> tuple[MLP, str]:
+    """Choose a small network, and say why it."""
+    marching = _marching(problem)
+    few = "so few weights suit a dense second-order method"
     if len(problem.coordinates) == 1:
-        return "one coordinate; sines follow oscillations, and so few weights suit a dense second-order method"
-    return f"{len(problem.coordinates)} coordinates; tanh follows sharp layers, and so few weights suit a dense second-order method"
+        return MLP(width=20, depth=3, activation="sine"), f"one coordinate; sines follow oscillations, and {few}"
+    if marching:
+        reason = f"the solution evolves in {', '.join(map(str, marching))} and may steepen, which tanh follows; {few}"
+        return MLP(width=20, depth=3), reason
+    return MLP(width=20, depth=3, activation="sine"), f"nothing evolves; sines suit smooth fields best, and {few}"
+
+
+def _marching(problem: Problem) -> list[Symbol]:
+    """Return the coordinates with conditions at their low end alone."""
+    slots = {f.func.__name__: f.args for f in problem.fields}
+    stands = [p for t in problem.terms if t.kind == "condition" for p in planes(t, slots, problem.bounds)]
+    found = []
+    for coordinate, (low, high) in problem.bounds.items():
+        places = [p.value for p in stands if p.coordinate == coordinate]
+        at_low = [place is not None and abs(place - low) <= ROUNDING * (high - low) for place in places]
+        if places and all(at_low):
+            found.append(coordinate)
+    return found
 
 
 def _phases(parameters: int, device: torch.device, resample: int, choices: list[Choice]) -> tuple[Phase, ...]:
-    """Choose a short Adam to find the basin and a quasi-Newton method to go to its bottom."""
+    """Choose a short Adam to find the basin and a second-order method to go to its bottom."""
     override = "training = ps.Training(phases=[ps.Adam(steps=...), ps.LBFGS(steps=...)])"
-    first = Adam(steps=_ADAM_STEPS, lr=5e-3, resample=resample)
-    if parameters <= (_DENSE_ON_GPU if device.type == "cuda" else _DENSE_ON_CPU):
+    if parameters <= _GAUSS_NEWTON:
+        reason = f"a Gauss-Newton step on {parameters} parameters is worth a hundred of a quasi-Newton method"
+        first = Adam(steps=_SHORT_ADAM_STEPS, lr=5e-3, resample=resample)
+        second: Phase = LevenbergMarquardt(steps=_GAUSS_NEWTON_STEPS, resample=resample or 1)
+    elif parameters <= (_DENSE_ON_GPU if device.type == "cuda" else _DENSE_ON_CPU):
         reason = f"a dense inverse Hessian of {parameters} parameters is cheap, and best on ill-conditioned losses"
-        second: Phase = SSBroyden(steps=_SECOND_STEPS, resample=resample or _RESAMPLE)
+        first = Adam(steps=_ADAM_STEPS, lr=5e-3, resample=resample)
+        second = SSBroyden(steps=_SECOND_STEPS, resample=resample or _RESAMPLE)
     else:
         reason = f"{parameters} parameters are too many for a dense inverse Hessian"
+        first = Adam(steps=_ADAM_STEPS, lr=5e-3, resample=resample)
         second = LBFGS(steps=_SECOND_STEPS, resample=resample or _RESAMPLE)
-    text = f"Adam {first.steps}, then {type(second).__name__} {second.steps}, points redrawn every {second.resample}"
+    redrawn = "at every step" if second.resample == 1 else f"every {second.resample}"
+    text = f"Adam {first.steps}, then {type(second).__name__} {second.steps}, points redrawn {redrawn}"
     choices.append(Choice("phases", text, reason, override))
     return first, second
 
@@ -200,13 +247,16 @@ def _counts(compiled: CompiledProblem, given: Mapping[str, int], choices: list[C
 
 def _weights(compiled: CompiledProblem, given: Mapping[str, float] | None, choices: list[Choice]) -> dict[str, float]:
     problem = compiled.problem
-    if given is None:
-        override = "training = ps.Training(weights={...})"
-        choices.append(Choice("weights", "1 for every term", "none is known to matter more", override))
-        given = {}
-    _check_names("weights", given, problem)
     terms = [problem.term(t.name) for t in compiled.terms]
-    return {t.name: given.get(t.name, given.get(t.group, 1.0)) for t in terms}
+    if given is not None:
+        _check_names("weights", given, problem)
+        return {t.name: given.get(t.name, given.get(t.group, 1.0)) for t in terms}
+    weights = {t.name: _CONDITION_WEIGHT if t.kind == "condition" else 1.0 for t in terms}
+    heavy = ", ".join(name for name, weight in weights.items() if weight != 1)
+    text = f"{_CONDITION_WEIGHT:g} for {heavy}; else 1" if heavy else "1 for every term"
+    reason = "an error in a condition reaches the solution whole" if heavy else "no condition is left to the loss"
+    choices.append(Choice("weights", text, reason, "training = ps.Training(weights={...})"))
+    return weights
 
 
 def _check_names(what: str, given: Iterable[str], problem: Problem) -> None:

@@ -68,16 +68,20 @@ def new(name: str, template: str) -> None:
 @click.argument("problem", type=_EXISTING_FILE)
 def check(problem: Path) -> None:
     """Print the mathematics of PROBLEM.py as understood; train nothing."""
-    from pinnsolve.choices import choose
+    from dataclasses import replace
+
+    from pinnsolve.choices import choose, meet_conditions
     from pinnsolve.compiler.compile import compile_problem
     from pinnsolve.compiler.trial import build_trial
     from pinnsolve.description import describe_problem
     from pinnsolve.problem_file import load_problem_file
 
     file = load_problem_file(problem)
-    compiled = compile_problem(file.problem)
+    declared, exactness = meet_conditions(file.problem, file.network)
+    compiled = compile_problem(declared)
     plan = choose(compiled, file.network, file.training)
-    build_trial(file.problem, plan.network, seed=0, dtype=plan.dtype, device="cpu")  # a network that does not fit shows
+    plan = replace(plan, choices=(*exactness, *plan.choices))
+    build_trial(declared, plan.network, seed=0, dtype=plan.dtype, device="cpu")  # a network that does not fit shows
     click.echo(describe_problem(compiled, plan, name=file.name))
 
 

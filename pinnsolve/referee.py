@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import math
 from collections.abc import Callable, Mapping
 from functools import partial
 from typing import Any
@@ -28,8 +29,10 @@ _METHODS = {FiniteDifferences: "finite differences", Spectral: "Fourier series",
 _TOLERANCE_EVERY = 50
 """Steps between two comparisons with the reference when a tolerance is set."""
 
-_WATCH_EVERY = 5.0
-"""Seconds between two reports of the error."""
+_WATCH_EVERY, _WATCH_SHARE = 5.0, 0.1
+"""Most seconds between two reports of the error, and, early on, most as a part of the time so far."""
+
+_FIRST_REPORT = 0.2
 
 _WATCHED_POINTS = 4_000
 """Points of the reference on which the error is reported; the final one uses them all."""
@@ -113,13 +116,29 @@ class Referee:
 
 
 class _Reporter:
-    """Reports the errors against a reference every few seconds of training."""
+    """Reports the errors of the best state so far, by the held-out loss, every few seconds of training.
+
+    Without held-out points it is the present state: the training loss tells no state from an over-fitted one.
+    """
 
     def __init__(self, solution: Solution, reference: Reference, report: Watch) -> None:
         self.solution, self.reference, self.report = solution, reference, report
-        self._next = _WATCH_EVERY
+        self._next = _FIRST_REPORT
+        self._lowest = math.inf
+        self._best: dict[str, Tensor] = {}
 
     def __call__(self, progress: Progress) -> None:
-        if progress.seconds >= self._next:
-            self._next = progress.seconds + _WATCH_EVERY
-            self.report({name: e["relative_l2"] for name, e in compare(self.solution, self.reference).items()})
+        if progress.held_out is not None and progress.held_out < self._lowest:
+            self._lowest = progress.held_out
+            self._best = {name: tensor.clone() for name, tensor in self.solution.trial.state_dict().items()}
+        if progress.seconds < self._next:
+            return
+        pause = min(_WATCH_EVERY, max(_FIRST_REPORT, _WATCH_SHARE * progress.seconds))
+        self._next = progress.seconds + pause
+        present = {name: tensor.clone() for name, tensor in self.solution.trial.state_dict().items()}
+        try:
+            self.solution.trial.load_state_dict(self._best or present)
+            errors = compare(self.solution, self.reference)
+        finally:
+            self.solution.trial.load_state_dict(present)
+        self.report({name: e["relative_l2"] for name, e in errors.items()})

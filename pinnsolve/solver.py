@@ -19,7 +19,7 @@ from torch import Tensor, nn
 
 from pinnsolve.acceleration import PLAIN_MEMORY, Acceleration, accelerate, chunk_size
 from pinnsolve.archive import finite
-from pinnsolve.choices import Choice, Plan, choose, describe
+from pinnsolve.choices import Choice, Plan, choose, describe, meet_conditions
 from pinnsolve.comparison import estimate
 from pinnsolve.compiler.compile import CompiledProblem, compile_problem
 from pinnsolve.compiler.trial import Trial, build_trial
@@ -31,6 +31,7 @@ from pinnsolve.referee import Referee
 from pinnsolve.reference.solve import FiniteDifferences
 from pinnsolve.run_directory import RunDirectory
 from pinnsolve.solution import Solution
+from pinnsolve.training.gauss_newton import LevenbergMarquardt
 from pinnsolve.training.loop import Progress, TrainingResult, train
 from pinnsolve.training.objective import Objective
 from pinnsolve.training.schedule import Training
@@ -94,7 +95,7 @@ def solve(
         plots: Whether pictures are written into `out`.
         limits: When to stop early.
         observers: Called with `Progress` after every step; one may end the run by raising StopIteration.
-        watch: Called every few seconds with the relative L2 error of each field against the reference.
+        watch: Called every few seconds with the relative L2 error of each field against the reference, of the best state so far.
         notify: Called with one line of text for every choice and event.
         name: What the run is called in its record.
         argv: The command line, for the record.
@@ -110,8 +111,10 @@ def solve(
     directory = out if out is None or isinstance(out, RunDirectory) else RunDirectory(Path(out))
     tell = partial(_tell, notify, directory)
     clock = _Clock()
+    problem, exactness = meet_conditions(problem, network)
     compiled = compile_problem(problem)
     plan = choose(compiled, network, training, device=device, dtype=dtype, quick=quick, threads=threads)
+    plan = replace(plan, choices=(*exactness, *plan.choices))
     training = training or Training()
     _check_time(training, problem)
     for line in describe(plan.choices):
@@ -192,7 +195,9 @@ def _fit(
         return current
 
     start = time.perf_counter()
-    steps = min(sum(phase.steps for phase in plan.phases), limits.steps or sys.maxsize)
+    # Gauss-Newton steps take their derivatives row by row: no other way to a gradient helps them.
+    by_gradients = sum(p.steps for p in plan.phases if not isinstance(p, LevenbergMarquardt))
+    steps = min(by_gradients, limits.steps or sys.maxsize)
     with _threads(plan.threads), _full_float32():
         if training.weighting is not None:
             # Before gradients are compiled: with weights of points they are another function.
