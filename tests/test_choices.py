@@ -9,7 +9,7 @@ import torch
 from sympy import Eq, pi, sin, symbols
 
 import pinnsolve as ps
-from pinnsolve.choices import DeviceError, Plan, choose, describe
+from pinnsolve.choices import DeviceError, Plan, choose, describe, meet_conditions
 from pinnsolve.compiler.compile import compile_problem
 
 x, t = symbols("x t")
@@ -64,10 +64,59 @@ def test_everything_left_out_is_chosen_with_value_reason_and_override() -> None:
         assert choice.value and choice.reason and choice.override
         assert line == f"{choice.what}: {choice.value} ({choice.reason}; override: {choice.override})"
     assert isinstance(found.network, ps.MLP)
-    assert [phase.name for phase in found.phases] == ["adam", "ssbroyden"]
+    assert [phase.name for phase in found.phases] == ["adam", "levenberg_marquardt"]
+    assert found.weights == {"heat[0]": 1.0, "initial": 100.0, "ends[0]": 100.0, "ends[1]": 100.0}
     assert found.counts["heat[0]"] > found.counts["initial"] > 0
     lines = "\n".join(describe(found.choices))
     assert f"layers of {found.network.width}" in lines and f"heat[0] {found.counts['heat[0]']}" in lines
+
+
+@pytest.mark.parametrize(
+    ("network", "second"),
+    [
+        (ps.MLP(width=20, depth=3), "levenberg_marquardt"),
+        (ps.MLP(width=30, depth=3), "ssbroyden"),
+        (ps.MLP(width=64, depth=3), "lbfgs"),
+    ],
+)
+def test_the_second_phase_follows_the_number_of_parameters(network: ps.MLP, second: str) -> None:
+    assert [phase.name for phase in plan(heat(), network).phases] == ["adam", second]
+
+
+def test_sines_are_chosen_where_nothing_evolves() -> None:
+    y = symbols("y")
+    w = ps.fields("w", x, y)
+    square = ps.Box({x: (0, 1), y: (0, 1)})
+    steady = ps.Problem(
+        domain=square, equations=[Eq(ps.laplacian(w, x, y), 1)], conditions=[ps.on(square.boundary, Eq(w, 0))]
+    )
+    assert plan(steady).network.activation == plan(ode()).network.activation == "sine"
+    found = plan(heat())
+    assert found.network.activation == "tanh"
+    assert any("evolves in t " in line for line in describe(found.choices))
+
+
+def test_conditions_are_met_exactly_where_they_can_be_and_nobody_decided() -> None:
+    exact, (choice,) = meet_conditions(heat())
+    assert exact.exact == {"initial", "ends[0]", "ends[1]"} and choice.value == "ends[0], ends[1], initial"
+    for decided in (heat(hard=False), heat(hard=True), heat(ansatz={u: sin(pi * x) + t * u})):
+        assert meet_conditions(decided) == (decided, ())
+    soft = ps.Problem(
+        domain=ps.Box({x: (0, 1), t: (0, 1)}),
+        equations=[Eq(u.diff(t), u.diff(x, 2))],
+        conditions=[Eq(u.subs(t, 0), sin(pi * x)), Eq(u.diff(x).subs(x, 0), u.subs(x, 0)), Eq(u(1, t), 0)],
+    )
+    assert meet_conditions(soft)[0].exact < {term.name for term in soft.terms}
+
+
+def test_a_module_of_the_users_reads_no_coordinate_as_periodic() -> None:
+    around = ps.Problem(
+        domain=ps.Box({x: (0, 1), t: (0, 1)}),
+        equations=[Eq(u.diff(t) + u.diff(x), 0)],
+        conditions=[Eq(u(x, 0), sin(2 * pi * x)), Eq(u(0, t), u(1, t))],
+    )
+    assert meet_conditions(around)[0].periods == {x: 1.0}
+    assert meet_conditions(around, torch.nn.Linear(2, 1)) == (around, ())
 
 
 def test_terms_left_out_of_points_get_a_default_and_only_they_are_announced() -> None:

@@ -66,14 +66,15 @@ def test_an_equation_is_solved_and_the_error_known() -> None:
 
 
 def test_the_record_says_how_the_run_went() -> None:
-    record = solve(training=steps(4, 3), seed=5).record
+    record = solve(decay(hard=False), training=steps(4, 3), seed=5).record
     assert record["schema"] == 1 and record["problem"] == "problem" and record["seed"] == 5
     assert record["points"] == {"decay": 32} and record["parameters"] == 5 + 5 + 5 + 1
     assert [(p["name"], p["steps"], p["ended"]) for p in record["phases"]] == [
         ("adam", 4, "steps"),
         ("lbfgs", 3, "steps"),
     ]
-    assert record["loss"]["total"] == pytest.approx(sum(record["loss"]["terms"].values()))
+    terms = record["loss"]["terms"]
+    assert record["loss"]["total"] == pytest.approx(terms["decay"] + 100 * terms["start"])
     assert set(record["loss"]["terms"]) == {"decay", "start"}
     assert record["wall_seconds"] == pytest.approx(sum(record["seconds"].values()))
     assert set(record["seconds"]) == {"setup", "train", "reference", "plots"}
@@ -90,7 +91,7 @@ def test_a_seed_repeats_bit_for_bit_and_another_differs() -> None:
 
 def test_weights_change_the_loss_and_not_the_terms_reported() -> None:
     heavy = ps.Training(points={"decay": 32}, phases=[ps.Adam(steps=1)], weights={"start": 100.0})
-    loss = solve(training=heavy).record["loss"]
+    loss = solve(decay(hard=False), training=heavy).record["loss"]
     assert loss["total"] == pytest.approx(loss["terms"]["decay"] + 100 * loss["terms"]["start"], rel=1e-12)
 
 
@@ -132,7 +133,9 @@ def test_the_state_that_met_the_tolerance_is_kept_even_if_its_loss_is_not_the_lo
         network.bias.fill_(0.3)  # a lower loss than 2, and a larger error
     training = ps.Training(points={"decay": 32}, phases=[ps.Adam(steps=100, lr=1e-9)])
     limits = Limits(tolerance=0.7)
-    solution = solve(network=network, training=training, reference=untrue, limits=limits, observers=[Drift()])
+    solution = solve(
+        decay(hard=False), network, training=training, reference=untrue, limits=limits, observers=[Drift()]
+    )
     assert solution.record["phases"][-1]["ended"] == "tolerance"
     assert solution.errors["q"]["relative_l2"] < 0.7
 
@@ -203,9 +206,40 @@ def test_a_stop_asked_for_is_an_interruption() -> None:
 
 def test_the_error_is_reported_now_and_then(monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr("pinnsolve.referee._WATCH_EVERY", 0.0)
+    monkeypatch.setattr("pinnsolve.referee._FIRST_REPORT", 0.0)
     errors: list[Any] = []
     solve(watch=errors.append)
     assert len(errors) == 3 and all(set(e) == {"q"} and e["q"] > 0 for e in errors)
+
+
+def test_what_is_reported_is_the_best_state_by_the_held_out_loss(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr("pinnsolve.referee._WATCH_EVERY", 0.0)
+    monkeypatch.setattr("pinnsolve.referee._FIRST_REPORT", 0.0)
+    errors: list[float] = []
+
+    class Worse:
+        def __call__(self, progress: Progress) -> None:
+            if progress.step == 60:
+                with torch.no_grad():
+                    network.bias.fill_(9.0)
+
+    network = nn.Sequential(nn.Linear(1, 5), nn.Tanh(), nn.Linear(5, 1)).double()
+    network.register_parameter("bias", nn.Parameter(torch.zeros(1, dtype=torch.float64)))
+    network.register_forward_hook(lambda module, inputs, output: output + module.bias)
+    training = ps.Training(points={"decay": 32}, phases=[ps.Adam(steps=70, lr=1e-3)])
+    solve(network=network, training=training, observers=[Worse()], watch=lambda e: errors.append(e["q"]))
+    assert max(errors[60:]) <= errors[58] < 1
+
+
+def test_exact_conditions_are_chosen_unless_the_user_decides() -> None:
+    told: list[str] = []
+    by_default, soft = solve(notify=told.append), solve(decay(hard=False))
+    assert by_default(t=0.0) == 1.0 and by_default.problem.exact == {"start"}
+    assert soft(t=0.0) != 1.0 and not soft.problem.exact
+    assert told[0].startswith("exact conditions: start (") and "hard=False" in told[0]
+    assert by_default.record["choices"][0]["what"] == "exact conditions"
+    by_hand = decay(ansatz={q: 1 + t**2 * q})
+    assert dict(solve(by_hand).problem.ansatz) == dict(by_hand.ansatz)
 
 
 def test_choices_and_the_reference_are_told(tmp_path: Path) -> None:
