@@ -208,6 +208,29 @@ def engine(as_json: bool, points: tuple[int, ...], dtype: str | None, residual: 
     report_engine(residual, points, dtype, device=device, as_json=as_json)
 
 
+@bench.command()
+@click.option("--problem", metavar="NAME", multiple=True, help="Only this file of the folder; may be repeated.")
+@click.option("--folder", type=click.Path(file_okay=False, path_type=Path), default="problems", show_default=True)
+@click.option("--seeds", type=click.IntRange(min=1), metavar="N", default=3, show_default=True, help="Runs for each.")
+@click.option(
+    "--seconds",
+    type=click.FloatRange(min=0, min_open=True),
+    default=600.0,
+    show_default=True,
+    help="Limit on the training of each run.",
+)
+@click.option("--defaults", is_flag=True, help="Leave out the network and the training that a file names.")
+@click.option("--device", type=click.Choice(["cpu", "cuda"]), default="cpu", show_default=True)
+@click.option("--json", "form", flag_value="json", help="Print machine, curves and tables as JSON on stdout.")
+@click.option("--markdown", "form", flag_value="markdown", help="Print a table as the README has it.")
+@click.option("--text", "form", flag_value="text", default=True, hidden=True)
+def accuracy(problem: tuple[str, ...], **options: Any) -> None:
+    """Train problem files and tell their error against time, with the time of a classical solver beside it."""
+    from pinnsolve.bench.accuracy_report import report_accuracy
+
+    report_accuracy(problem, **options)
+
+
 def main(argv: Sequence[str] | None = None) -> int:
     """Run the command line and return its exit code; a traceback reaches the terminal only with -v."""
     _tolerate_narrow_encodings()

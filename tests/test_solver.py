@@ -225,7 +225,7 @@ def test_what_is_reported_is_the_best_state_by_the_held_out_loss(monkeypatch: py
 
     network = nn.Sequential(nn.Linear(1, 5), nn.Tanh(), nn.Linear(5, 1)).double()
     network.register_parameter("bias", nn.Parameter(torch.zeros(1, dtype=torch.float64)))
-    network.register_forward_hook(lambda module, inputs, output: output + module.bias)
+    network.register_forward_hook(lambda _, __, output: output + shift)
     training = ps.Training(points={"decay": 32}, phases=[ps.Adam(steps=70, lr=1e-3)])
     solve(network=network, training=training, observers=[Worse()], watch=lambda e: errors.append(e["q"]))
     assert max(errors[60:]) <= errors[58] < 1

@@ -12,7 +12,6 @@ from __future__ import annotations
 import gc
 import math
 import os
-import platform
 import sys
 import time
 from collections.abc import Callable, Iterator, Sequence
@@ -178,19 +177,6 @@ def measure(
                     yield _row(setting, name, count, dtype, engine)
 
 
-def machine(device: str = "cpu") -> dict[str, Any]:
-    """Describe the machine that figures belong to."""
-    found: dict[str, Any] = {
-        "processor": _processor(),
-        "threads": torch.get_num_threads(),
-        "python": platform.python_version(),
-        "torch": torch.__version__,
-    }
-    if device == "cuda":
-        found["gpu"] = torch.cuda.get_device_name()
-    return found
-
-
 def _row(setting: Setting, name: str, points: int, dtype: str, engine: str) -> Row:
     if engine == "nested" and (needed := setting.nested_bytes()) > _memory(setting.device):
         return Row(name, points, dtype, engine, None, None, None, f"it would need about {needed / 2**30:.0f} GB")
@@ -317,12 +303,3 @@ def _memory(device: torch.device) -> float:
 def _wait(points: dict[str, Tensor]) -> None:
     if next(iter(points.values())).is_cuda:
         torch.cuda.synchronize()
-
-
-def _processor() -> str:
-    try:
-        with open("/proc/cpuinfo", encoding="utf-8") as lines:  # noqa: PTH123 - no file of ours
-            names = [line.partition(":")[2].strip() for line in lines if line.startswith("model name")]
-    except OSError:
-        names = []
-    return names[0] if names else platform.processor() or platform.machine()

@@ -9,7 +9,8 @@ from dataclasses import asdict
 import click
 import torch
 
-from pinnsolve.bench.engine import DTYPES, POINTS, Row, machine, measure, residuals
+from pinnsolve.bench.engine import DTYPES, POINTS, Row, measure, residuals
+from pinnsolve.bench.machine import machine
 from pinnsolve.errors import ProblemError
 from pinnsolve.memory import keep_freed_memory
 
