@@ -21,10 +21,8 @@ problem = ps.Problem(
     equations={"helmholtz": Eq(ps.laplacian(u, x, y) + u, (1 - 17 * pi**2) * solution)},
     conditions={"boundary": ps.on(square.boundary, Eq(u, 0))},
 )
-network = ps.MLP(width=30, depth=3, activation="sine")
+network = ps.MLP(width=16, depth=3, activation="sine")
 training = ps.Training(
-    points={"helmholtz": 2_500, "boundary": 400},
-    phases=[ps.Adam(steps=300, lr=5e-3), ps.SSBroyden(steps=2_500, resample=300)],
-    weights={"boundary": 1_000},
+    points={"helmholtz": 2_000}, phases=[ps.Adam(steps=200, lr=5e-3), ps.LevenbergMarquardt(steps=600, resample=1)]
 )
 reference = ps.Exact({u: solution})

@@ -31,9 +31,9 @@ problem = ps.Problem(
     },
     conditions={"boundary": ps.on(box.boundary, Eq(velocity, flow))},
 )
-network = ps.MLP(width=30, depth=3)
+network = ps.MLP(width=16, depth=3, activation="sine")
 training = ps.Training(
-    points={"momentum": 2_000, "continuity": 2_000, "boundary": 400},
-    phases=[ps.Adam(steps=300, lr=5e-3), ps.SSBroyden(steps=2_000, resample=300)],
+    points={"momentum": 1_000, "continuity": 1_000},
+    phases=[ps.Adam(steps=200, lr=5e-3), ps.LevenbergMarquardt(steps=500, resample=1)],
 )
 reference = ps.Exact({u: flow[0], v: flow[1], p: pressure})

@@ -1,0 +1,32 @@
+"""Korteweg and de Vries' equation: a cosine steepens and breaks up into solitons.
+
+    u_t + u u_x + 0.022^2 u_xxx = 0       -1 < x < 1,  0 < t < 1
+    u(x, 0) = cos(pi x),  periodic in x   (Zabusky and Kruskal, Physical Review Letters 15, 1965)
+
+Run:   pinnsolve run problems/kdv.py
+Cost:  measured later
+"""
+
+from sympy import Eq, Rational, cos, pi, symbols
+
+import pinnsolve as ps
+
+x, t = symbols("x t")
+u = ps.fields("u", x, t)
+dispersion = Rational(22, 1_000) ** 2
+
+problem = ps.Problem(
+    domain=ps.Box({x: (-1, 1), t: (0, 1)}),
+    equations={"kdv": Eq(u.diff(t) + u * u.diff(x) + dispersion * u.diff(x, 3), 0)},
+    conditions={
+        "initial": Eq(u(x, 0), cos(pi * x)),
+        "value": Eq(u(-1, t), u(1, t)),
+        "slope": Eq(u.diff(x).subs(x, -1), u.diff(x).subs(x, 1)),
+        "curvature": Eq(u.diff(x, 2).subs(x, -1), u.diff(x, 2).subs(x, 1)),
+    },
+)
+network = ps.MLP(width=20, depth=3)
+training = ps.Training(
+    points={"kdv": 2_000}, phases=[ps.Adam(steps=200, lr=5e-3), ps.LevenbergMarquardt(steps=1_200, resample=1)]
+)
+reference = ps.Spectral(modes=512, steps=8_192)
