@@ -24,8 +24,8 @@ problem = ps.Problem(
         "right": Eq(u(1, t), 0),
     },
 )
-network = ps.MLP(width=20, depth=3)
+network = ps.MLP(width=16, depth=4)
 training = ps.Training(
-    points={"burgers": 4_000}, phases=[ps.Adam(steps=200, lr=5e-3), ps.LevenbergMarquardt(steps=1_000, resample=1)]
+    points={"burgers": 3_000}, phases=[ps.Adam(steps=200, lr=5e-3), ps.LevenbergMarquardt(steps=1_000, resample=1)]
 )
 reference = ps.FiniteDifferences(cells={x: 2_048})

@@ -26,7 +26,6 @@ problem = ps.Problem(
 )
 network = ps.MLP(width=20, depth=3)
 training = ps.Training(
-    points={"heat": 1_000, "initial": 100, "left": 100, "right": 100},
-    phases=[ps.Adam(steps=300, lr=5e-3), ps.SSBroyden(steps=1_500, resample=300)],
+    points={"heat": 1_000}, phases=[ps.Adam(steps=200, lr=5e-3), ps.LevenbergMarquardt(steps=300, resample=1)]
 )
 reference = ps.Exact({u: exp(-diffusivity * pi**2 * t) * sin(pi * x)})

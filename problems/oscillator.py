@@ -23,7 +23,6 @@ problem = ps.Problem(
 )
 network = ps.MLP(width=20, depth=3, activation="sine")
 training = ps.Training(
-    points={"spring": 500},
-    phases=[ps.Adam(steps=500, lr=5e-3), ps.SSBroyden(steps=3_000, resample=300)],
+    points={"spring": 500}, phases=[ps.Adam(steps=200, lr=5e-3), ps.LevenbergMarquardt(steps=800, resample=1)]
 )
 reference = ps.FiniteDifferences()

@@ -22,6 +22,6 @@ problem = ps.Problem(
 )
 network = ps.MLP(width=20, depth=2)
 training = ps.Training(
-    points={"reaction": 1_000}, phases=[ps.Adam(steps=200, lr=5e-3), ps.LevenbergMarquardt(steps=800, resample=1)]
+    points={"reaction": 1_000}, phases=[ps.Adam(steps=200, lr=5e-3), ps.LevenbergMarquardt(steps=1_500, resample=1)]
 )
 reference = ps.Exact({u: hump * exp(5 * t) / (hump * exp(5 * t) + 1 - hump)})

@@ -31,6 +31,7 @@ problem = ps.Problem(
         "closed_left": [Eq(a.diff(x).subs(x, 0), 0), Eq(b.diff(x).subs(x, 0), 0)],
         "closed_right": [Eq(a.diff(x).subs(x, 1), 0), Eq(b.diff(x).subs(x, 1), 0)],
     },
+    hard=False,  # an ansatz would carry the narrow seed through all times
 )
 network = ps.MLP(width=24, depth=3)
 training = ps.Training(

@@ -24,9 +24,8 @@ problem = ps.Problem(
         "right": Eq(u(1, t), 0),
     },
 )
-network = ps.MLP(width=24, depth=3, activation="sine")
+network = ps.MLP(width=20, depth=3, activation="sine")
 training = ps.Training(
-    points={"wave": 2_000, "shape": 200, "at_rest": 200, "left": 200, "right": 200},
-    phases=[ps.Adam(steps=300, lr=5e-3), ps.SSBroyden(steps=2_000, resample=300)],
+    points={"wave": 2_000}, phases=[ps.Adam(steps=200, lr=5e-3), ps.LevenbergMarquardt(steps=500, resample=1)]
 )
 reference = ps.Exact({u: sin(pi * x) * cos(pi * t)})

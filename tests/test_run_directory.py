@@ -51,6 +51,7 @@ def problem() -> ps.Problem:
         conditions={"start": Eq(q(0), 1)},
         unknowns={k: 0.5},
         data={"sensor": ps.Observations(at={t: [0.5]}, values={q: [0.5]})},
+        hard=False,
     )
 
 
