@@ -109,6 +109,8 @@ class LevenbergMarquardtStepper:
         sound = math.isfinite(system.largest) and bool(residual.isfinite().all() & system.gradient.isfinite().all())
         if not sound:
             return Step(math.nan, value.terms, 1, 0.0)
+        if system.largest == 0:  # no damping would ever be large beside it
+            return Step(value.loss, value.terms, 1, 0.0, _explain(system, value.loss))
         if math.isnan(self._damping):
             self._damping = self._phase.damping * system.largest
         found, tries = self._descend(objective, rows, system, residual, value.loss, expired)
@@ -165,7 +167,8 @@ class LevenbergMarquardtStepper:
                     objective.vector = start + step
                     value = objective.value()
                     if value.loss < loss:
-                        self._relax((loss - value.loss) / predicted)
+                        # Residuals below the root of the least number predict a fall of nothing.
+                        self._relax((loss - value.loss) / predicted if predicted > 0 else 0.0)
                         return value, tries
                     objective.vector = start
             self._damping *= self._growth
