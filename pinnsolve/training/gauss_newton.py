@@ -109,7 +109,7 @@ class LevenbergMarquardtStepper:
         sound = math.isfinite(system.largest) and bool(residual.isfinite().all() & system.gradient.isfinite().all())
         if not sound:
             return Step(math.nan, value.terms, 1, 0.0)
-        if system.largest == 0:  # no damping would ever be large beside it
+        if torch.finfo(start.dtype).eps * system.largest == 0:  # no damping would ever be large beside it
             return Step(value.loss, value.terms, 1, 0.0, _explain(system, value.loss))
         if math.isnan(self._damping):
             self._damping = self._phase.damping * system.largest
