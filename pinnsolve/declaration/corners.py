@@ -7,11 +7,12 @@ speak of the corner; f(0) and g(0) must agree, or no continuous field satisfies 
 from __future__ import annotations
 
 import itertools
+from collections import Counter
 from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass
 
 import numpy as np
-from sympy import Expr, Symbol
+from sympy import Derivative, Expr, Float, Integral, Subs, Symbol
 from sympy.core.function import AppliedUndef
 
 from pinnsolve.declaration.terms import Term, evaluations
@@ -22,6 +23,9 @@ Bounds = Mapping[Symbol, tuple[float, float]]
 
 AGREEMENT = 1e-9
 """Values at a corner contradict when they differ by more than this, relative to the size of the data."""
+
+_MOST_FACES = 12
+"""Faces on which the data of one statement are sized; a box of a hundred dimensions has two hundred, all much alike."""
 
 
 @dataclass(frozen=True)
@@ -71,10 +75,13 @@ def check_corners(terms: Sequence[Term], fields: Sequence[AppliedUndef], bounds:
     """
     given = list(given_values(terms, fields, bounds))
     sizes: dict[str, float] = {}
+    faces = Counter[tuple[str, Expr]]()
     for value in given:
-        sizes[value.field] = max(sizes.get(value.field, 0.0), _size(value))
+        faces[value.term, value.value] += 1
+        if faces[value.term, value.value] <= _MOST_FACES:
+            sizes[value.field] = max(sizes.get(value.field, 0.0), _size(value))
     for first, second in itertools.combinations(given, 2):
-        if first.field != second.field:
+        if first.field != second.field or first.value == second.value:
             continue
         if first.coordinate == second.coordinate:
             meet = _overlap(first, second, bounds)
@@ -119,7 +126,8 @@ def _corner_points(first: GivenValue, second: GivenValue) -> Iterator[dict[Symbo
 
 
 def _number(value: Expr, place: Mapping[Symbol, float]) -> float | None:
-    number = value.subs(place).evalf()
+    simple = not value.has(Integral, Derivative, Subs)  # none of whose symbols are bound
+    number = (value.xreplace({c: Float(v) for c, v in place.items()}) if simple else value.subs(place)).evalf()
     return float(number) if number.is_real and np.isfinite(float(number)) else None
 
 

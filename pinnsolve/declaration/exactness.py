@@ -109,6 +109,8 @@ def _build(
         for coordinate, entries in sides.items():
             values = _interpolate(values, coordinate, entries, bounds[coordinate])
             factor *= _vanishing(coordinate, entries, bounds[coordinate])
+            if values.count_ops() > _MOST_OPERATIONS:
+                break  # before it grows threefold with every further coordinate
         # A kink of the given values at the seam of a period would stay for all times.
         smooth = all(
             _is_periodic(values.diff(c, k), {c}, bounds)
