@@ -4,8 +4,8 @@
     u(x, 0) = -sin(pi x),   u(-1, t) = u(1, t) = 0
 
 Run:   pinnsolve run problems/burgers.py
-Cost:  about 65 s of training on one CPU core; relative L2 error 6.9e-5 (median of seeds 0 to 2) against finite
-       differences on 2,048 cells, whose own error is 3e-6 and which take 1.5 s.
+Cost:  about 150 s of training on one CPU core; relative L2 error 1.1e-5 after 60 s (median of seeds 0 to 2) against finite
+       differences on 2,048 cells, whose own error is 3e-6 and which take 2 s.
 """
 
 from sympy import Eq, pi, sin, symbols

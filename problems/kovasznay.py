@@ -6,8 +6,8 @@
 Velocity is given on the boundary; pressure, which enters only by its gradient, is not, and is compared without its mean.
 
 Run:   pinnsolve run problems/kovasznay.py
-Cost:  about 40 s of training on 2 CPU cores; relative L2 errors of u, v, p 5.6e-6, 5.5e-5, 2.3e-5 (medians of seeds 0
-       to 2) against the closed form.
+Cost:  about 60 s of training on one CPU core; largest relative L2 error of a field 8.2e-8 (median of seeds 0 to 2) against
+       the closed form.
 """
 
 from sympy import Eq, Matrix, Rational, cos, exp, pi, sin, sqrt, symbols

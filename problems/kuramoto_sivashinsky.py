@@ -4,7 +4,7 @@
     u(x, 0) = cos(x) (1 + sin(x)),  periodic in x
 
 Run:   pinnsolve run problems/kuramoto_sivashinsky.py
-Cost:  measured later
+Cost:  about 200 s of training on one CPU core, which do not solve it: relative L2 error 0.28 against Fourier series.
 """
 
 from sympy import Eq, Rational, cos, pi, sin, symbols

@@ -13,11 +13,15 @@ from pathlib import Path
 from statistics import median
 from typing import Any
 
+import numpy as np
+
 from pinnsolve.errors import UnsupportedError
 from pinnsolve.problem_file import ProblemFile, load_problem_file
 from pinnsolve.reference.exact import Exact
-from pinnsolve.reference.result import relative_l2
+from pinnsolve.reference.result import Reference, relative_l2
 from pinnsolve.reference.solve import FiniteDifferences, solve_reference
+from pinnsolve.reference.spectral import Spectral
+from pinnsolve.reference.stream_function import StreamFunction
 from pinnsolve.solver import Limits, solve
 from pinnsolve.training.loop import Progress
 
@@ -173,24 +177,28 @@ def _run(
 
 
 def classical(file: ProblemFile) -> Classical | None:
-    """Solve a declaration by the solver that its file names, or by finite differences, and return time and error."""
-    spec = FiniteDifferences() if file.reference is None or isinstance(file.reference, Exact) else file.reference
-    try:
-        found = solve_reference(file.problem, spec, unknowns=file.problem.unknowns)
-        if found.kind == "data":
-            found = solve_reference(file.problem, FiniteDifferences(), unknowns=file.problem.unknowns)
-    except UnsupportedError:
-        return None
-    error = max(found.estimated_relative_l2.values(), default=math.nan)
-    if isinstance(file.reference, Exact):
-        truth = solve_reference(file.problem, file.reference, unknowns=file.problem.unknowns)
-        values = found.evaluate(truth.points)
-        error = max(
-            relative_l2(values[name] - column, column, free_constant=name in file.problem.gauges)
-            for name, column in truth.values.items()
-            if name in values
-        )
-    return Classical(found.method, found.seconds, error)
+    """Solve a declaration by the solver that its file names, or by the first that reads it, and return time and error."""
+    named = isinstance(file.reference, FiniteDifferences | Spectral | StreamFunction)
+    for spec in (file.reference,) if named else (FiniteDifferences(), StreamFunction()):
+        try:
+            found = solve_reference(file.problem, spec, unknowns=file.problem.unknowns)
+        except UnsupportedError:
+            continue
+        error = max(found.estimated_relative_l2.values(), default=math.nan)
+        if isinstance(file.reference, Exact):
+            error = _true_error(file, found)
+        return Classical(found.method, found.seconds, error)
+    return None
+
+
+def _true_error(file: ProblemFile, found: Reference) -> float:
+    truth = solve_reference(file.problem, file.reference, unknowns=file.problem.unknowns)
+    values = found.evaluate(truth.points)
+    return max(
+        relative_l2((values[name] - column)[known], column[known], free_constant=name in file.problem.gauges)
+        for name, column in truth.values.items()
+        for known in [np.isfinite(values[name])]
+    )
 
 
 def _median(values: Sequence[float | None]) -> float | None:
