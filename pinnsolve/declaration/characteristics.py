@@ -11,13 +11,14 @@ from __future__ import annotations
 
 import itertools
 from collections.abc import Callable, Mapping, Sequence
+from functools import lru_cache
 
 import numpy as np
 from numpy.typing import NDArray
 from sympy import Dummy, Expr, Integral, Symbol
 from sympy.core.function import AppliedUndef
 
-from pinnsolve.declaration.terms import Term, evaluations
+from pinnsolve.declaration.terms import Evaluation, Term, evaluations
 
 Bounds = Mapping[Symbol, tuple[float, float]]
 Coefficients = NDArray[np.complex128]
@@ -120,17 +121,15 @@ def _linearise(
     bounds: Bounds,
 ) -> list[list[tuple[int, complex]]] | None:
     """Return for each field the (power of s, coefficient) pairs of one equation at a random state."""
-    readings = evaluations(residual)
-    dummies = {place: Dummy() for place in readings}
-    opened = residual.xreplace(dummies)
-    values = states([*dummies.values(), *sorted(opened.free_symbols - set(dummies.values()), key=str)])
+    slopes, symbols = _slopes(residual)
+    values = states(symbols)
     row: list[list[tuple[int, complex]]] = []
     for field in fields:
         entries: list[tuple[int, complex]] = []
-        for place, reading in readings.items():
+        for reading, slope in slopes:
             if reading.field != field.func.__name__:
                 continue
-            value = opened.diff(dummies[place]).evalf(subs=values)
+            value = slope if slope.is_Number else slope.evalf(subs=values)
             if reading.location != field.args or not value.is_number or not value.is_finite:
                 return None
             power, coefficient = 0, complex(value)
@@ -143,3 +142,16 @@ def _linearise(
             entries.append((power, coefficient))
         row.append(entries)
     return row
+
+
+@lru_cache(maxsize=64)
+def _slopes(residual: Expr) -> tuple[list[tuple[Evaluation, Expr]], list[Symbol]]:
+    """Return what an equation reads with its slope in each reading, and all symbols that the slopes may contain.
+
+    They are asked for at many states along every coordinate, and cost the square of the number of readings.
+    """
+    readings = evaluations(residual)
+    dummies = {place: Dummy() for place in readings}
+    opened = residual.xreplace(dummies)
+    others = sorted(opened.free_symbols - set(dummies.values()), key=str)
+    return [(reading, opened.diff(dummies[place])) for place, reading in readings.items()], [*dummies.values(), *others]
