@@ -18,6 +18,7 @@ if TYPE_CHECKING:
     from pinnsolve.errors import DataError as DataError
     from pinnsolve.errors import ProblemError as ProblemError
     from pinnsolve.errors import UnsupportedError as UnsupportedError
+    from pinnsolve.fitting import Limits as Limits
     from pinnsolve.networks.architectures import MLP as MLP
     from pinnsolve.networks.architectures import ResNet as ResNet
     from pinnsolve.operators import advect as advect
@@ -33,7 +34,6 @@ if TYPE_CHECKING:
     from pinnsolve.reference.stream_function import StreamFunction as StreamFunction
     from pinnsolve.solution import Solution as Solution
     from pinnsolve.solution import load as load
-    from pinnsolve.solver import Limits as Limits
     from pinnsolve.solver import solve as solve
     from pinnsolve.training.decays import Cosine as Cosine
     from pinnsolve.training.decays import Exponential as Exponential
@@ -74,7 +74,8 @@ _HOMES = {
     "reference.spectral": ("Spectral",),
     "reference.stream_function": ("StreamFunction",),
     "solution": ("Solution", "load"),
-    "solver": ("solve", "Limits"),
+    "fitting": ("Limits",),
+    "solver": ("solve",),
 }
 _HOME_OF = {name: module for module, names in _HOMES.items() for name in names}
 

@@ -25,6 +25,7 @@ from pinnsolve.declaration.storage import problem_from_data, problem_to_data
 from pinnsolve.declaration.trees import TreeError, from_tree, to_tree
 from pinnsolve.errors import ProblemError
 from pinnsolve.networks.architectures import MLP, ResNet
+from pinnsolve.networks.windows import Windows
 from pinnsolve.problem import Problem
 from pinnsolve.reference.exact import Exact, field_name
 from pinnsolve.reference.solve import FiniteDifferences
@@ -35,7 +36,7 @@ if TYPE_CHECKING:
     from pinnsolve.solution import Solution
 
 SCHEMA = 1
-_SPECS: Mapping[str, type] = {"MLP": MLP, "ResNet": ResNet}
+_SPECS: Mapping[str, type] = {"MLP": MLP, "ResNet": ResNet, "Windows": Windows}
 _WEIGHTS, _DESCRIPTION = "model.safetensors", "model.json"
 _LARGEST_DESCRIPTION = 100_000_000
 """Bytes; that of a problem has some thousands."""
@@ -61,7 +62,7 @@ def save_solution(solution: Solution, folder: Path) -> Path:
     description = {
         "schema": SCHEMA,
         "problem": problem_to_data(solution.problem),
-        "network": None if spec is None else {"kind": type(spec).__name__, **dataclasses.asdict(spec)},
+        "network": _spec_to_data(spec),
         "dtype": str(next(solution.trial.parameters()).dtype).removeprefix("torch."),
         "reference": _reference_to_data(solution.reference_spec),
         "record": finite(dict(solution.record)),
@@ -156,10 +157,24 @@ def _storable(name: str, tensor: Any) -> torch.Tensor:
 
 def _require_weights(spec: Any, problem: Problem, stored: int) -> None:
     """Raise when a description asks for more weights than are stored, before anything of that size is allocated."""
+    windows = 1
+    if isinstance(spec, Windows):
+        windows, spec = len(spec.edges) - 1, spec.network
     layers = spec.depth - 1 if isinstance(spec, MLP) else 2 * spec.blocks
-    networks = len(problem.fields) if spec.one_per_field else 1
-    if networks * (layers * spec.width**2 + spec.width) > stored:
+    networks = windows * (len(problem.fields) if spec.one_per_field else 1)
+    read = spec.harmonics if problem.periods else 1
+    if networks * (layers * spec.width**2 + spec.width * read) > stored:
         raise ValueError(f"{stored} weights are stored, too few for {spec}")
+
+
+def _spec_to_data(spec: Any) -> dict[str, Any] | None:
+    """Return the description of a network as JSON data; None for a module of the user's."""
+    if spec is None:
+        return None
+    parts = {f.name: getattr(spec, f.name) for f in dataclasses.fields(spec)}
+    if isinstance(spec, Windows):
+        parts["network"] = _spec_to_data(spec.network)
+    return {"kind": type(spec).__name__, **parts}
 
 
 def _reference_to_data(spec: Any) -> dict[str, Any] | None:
@@ -208,4 +223,10 @@ def _read_spec(data: Mapping[str, Any] | None) -> Any:
     if data is None:
         return None
     arguments = dict(data)
-    return _SPECS[arguments.pop("kind")](**arguments)
+    kind = _SPECS[arguments.pop("kind")]
+    if kind is Windows:
+        network = _read_spec(arguments["network"])
+        if not isinstance(network, MLP | ResNet):
+            raise ValueError("windows of windows")
+        arguments |= {"network": network, "edges": tuple(float(edge) for edge in arguments["edges"])}
+    return kind(**arguments)

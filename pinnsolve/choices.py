@@ -22,6 +22,7 @@ from pinnsolve.training.optimizers import Adam
 from pinnsolve.training.phase import Phase
 from pinnsolve.training.quasi_newton import LBFGS, SSBroyden
 from pinnsolve.training.schedule import Training
+from pinnsolve.windows import in_windows
 
 _EQUATION_POINTS = {0: 1, 1: 500, 2: 2_500, 3: 4_000}
 _CONDITION_POINTS = {0: 1, 1: 200, 2: 600, 3: 1_000}
@@ -126,6 +127,8 @@ def choose(
         phases = tuple(_quicker(phase) for phase in phases)
         choices.append(Choice("quick", "a quarter of the points, a tenth of the steps", "--quick", "leave --quick out"))
     weights = _weights(compiled, training.weights, choices)
+    if training.windows:
+        network = in_windows(problem, network, training.windows)
     return Plan(
         network,
         counts,

@@ -5,7 +5,7 @@ Equations on the same points are redrawn together, by the sum of their residuals
 
 from __future__ import annotations
 
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 
 import numpy as np
@@ -35,6 +35,36 @@ _HELD_OUT_STREAM, _TRAINING_STREAM, _CHOICE_STREAM = 0, 1, 2
 
 
 @dataclass(frozen=True)
+class Span:
+    """A part of a coordinate's range, with what is declared on the whole of it.
+
+    Args:
+        coordinate: Which.
+        whole: Its lowest and highest value.
+        part: Those of the part.
+    """
+
+    coordinate: Symbol
+    whole: tuple[float, float]
+    part: tuple[float, float]
+
+    def holds(self, values: np.ndarray) -> np.ndarray:
+        """Return which values are in the part; one on an edge inside belongs to what follows."""
+        low, high = self.part
+        return (values >= low) & ((values < high) | (high == self.whole[1]))
+
+    def narrow(self, points: np.ndarray, inputs: Sequence[Symbol]) -> np.ndarray:
+        """Return points that are spread over the whole spread over the part."""
+        if self.coordinate not in inputs:
+            return points
+        column, (low, high) = inputs.index(self.coordinate), self.whole
+        share = (points[:, column] - low) / (high - low)
+        narrowed = points.copy()
+        narrowed[:, column] = self.part[0] + share * (self.part[1] - self.part[0])
+        return narrowed
+
+
+@dataclass(frozen=True)
 class TermPoints:
     """Where the terms of a compiled problem are evaluated.
 
@@ -45,6 +75,7 @@ class TermPoints:
         seed: Every draw follows from it and a number.
         device: Where the tensors live.
         resampling: How the points of equations are redrawn, one of `schedule.RESAMPLINGS`.
+        span: Where, in one coordinate; None for all of it.
     """
 
     compiled: CompiledProblem
@@ -53,6 +84,7 @@ class TermPoints:
     seed: int
     device: torch.device
     resampling: str = "rad"
+    span: Span | None = None
 
     def training(self) -> dict[str, Tensor]:
         """Return the first points to train on."""
@@ -139,12 +171,20 @@ class TermPoints:
             if key not in shared:
                 seed = int(np.random.SeedSequence((self.seed, stream, number, len(shared))).generate_state(1)[0])
                 if term.columns:
-                    array = np.stack(list(term.columns.values()), axis=1)
+                    array = self._measured(term)
                 else:
                     array = term_points(term, problem, counts.get(name, 1), method=self.method, seed=seed)
+                    array = array if self.span is None else self.span.narrow(array, term_inputs(term, problem))
                 shared[key] = torch.as_tensor(array, dtype=torch.float64, device=self.device)
             drawn[name] = shared[key]
         return drawn
+
+    def _measured(self, term: Term) -> np.ndarray:
+        columns = term.columns
+        array = np.stack(list(columns.values()), axis=1)
+        if self.span is None or self.span.coordinate not in columns:
+            return array
+        return array[self.span.holds(columns[self.span.coordinate])]
 
 
 def term_points(term: Term, problem: Problem, count: int, *, method: str = "sobol", seed: int = 0) -> np.ndarray:

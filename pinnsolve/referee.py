@@ -124,10 +124,12 @@ class _Reporter:
     def __init__(self, solution: Solution, reference: Reference, report: Watch) -> None:
         self.solution, self.reference, self.report = solution, reference, report
         self._next = _FIRST_REPORT
-        self._lowest = math.inf
+        self._window, self._lowest = 0, math.inf
         self._best: dict[str, Tensor] = {}
 
     def __call__(self, progress: Progress) -> None:
+        if progress.window != self._window:
+            self._window, self._lowest, self._best = progress.window, math.inf, {}
         if progress.held_out is not None and progress.held_out < self._lowest:
             self._lowest = progress.held_out
             self._best = {name: tensor.clone() for name, tensor in self.solution.trial.state_dict().items()}

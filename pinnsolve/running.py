@@ -14,11 +14,12 @@ import click
 from rich.text import Text
 
 from pinnsolve.display import Display
+from pinnsolve.fitting import Limits
 from pinnsolve.memory import keep_freed_memory
 from pinnsolve.problem_file import load_problem_file
 from pinnsolve.run_directory import RunDirectory, default_path
 from pinnsolve.solution import Solution
-from pinnsolve.solver import Limits, solve
+from pinnsolve.solver import solve
 from pinnsolve.summary import summarise
 from pinnsolve.training.status import Status
 

@@ -3,57 +3,34 @@
 from __future__ import annotations
 
 import math
-import sys
 import time
 import traceback
 import warnings
-from collections.abc import Callable, Iterator, Mapping, Sequence
-from contextlib import contextmanager
-from dataclasses import asdict, dataclass, replace
+from collections.abc import Callable, Mapping, Sequence
+from dataclasses import asdict, replace
 from functools import partial
 from pathlib import Path
 from typing import Any
 
 import torch
-from torch import Tensor, nn
+from torch import nn
 
-from pinnsolve.acceleration import PLAIN_MEMORY, Acceleration, accelerate, chunk_size
 from pinnsolve.archive import finite
-from pinnsolve.choices import Choice, Plan, choose, describe, meet_conditions
+from pinnsolve.choices import Plan, choose, describe, meet_conditions
 from pinnsolve.comparison import estimate
-from pinnsolve.compiler.compile import CompiledProblem, compile_problem
-from pinnsolve.compiler.trial import Trial, build_trial
+from pinnsolve.compiler.compile import compile_problem
+from pinnsolve.compiler.trial import build_trial
 from pinnsolve.errors import ProblemError
-from pinnsolve.jets import SampledDerivatives
-from pinnsolve.points import TermPoints, term_places
+from pinnsolve.fitting import Fitted, Limits, fit
 from pinnsolve.problem import Problem
 from pinnsolve.referee import Referee
 from pinnsolve.reference.solve import FiniteDifferences
 from pinnsolve.run_directory import RunDirectory
 from pinnsolve.solution import Solution
-from pinnsolve.training.gauss_newton import LevenbergMarquardt
-from pinnsolve.training.loop import Progress, TrainingResult, train
-from pinnsolve.training.objective import Objective
+from pinnsolve.training.loop import Progress, TrainingResult
 from pinnsolve.training.schedule import Training
 from pinnsolve.training.status import Status
 from pinnsolve.training.weighting import Causal
-
-
-@dataclass(frozen=True)
-class Limits:
-    """When to stop before the phases are through.
-
-    Args:
-        seconds: Of training; set-up, reference and plots do not count.
-        steps: Over all phases.
-        tolerance: Relative L2 error against the reference that is good enough, for every field.
-        stop: Asked before every step; a status ends the run.
-    """
-
-    seconds: float | None = None
-    steps: int | None = None
-    tolerance: float | None = None
-    stop: Callable[[], Status | None] | None = None
 
 
 def solve(
@@ -131,16 +108,17 @@ def solve(
         *([] if directory is None else [directory.observe]),
         *referee.observers(limits.tolerance, watch),
     ]
-    objective, plan, result = _fit(
+    fitted = fit(
         compiled, plan, trial, training, limits=limits, observers=watchers, seed=seed, compile=compile, tell=tell
     )
+    plan, result = replace(plan, choices=(*plan.choices, *fitted.choices)), fitted.result
     if referee.reached is not None:
         trial.load_state_dict(referee.reached)  # not the best by the held-out loss, but the one found good enough
     solution.history = result.history
     clock.lap("train")
     referee.judge()
     clock.lap("reference")
-    solution.record = {"schema": 1, "problem": name, **_record(solution, plan, result, objective, referee, seed)}
+    solution.record = {"schema": 1, "problem": name, **_record(solution, plan, fitted, referee, seed)}
     solution.record |= {"wall_seconds": sum(clock.seconds.values()), "seconds": clock.seconds}
     if directory is not None:
         _write(solution, directory, clock, plots=plots, argv=argv)
@@ -163,94 +141,11 @@ def _check_time(training: Training, problem: Problem) -> None:
         raise ProblemError("Causal", f"time={weighting.time!r}, which is no coordinate", f"write one of {names}")
 
 
-def _fit(
-    compiled: CompiledProblem,
-    plan: Plan,
-    trial: Trial,
-    training: Training,
-    *,
-    limits: Limits,
-    observers: Sequence[Callable[[Progress], object]],
-    seed: int,
-    compile: str,
-    tell: Callable[[str], object],
-) -> tuple[Objective, Plan, TrainingResult]:
-    """Train as planned; the trial ends at the best state by held-out points, and the plan knows how gradients were found."""
-    points = TermPoints(compiled, plan.counts, plan.sampling, seed, plan.device, training.resampling)
-    # Held-out residuals are those of the equation itself, whatever is trained on.
-    sampled = None if plan.directions is None else SampledDerivatives(plan.directions, seed=seed)
-    trained = compiled if sampled is None else replace(compiled, differentiate=sampled)
-    chunk = chunk_size(compiled, trial, memory=PLAIN_MEMORY)
-    current, places = points.training(), term_places(compiled)
-    objective, held_out = (
-        Objective(trial, partial(terms.residuals, trial), drawn, weights=plan.weights, chunk=chunk)
-        for terms, drawn in ((trained, current), (compiled, points.held_out()))
-    )
-
-    def redraw(number: int) -> Mapping[str, Tensor]:
-        nonlocal current
-        if sampled is not None:
-            sampled.redraw(number)
-        current = points.redraw(trial, number, current=current)
-        return current
-
-    start = time.perf_counter()
-    # Gauss-Newton steps take their derivatives row by row: no other way to a gradient helps them.
-    by_gradients = sum(p.steps for p in plan.phases if not isinstance(p, LevenbergMarquardt))
-    steps = min(by_gradients, limits.steps or sys.maxsize)
-    with _threads(plan.threads), _full_float32():
-        if training.weighting is not None:
-            # Before gradients are compiled: with weights of points they are another function.
-            objective.weights = training.weighting.update(objective, places)
-        if sampled is None:
-            found = accelerate(objective, compiled, trial, mode=compile, evaluations=steps, seconds=limits.seconds)
-        else:
-            found = Acceleration("plain", f"{plan.directions} terms of every long sum, others in every draw")
-        choice = Choice("gradients", found.engine, found.reason, "--compile off or on")
-        tell(*describe([choice]))
-        spent = time.perf_counter() - start
-        result = train(
-            objective,
-            plan.phases,
-            held_out=held_out,
-            resample=redraw,
-            weighting=training.weighting,
-            places=places,
-            observers=observers,
-            max_seconds=None if limits.seconds is None else max(limits.seconds - spent, 0.0),
-            max_steps=limits.steps,
-            stop=limits.stop,
-        )
-    return objective, replace(plan, choices=(*plan.choices, choice)), result
-
-
-@contextmanager
-def _full_float32() -> Iterator[None]:
-    """Multiply float32 as float32 inside, not with the ten bits of TF32 that a GPU may be told to use."""
-    before = torch.backends.cuda.matmul.allow_tf32
-    torch.backends.cuda.matmul.allow_tf32 = False
-    try:
-        yield
-    finally:
-        torch.backends.cuda.matmul.allow_tf32 = before
-
-
 def _tell(notify: Callable[[str], object] | None, directory: RunDirectory | None, line: str) -> None:
     if notify is not None:
         notify(line)
     if directory is not None:
         directory.log(line)
-
-
-@contextmanager
-def _threads(count: int | None) -> Iterator[None]:
-    """Use so many threads of torch inside, and as many as before afterwards."""
-    before = torch.get_num_threads()
-    torch.set_num_threads(count or before)
-    try:
-        yield
-    finally:
-        torch.set_num_threads(before)
 
 
 class _Clock:
@@ -285,24 +180,22 @@ def _write(solution: Solution, directory: RunDirectory, clock: _Clock, *, plots:
 def _record(
     solution: Solution,
     plan: Plan,
-    result: TrainingResult,
-    objective: Objective,
+    fitted: Fitted,
     referee: Referee,
     seed: int,
 ) -> dict[str, Any]:
     """Return the outcome in the form of result.json."""
-    value = objective.value()
     record: dict[str, Any] = {
-        "status": _STATUS.get(result.status, "done"),
+        "status": _STATUS.get(fitted.result.status, "done"),
         "message": "",
         "seed": seed,
         "device": plan.device.type,
         "threads": plan.threads or torch.get_num_threads(),
-        "dtype": str(objective.dtype).removeprefix("torch."),
+        "dtype": str(next(solution.trial.parameters()).dtype).removeprefix("torch."),
         "parameters": sum(p.numel() for p in solution.trial.network.parameters()),
         "points": dict(plan.counts),
-        "phases": [asdict(phase) for phase in result.phases],
-        "loss": {"total": value.loss, "terms": dict(value.terms)},
+        "phases": [asdict(phase) for phase in fitted.result.phases],
+        "loss": {"total": fitted.value.loss, "terms": dict(fitted.value.terms)},
         "reference": {"kind": "none"},
         "errors": referee.errors,
         "unknowns": dict(solution.unknowns),
@@ -315,7 +208,7 @@ def _record(
             "seconds": referee.reference.seconds,
             "method": referee.reference.method,
         }
-    record["message"] = _message(record, result)
+    record["message"] = _message(record, fitted.result)
     return finite(record)
 
 

@@ -14,7 +14,7 @@ from sympy import Eq, exp, symbols
 from torch import nn
 
 import pinnsolve as ps
-from pinnsolve.solver import Limits
+from pinnsolve.fitting import Limits
 from pinnsolve.training.loop import Progress
 from pinnsolve.training.status import Status
 

@@ -10,8 +10,8 @@ import pytest
 
 import pinnsolve as ps
 from pinnsolve.cli import _TEMPLATES, main
+from pinnsolve.fitting import Limits
 from pinnsolve.problem_file import load_problem_file
-from pinnsolve.solver import Limits
 
 FOLDER = Path(ps.__file__).with_name("templates")
 

@@ -16,13 +16,14 @@ from typing import Any
 import numpy as np
 
 from pinnsolve.errors import UnsupportedError
+from pinnsolve.fitting import Limits
 from pinnsolve.problem_file import ProblemFile, load_problem_file
 from pinnsolve.reference.exact import Exact
 from pinnsolve.reference.result import Reference, relative_l2
 from pinnsolve.reference.solve import FiniteDifferences, solve_reference
 from pinnsolve.reference.spectral import Spectral
 from pinnsolve.reference.stream_function import StreamFunction
-from pinnsolve.solver import Limits, solve
+from pinnsolve.solver import solve
 from pinnsolve.training.loop import Progress
 
 MARKS = (10, 30, 60, 120, 300, 600)

@@ -15,6 +15,7 @@ from sympy import Symbol
 from torch import Tensor, nn
 
 from pinnsolve.networks.fields import build_fields
+from pinnsolve.networks.windows import Windows, build_windows
 from pinnsolve.problem import Problem
 
 
@@ -76,7 +77,8 @@ def build_trial(problem: Problem, network: Any, *, seed: int, dtype: torch.dtype
         device: Where they live.
     """
     columns = [tuple(problem.coordinates.index(c) for c in field.args) for field in problem.fields]
-    fields = build_fields(
+    make = build_windows if isinstance(network, Windows) else build_fields
+    fields = make(
         network,
         inputs_per_field=columns,
         ranges=list(problem.bounds.values()),

@@ -47,6 +47,7 @@ class MLP:
         depth: Number of hidden layers.
         activation: One of `ACTIVATIONS`.
         one_per_field: A network for every field, in place of one with as many outputs as fields.
+        harmonics: Waves by which a periodic coordinate is read, from the first on; of no effect on others.
 
     Raises:
         ProblemError: A size below 1, or an activation that does not exist or has no second derivative.
@@ -56,9 +57,11 @@ class MLP:
     depth: int = 4
     activation: str = "tanh"
     one_per_field: bool = False
+    harmonics: int = 1
 
     def __post_init__(self) -> None:
         _check_size("MLP width", self.width)
+        _check_size("MLP harmonics", self.harmonics)
         _check_size("MLP depth", self.depth)
         _check_activation("MLP activation", self.activation)
 
@@ -72,6 +75,7 @@ class ResNet:
         blocks: Number of residual blocks.
         activation: One of `ACTIVATIONS`.
         one_per_field: A network for every field, in place of one with as many outputs as fields.
+        harmonics: Waves by which a periodic coordinate is read, from the first on; of no effect on others.
 
     Raises:
         ProblemError: A size below 1, or an activation that does not exist or has no second derivative.
@@ -81,9 +85,11 @@ class ResNet:
     blocks: int = 3
     activation: str = "tanh"
     one_per_field: bool = False
+    harmonics: int = 1
 
     def __post_init__(self) -> None:
         _check_size("ResNet width", self.width)
+        _check_size("ResNet harmonics", self.harmonics)
         _check_size("ResNet blocks", self.blocks)
         _check_activation("ResNet activation", self.activation)
 
@@ -127,13 +133,13 @@ def build(
 
     dense = partial(_dense, generator=generator, dtype=dtype, device=device)
     width, activation = spec.width, ACTIVATIONS[spec.activation]()
-    read = inputs + len(periodic)
+    circle = Periodic(periodic, available=inputs, harmonics=spec.harmonics, device=device) if periodic else None
+    read = inputs if circle is None else circle.features
     first = dense(read, width, bound=_first_bound(spec.activation, read, width), centred=True)
     hidden = _hidden_bound(spec.activation, width)
     last = dense(width, outputs, bound=math.sqrt(6.0 / (width + outputs)))
     layers: list[nn.Module] = [Scaling(ranges, dtype=dtype, device=device)]
-    layers += [Periodic(periodic, available=inputs, device=device)] if periodic else []
-    layers += [first]
+    layers += [first] if circle is None else [circle, first]
     match spec:
         case MLP():
             for _ in range(spec.depth - 1):

@@ -65,26 +65,32 @@ class Columns(nn.Module):
 
 
 class Periodic(nn.Module):
-    """Read periodic coordinates as points of a circle: of a scaled ξ in [-1, 1] remain cos πξ and sin πξ.
+    """Read periodic coordinates as points of a circle: of a scaled ξ in [-1, 1] remain cos kπξ and sin kπξ, k = 1, 2, ...
 
     Every network of these is periodic with all its derivatives: Dong and Ni, Journal of Computational Physics 435, 2021, eq. 2.5.
 
     Args:
         columns: The periodic coordinates.
         available: How many coordinates there are.
+        harmonics: The largest k.
         device: Of the numbers.
     """
 
-    def __init__(self, columns: Collection[int], *, available: int, device: torch.device | str = "cpu") -> None:
+    def __init__(
+        self, columns: Collection[int], *, available: int, harmonics: int = 1, device: torch.device | str = "cpu"
+    ) -> None:
         super().__init__()
         others = [column for column in range(available) if column not in columns]
         self.others = Columns(others, available=available, device=device) if others else None
         self.turning = Columns(sorted(columns), available=available, device=device)
+        self.harmonics = harmonics
+        self.features = len(others) + 2 * len(columns) * harmonics
 
     def forward(self, scaled: Tensor) -> Tensor:
-        """Return shape (points, available + number of periodic coordinates), the others first."""
-        angle = math.pi * self.turning(scaled)
-        circle = [torch.cos(angle), torch.sin(angle)]
+        """Return shape (points, features), the others first, then the cosines and sines of one k after the other."""
+        turning = self.turning(scaled)
+        angles = [math.pi * k * turning for k in range(1, self.harmonics + 1)]
+        circle = [wave(angle) for angle in angles for wave in (torch.cos, torch.sin)]
         return torch.cat(circle if self.others is None else [self.others(scaled), *circle], 1)
 
 

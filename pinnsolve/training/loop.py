@@ -59,6 +59,7 @@ class Progress:
         steps_per_second: In this phase.
         rate: Learning rate or step length.
         event: What happened out of the ordinary; else empty.
+        window: Number of the window that is trained, where there are several; losses in two of them do not compare.
     """
 
     phase: str
@@ -72,6 +73,7 @@ class Progress:
     steps_per_second: float
     rate: float
     event: str = ""
+    window: int = 0
 
 
 @dataclass(frozen=True)

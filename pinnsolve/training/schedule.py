@@ -5,6 +5,7 @@ from __future__ import annotations
 import math
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, is_dataclass, replace
+from typing import Any
 
 from pinnsolve.errors import ProblemError
 from pinnsolve.training.phase import Phase
@@ -32,6 +33,8 @@ class Training:
             where |r| exceeds the mean and spreads the others afresh (Daw et al. 2023, algorithm 1); "uniform" spreads all.
         weighting: How weights of terms, `GradientNorm` and `NTK`, or of points, `Causal`, `ResidualAttention` and `SelfAdaptive`,
             change during the training; they multiply `weights`. None: not at all.
+        windows: Number of successive ranges of a coordinate in which an evolution is solved, `{t: 8}`: each by all phases and with
+            all points, from where the one before ended. None: all at once.
         directions: In high dimension, how many terms of a long sum of derivatives, such as a Laplacian, are evaluated: others in
             every draw of the points, scaled up. The estimate is unbiased, with the variance d²/k (1 - k/d) s² for k of d terms of
             sample variance s²; its square is not. None: all.
@@ -47,21 +50,29 @@ class Training:
     resample: int = 0
     resampling: str = "rad"
     weighting: Weighting | None = None
+    windows: Mapping[Any, int] | None = None
     directions: int | None = None
 
     def __post_init__(self) -> None:
-        for argument, example in (("points", 1_000), ("weights", 10)):
+        for argument, example in (
+            ("points", '"name of a term": 1_000'),
+            ("weights", '"name of a term": 10'),
+            ("windows", "t: 8"),
+        ):
             given = getattr(self, argument)
             if given is not None and not isinstance(given, Mapping):
-                raise ProblemError(
-                    argument, f"{given!r} is not a mapping", f'write {argument}={{"name of a term": {example}}}'
-                )
+                raise ProblemError(argument, f"{given!r} is not a mapping", f"write {argument}={{{example}}}")
         for name, count in (self.points or {}).items():
             if isinstance(count, bool) or not isinstance(count, int) or count < 1:
                 raise ProblemError(f'points["{name}"]', f"{count!r}", "write a whole number of points of at least 1")
         for name, weight in (self.weights or {}).items():
             if not isinstance(weight, (int, float)) or not 0 < weight < math.inf:
                 raise ProblemError(f'weights["{name}"]', f"{weight!r}", "write a positive number; 1 is neutral")
+        for coordinate, count in (self.windows or {}).items():
+            if isinstance(count, bool) or not isinstance(count, int) or count < 1:
+                raise ProblemError(f"windows={{{coordinate}: {count!r}}}", "no number of windows", "write 2 or more")
+        if len(self.windows or {}) > 1:
+            raise ProblemError("windows", f"{len(self.windows or {})} coordinates", "name one, such as {t: 8}")
         if self.sampling not in SAMPLINGS:
             raise ProblemError("sampling", f"{self.sampling!r}", f"write one of {list(SAMPLINGS)}")
         if self.resample < 0:

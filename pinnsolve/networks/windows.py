@@ -1,0 +1,150 @@
+"""Windows: networks for successive ranges of one coordinate, each continuing the one before.
+
+With edges t_1 < t_2 < ..., widths h_k = t_(k+1) - t_k and networks M_0, M_1, ... the fields are, from the edge t_k to the next,
+
+    N_k(x, t) = N_(k-1)(x, s) + ((t - t_k) / h_k)^p M_k(x, t),      s = t_k + h_(k-1) tanh((t - t_k) / h_(k-1)),
+
+and N_0 = M_0. As s = t + O((t - t_k)^3), the fields are continuous across an edge with p - 1 derivatives, p at most 3, whatever the
+networks are: what an equation of the order p in t asks for. The network before goes on smoothly, but never by more than its own
+width. So windows can be trained one after the other: Krishnapriyan, Gholami, Zhe, Kirby, Mahoney, Characterizing possible failure
+modes in physics-informed neural networks, 2021, section 5.2, where the continuity is left to a loss.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Collection, Iterator, Sequence
+from contextlib import contextmanager
+from dataclasses import dataclass
+
+import torch
+from torch import Tensor, nn
+
+from pinnsolve.networks.architectures import Architecture
+from pinnsolve.networks.fields import FieldNetwork, build_fields
+
+
+@dataclass(frozen=True)
+class Windows:
+    """A description of networks for successive ranges of a coordinate.
+
+    Args:
+        network: Of each of them.
+        coordinate: Number of the coordinate.
+        edges: Where windows begin and end, from the lowest value of the coordinate to the highest.
+        order: p, the order of the equations in the coordinate, from 1 to 3.
+
+    Raises:
+        ValueError: Fewer than two windows, edges that do not rise, or another order.
+    """
+
+    network: Architecture
+    coordinate: int
+    edges: tuple[float, ...]
+    order: int
+
+    def __post_init__(self) -> None:
+        rising = all(low < high for low, high in zip(self.edges, self.edges[1:], strict=False))
+        if len(self.edges) < 3 or not rising or self.order not in (1, 2, 3):
+            raise ValueError(f"no windows: {self}")
+
+
+class WindowedFields(nn.Module):
+    """All fields from all coordinates, piecewise in one of them.
+
+    Args:
+        parts: The networks M_k, each from (points, coordinates) to (points, fields).
+        spec: Coordinate, edges and order.
+    """
+
+    def __init__(self, parts: Sequence[FieldNetwork], spec: Windows) -> None:
+        super().__init__()
+        self.parts = nn.ModuleList(parts)
+        self.spec = spec
+
+    def forward(self, points: Tensor) -> Tensor:
+        """Evaluate all fields.
+
+        Args:
+            points: Shape (points, coordinates), a tensor or a jet.
+
+        Returns:
+            Shape (points, fields).
+        """
+        column = self.spec.coordinate
+        times = points[:, column : column + 1]
+        numbers = torch.stack([(times >= edge)[:, 0] for edge in self.spec.edges[1:-1]]).sum(0)
+        present = numbers.unique().tolist()
+        if len(present) == 1:
+            return self.through(points, int(present[0]))
+        rows = [(numbers == number).nonzero()[:, 0] for number in present]
+        groups = [self.through(points.index_select(0, r), int(n)) for r, n in zip(rows, present, strict=True)]
+        return torch.cat(groups, 0).index_select(0, torch.cat(rows).argsort())
+
+    def through(self, points: Tensor, number: int) -> Tensor:
+        """Evaluate N_k, whatever window the points are in."""
+        column, edges = self.spec.coordinate, self.spec.edges
+        at, fields = points, None
+        for k in range(number, 0, -1):
+            since = at[:, column : column + 1] - edges[k]
+            part = self.parts[k](at) * (since / (edges[k + 1] - edges[k])) ** self.spec.order
+            fields = part if fields is None else fields + part
+            before = edges[k] - edges[k - 1]
+            clamped = edges[k] + before * torch.tanh(since / before)
+            at = torch.cat([points[:, :column], clamped, points[:, column + 1 :]], 1)
+        first = self.parts[0](at)
+        return first if fields is None else first + fields
+
+
+class Window(nn.Module):
+    """One window of all, for its training: it shares its parameters with the whole, and only its own may change.
+
+    Args:
+        whole: All windows.
+        number: Which.
+    """
+
+    def __init__(self, whole: WindowedFields, number: int) -> None:
+        super().__init__()
+        self.whole, self.number = whole, number
+
+    def forward(self, points: Tensor) -> Tensor:
+        """Evaluate the fields of this window."""
+        return self.whole.through(points, self.number)
+
+    @contextmanager
+    def alone(self) -> Iterator[None]:
+        """Hold all other windows fixed inside."""
+        for number, part in enumerate(self.whole.parts):
+            part.requires_grad_(number == self.number)
+        try:
+            yield
+        finally:
+            self.whole.requires_grad_(True)
+
+
+def build_windows(
+    spec: Windows,
+    *,
+    inputs_per_field: Sequence[tuple[int, ...]],
+    ranges: Sequence[tuple[float, float]],
+    generator: torch.Generator,
+    dtype: torch.dtype,
+    device: torch.device | str = "cpu",
+    periodic: Collection[int] = (),
+) -> WindowedFields:
+    """Build the networks of all windows; the arguments are those of `build_fields`."""
+    parts = []
+    for low, high in zip(spec.edges, spec.edges[1:], strict=False):
+        narrowed = [(low, high) if k == spec.coordinate else ends for k, ends in enumerate(ranges)]
+        parts.append(
+            build_fields(
+                spec.network,
+                inputs_per_field=inputs_per_field,
+                ranges=narrowed,
+                generator=generator,
+                dtype=dtype,
+                device=device,
+                periodic=periodic,
+            )
+        )
+    return WindowedFields(parts, spec)
