@@ -7,12 +7,13 @@ from dataclasses import dataclass, replace
 from typing import Any
 
 import torch
-from sympy import Symbol
+from sympy import Dummy, Symbol
 from torch import nn
 
 from pinnsolve.compiler.compile import CompiledProblem
 from pinnsolve.compiler.trial import build_trial
-from pinnsolve.declaration.counting import planes
+from pinnsolve.declaration.counting import orders, planes
+from pinnsolve.declaration.terms import Term, evaluations
 from pinnsolve.domains.regions import ROUNDING
 from pinnsolve.errors import ProblemError, UnsupportedError
 from pinnsolve.networks.architectures import MLP, ResNet
@@ -173,12 +174,32 @@ def _network(problem: Problem) -> tuple[MLP, str]:
     """Choose a small network, and say why it."""
     marching = _marching(problem)
     few = "so few weights suit a dense second-order method"
+    sines = MLP(width=20, depth=3, activation="sine")
     if len(problem.coordinates) == 1:
-        return MLP(width=20, depth=3, activation="sine"), f"one coordinate; sines follow oscillations, and {few}"
-    if marching:
-        reason = f"the solution evolves in {', '.join(map(str, marching))} and may steepen, which tanh follows; {few}"
-        return MLP(width=20, depth=3), reason
-    return MLP(width=20, depth=3, activation="sine"), f"nothing evolves; sines suit smooth fields best, and {few}"
+        return sines, f"one coordinate; sines follow oscillations, and {few}"
+    if not marching:
+        return sines, f"nothing evolves; sines suit smooth fields best, and {few}"
+    evolves = f"the solution evolves in {', '.join(map(str, marching))}"
+    if _keeps_its_form(problem, marching):
+        return sines, f"{evolves} by linear equations of first order, which cannot steepen; {few}"
+    return MLP(width=20, depth=3), f"{evolves} and may steepen or run back and forth, which tanh follows; {few}"
+
+
+def _keeps_its_form(problem: Problem, marching: Sequence[Symbol]) -> bool:
+    """Return whether equations are linear, and of first order in what evolves.
+
+    Where they are of second order, as for waves, networks of sines often stay in a minimum far from the solution.
+    """
+    highest = orders(problem.terms, problem.fields)
+    if any(order > 1 for (_, coordinate), order in highest.items() if coordinate in marching):
+        return False
+    return all(_linear(term) for term in problem.terms if term.kind == "equation")
+
+
+def _linear(term: Term) -> bool:
+    values = {place: Dummy() for place in evaluations(term.residual)}
+    opened = term.residual.xreplace(values)
+    return all(not opened.diff(value).has(*values.values()) for value in values.values())
 
 
 def _marching(problem: Problem) -> list[Symbol]:

@@ -91,8 +91,27 @@ def test_sines_are_chosen_where_nothing_evolves() -> None:
         domain=square, equations=[Eq(ps.laplacian(w, x, y), 1)], conditions=[ps.on(square.boundary, Eq(w, 0))]
     )
     assert plan(steady).network.activation == plan(ode()).network.activation == "sine"
-    found = plan(heat())
-    assert found.network.activation == "tanh"
+
+
+@pytest.mark.parametrize(
+    ("equation", "order", "activation"),
+    [
+        (Eq(u.diff(t), u.diff(x, 2)), 1, "sine"),
+        (Eq(u.diff(t) + (1 + x) * u.diff(x), u.diff(x, 2) + t), 1, "sine"),
+        (Eq(u.diff(t) + u * u.diff(x), u.diff(x, 2)), 1, "tanh"),
+        (Eq(u.diff(t), u.diff(x, 2) + sin(u)), 1, "tanh"),
+        (Eq(u.diff(t, 2), u.diff(x, 2)), 2, "tanh"),
+    ],
+)
+def test_an_evolution_that_keeps_its_form_is_followed_by_sines_and_others_by_tanh(
+    equation: Eq, order: int, activation: str
+) -> None:
+    conditions = [Eq(u(x, 0), sin(pi * x)), Eq(u(0, t), 0), Eq(u(1, t), 0), Eq(u.diff(t).subs(t, 0), 0)]
+    evolving = ps.Problem(
+        domain=ps.Box({x: (0, 1), t: (0, 1)}), equations=[equation], conditions=conditions[: 2 + order]
+    )
+    found = plan(evolving)
+    assert found.network.activation == activation
     assert any("evolves in t " in line for line in describe(found.choices))
 
 

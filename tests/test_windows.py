@@ -48,9 +48,7 @@ def test_fields_are_continuous_with_the_derivatives_that_the_order_asks_for_and_
     at = torch.stack([torch.linspace(0.1, 0.9, 5), torch.full((5,), edge)], 1).double()
     plan = plan_jets([(0, k) for k in range(1, order + 1)] + [(2, order - 1)], dimension=2)
     number = int(round(edge)) + 1
-    before, after = (
-        derivatives(lambda points, k=k: fields.through(points, k), at, plan) for k in (number - 1, number)
-    )
+    before, after = (derivatives(lambda points, k=k: fields.through(points, k), at, plan) for k in (number - 1, number))
     for index in [(0, k) for k in range(order)] + [(2, order - 1)]:
         torch.testing.assert_close(after[index], before[index], rtol=1e-10, atol=1e-12)
     assert (after[0, order] - before[0, order]).abs().max() > 1e-3
