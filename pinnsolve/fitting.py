@@ -88,25 +88,31 @@ def fit(
         compile: How gradients may be found, as for `solve`.
         tell: Called with one line of text for every choice.
     """
-    one = partial(_fit_one, plan=plan, training=training, seed=seed, compile=compile, tell=tell)
+    one = partial(_fit_one, training=training, seed=seed, compile=compile, tell=tell)
     if not isinstance(trial.network, WindowedFields):
-        return one(compiled, trial, limits=limits, observers=observers)
+        return one(compiled, trial, plan=plan, limits=limits, observers=observers)
     fitted: list[Fitted] = []
     starts: list[float] = []
     begin = time.perf_counter()
     ranges = spans(compiled.problem, trial.network.spec)
+    # A window starts as the continuation of the one before, which what is good for a start would only spoil.
+    onward = replace(plan, phases=plan.phases[-1:])
+    total = sum(p.steps for p in plan.phases) + (len(ranges) - 1) * onward.phases[0].steps
     for number, span in enumerate(ranges):
         left = _left(limits, begin, fitted, len(ranges) - number)
         tell(f"window {number + 1} of {len(ranges)}: {span.coordinate} from {span.part[0]:.4g} to {span.part[1]:.4g}")
         window = Window(trial.network, number)
+        if number:
+            trial.network.go_on(number)
         starts.append(time.perf_counter() - begin)
-        place = partial(_placed, number=number, windows=len(ranges), before=_totals(fitted), seconds=starts[-1])
+        place = partial(_placed, number=number, total=total, before=_totals(fitted), seconds=starts[-1])
         with window.alone():
             part = within(compiled, span)
             fitted.append(
                 one(
                     part,
                     Trial(window, trial.unknowns),
+                    plan=onward if number else plan,
                     limits=left,
                     observers=[_told(o, place) for o in observers],
                     span=span,
@@ -114,7 +120,7 @@ def fit(
             )
         if fitted[-1].result.status not in _GOES_ON:
             break
-    return _joined(fitted, len(ranges), starts)
+    return _joined(fitted, total, starts)
 
 
 def _fit_one(
@@ -204,24 +210,24 @@ def _totals(fitted: Sequence[Fitted]) -> tuple[int, int]:
     return sum(r.steps for r in records), sum(r.evaluations for r in records)
 
 
-def _placed(progress: Progress, number: int, windows: int, before: tuple[int, int], seconds: float) -> Progress:
+def _placed(progress: Progress, number: int, total: int, before: tuple[int, int], seconds: float) -> Progress:
     return replace(
         progress,
         phase=f"{progress.phase} in window {number + 1}",
         window=number,
         step=before[0] + progress.step,
-        total_steps=windows * progress.total_steps,
+        total_steps=total,
         evaluations=before[1] + progress.evaluations,
         seconds=seconds + progress.seconds,
     )
 
 
-def _joined(fitted: Sequence[Fitted], windows: int, starts: Sequence[float]) -> Fitted:
+def _joined(fitted: Sequence[Fitted], total: int, starts: Sequence[float]) -> Fitted:
     """Return the records of windows as those of one run; losses are means over the windows."""
     history, records = [], []
     for number, (found, seconds) in enumerate(zip(fitted, starts, strict=True)):
         before = _totals(fitted[:number])
-        history += [_placed(p, number, windows, before, seconds) for p in found.result.history]
+        history += [_placed(p, number, total, before, seconds) for p in found.result.history]
         records += [replace(r, name=f"{r.name} in window {number + 1}") for r in found.result.phases]
     results, values = [f.result for f in fitted], [f.value for f in fitted]
     names = {name for value in values for name in value.terms}

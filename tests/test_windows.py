@@ -2,6 +2,10 @@
 
 from __future__ import annotations
 
+from functools import partial
+from itertools import pairwise
+from typing import Any
+
 import numpy as np
 import pytest
 import torch
@@ -14,6 +18,7 @@ from pinnsolve.errors import ProblemError
 from pinnsolve.jets import derivatives, nested_derivatives, plan_jets
 from pinnsolve.networks import MLP, Window, Windows, build_windows
 from pinnsolve.points import Span, TermPoints
+from pinnsolve.training.loop import Progress
 from pinnsolve.windows import in_windows, spans, within
 
 x, t = symbols("x t")
@@ -21,8 +26,8 @@ u = ps.fields("u", x, t)
 DECAY = exp(-t) * sin(pi * x)
 
 
-def heat(**changes) -> ps.Problem:
-    declared = {
+def heat(**changes: Any) -> ps.Problem:
+    declared: dict[str, Any] = {
         "domain": ps.Box({x: (0, 1), t: (0, 2)}),
         "equations": {"heat": Eq(pi**2 * u.diff(t), u.diff(x, 2))},
         "conditions": {"initial": Eq(u(x, 0), sin(pi * x)), "left": Eq(u(0, t), 0), "right": Eq(u(1, t), 0)},
@@ -47,8 +52,8 @@ def test_fields_are_continuous_with_the_derivatives_that_the_order_asks_for_and_
     fields = network(order)
     at = torch.stack([torch.linspace(0.1, 0.9, 5), torch.full((5,), edge)], 1).double()
     plan = plan_jets([(0, k) for k in range(1, order + 1)] + [(2, order - 1)], dimension=2)
-    number = int(round(edge)) + 1
-    before, after = (derivatives(lambda points, k=k: fields.through(points, k), at, plan) for k in (number - 1, number))
+    number = round(edge) + 1
+    before, after = (derivatives(partial(fields.through, number=k), at, plan) for k in (number - 1, number))
     for index in [(0, k) for k in range(order)] + [(2, order - 1)]:
         torch.testing.assert_close(after[index], before[index], rtol=1e-10, atol=1e-12)
     assert (after[0, order] - before[0, order]).abs().max() > 1e-3
@@ -85,6 +90,21 @@ def test_a_window_changes_its_own_parameters_alone_and_no_earlier_time():
                 parameter.add_(1.0)
     assert all(p.requires_grad for p in fields.parameters())
     torch.testing.assert_close(fields(early), before, rtol=0, atol=0)
+
+
+@pytest.mark.parametrize("periodic", [(), (0,)])
+def test_a_window_starts_as_the_continuation_of_the_one_before(periodic: tuple[int, ...]):
+    fields = build_windows(
+        Windows(MLP(width=7, depth=2, harmonics=2), 1, (-1.0, 0.5, 2.0), 1),
+        inputs_per_field=[(0, 1)],
+        ranges=[(0.0, 1.0), (-1.0, 2.0)],
+        generator=torch.Generator().manual_seed(0),
+        dtype=torch.float64,
+        periodic=periodic,
+    )
+    fields.go_on(1)
+    points = torch.rand(20, 2, dtype=torch.float64) * 3 - 1
+    torch.testing.assert_close(fields.parts[1](points), fields.parts[0](points), rtol=1e-12, atol=1e-13)
 
 
 @pytest.mark.parametrize(
@@ -156,14 +176,14 @@ def test_unknowns_other_coordinates_and_modules_are_refused():
     with pytest.raises(ProblemError, match="no number of windows"):
         ps.Training(windows={t: 0})
     with pytest.raises(ProblemError, match="not a mapping"):
-        ps.Training(windows=3)
+        ps.Training(windows=3)  # type: ignore[arg-type]
     assert in_windows(heat(), MLP(), {t: 1}) == MLP()
 
 
 @pytest.fixture(scope="module")
 def solved():
-    seen = []
-    watched = []
+    seen: list[Progress] = []
+    watched: list[Any] = []
     training = ps.Training(
         points={"heat": 300}, phases=[ps.Adam(steps=40), ps.LevenbergMarquardt(steps=40)], windows={t: 3}
     )
@@ -177,14 +197,14 @@ def solved():
 def test_an_evolution_is_solved_window_by_window(solved):
     solution, seen, watched = solved
     assert solution.errors["u"]["relative_l2"] < 1e-4
-    assert [p.step for p in seen] == list(range(1, 241))
-    assert {p.total_steps for p in seen} == {240}
-    assert [p.window for p in seen] == [0] * 80 + [1] * 80 + [2] * 80
-    assert all(b.seconds > a.seconds for a, b in zip(seen, seen[1:], strict=False))
+    assert [p.step for p in seen] == list(range(1, 161))
+    assert {p.total_steps for p in seen} == {160}
+    assert [p.window for p in seen] == [0] * 80 + [1] * 40 + [2] * 40
+    assert all(b.seconds > a.seconds for a, b in pairwise(seen))
     assert [r["name"] for r in solution.record["phases"]][:3] == [
         "adam in window 1",
         "levenberg_marquardt in window 1",
-        "adam in window 2",
+        "levenberg_marquardt in window 2",
     ]
     assert [p.step for p in solution.history] == sorted(p.step for p in solution.history)
     assert watched
@@ -196,8 +216,8 @@ def test_the_solution_satisfies_the_initial_condition_and_is_continuous(solved):
     places = np.linspace(0, 1, 11)
     np.testing.assert_allclose(solution(x=places, t=0.0), np.sin(np.pi * places), atol=1e-12)
     for edge in (2 / 3, 4 / 3):
-        steps = [solution(x=places, t=edge + shift) for shift in (-1e-9, 1e-9)]
-        np.testing.assert_allclose(*steps, atol=1e-8)
+        before, after = (solution(x=places, t=edge + shift) for shift in (-1e-9, 1e-9))
+        np.testing.assert_allclose(after, before, atol=1e-8)
 
 
 def test_it_is_stored_and_read_again(solved, tmp_path):
@@ -239,8 +259,8 @@ def test_an_equation_of_second_order_in_time_keeps_its_velocity():
     assert solution.network_spec.order == 2
     assert solution.errors["u"]["relative_l2"] < 1e-3
     places = np.linspace(0, 1, 11)
-    speeds = [solution.evaluate(u.diff(t), x=places, t=0.5 + shift) for shift in (-1e-9, 1e-9)]
-    np.testing.assert_allclose(*speeds, atol=1e-6)
+    before, after = (solution.evaluate(u.diff(t), x=places, t=0.5 + shift) for shift in (-1e-9, 1e-9))
+    np.testing.assert_allclose(after, before, atol=1e-6)
 
 
 def test_the_choice_of_phases_counts_the_weights_of_one_window():

@@ -1,26 +1,29 @@
 """Windows: networks for successive ranges of one coordinate, each continuing the one before.
 
-With edges t_1 < t_2 < ..., widths h_k = t_(k+1) - t_k and networks M_0, M_1, ... the fields are, from the edge t_k to the next,
+With edges t_1 < t_2 < ..., widths h_k = t_(k+1) - t_k and networks M_0, M_1, ... the fields are M_0 up to t_1, and from t_k on
 
-    N_k(x, t) = N_(k-1)(x, s) + ((t - t_k) / h_k)^p M_k(x, t),      s = t_k + h_(k-1) tanh((t - t_k) / h_(k-1)),
+    N_k(x, t) = (1 - psi(z)) M_(k-1)(x, s) + psi(z) M_k(x, t),    z = (t - t_k) / h_k,    s = t_k + h_(k-1) tanh(z h_k / h_(k-1)).
 
-and N_0 = M_0. As s = t + O((t - t_k)^3), the fields are continuous across an edge with p - 1 derivatives, p at most 3, whatever the
-networks are: what an equation of the order p in t asks for. The network before goes on smoothly, but never by more than its own
-width. So windows can be trained one after the other: Krishnapriyan, Gholami, Zhe, Kirby, Mahoney, Characterizing possible failure
-modes in physics-informed neural networks, 2021, section 5.2, where the continuity is left to a loss.
+psi rises from 0 to 1 with p - 1 vanishing derivatives at both ends, and s = t + O((t - t_k)^3): so for p up to 3 the fields are
+continuous across an edge with p - 1 derivatives, whatever the networks are, which is what an equation of the order p in t asks
+for, and no more than two networks are evaluated at a point. Windows can be trained one after the other: Krishnapriyan, Gholami,
+Zhe, Kirby, Mahoney, Characterizing possible failure modes in physics-informed neural networks, 2021, section 5.2, where the
+continuity is left to a loss.
 """
 
 from __future__ import annotations
 
-from collections.abc import Collection, Iterator, Sequence
+from collections.abc import Callable, Collection, Iterator, Sequence
 from contextlib import contextmanager
 from dataclasses import dataclass
+from typing import cast
 
 import torch
 from torch import Tensor, nn
 
 from pinnsolve.networks.architectures import Architecture
 from pinnsolve.networks.fields import FieldNetwork, build_fields
+from pinnsolve.networks.layers import Scaling
 
 
 @dataclass(frozen=True)
@@ -46,6 +49,14 @@ class Windows:
         rising = all(low < high for low, high in zip(self.edges, self.edges[1:], strict=False))
         if len(self.edges) < 3 or not rising or self.order not in (1, 2, 3):
             raise ValueError(f"no windows: {self}")
+
+
+_RISES: dict[int, Callable[[Tensor], Tensor]] = {
+    1: lambda z: z,
+    2: lambda z: z * z * (3 - 2 * z),
+    3: lambda z: z * z * z * (10 - 15 * z + 6 * z * z),
+}
+"""psi by the order p."""
 
 
 class WindowedFields(nn.Module):
@@ -82,17 +93,29 @@ class WindowedFields(nn.Module):
 
     def through(self, points: Tensor, number: int) -> Tensor:
         """Evaluate N_k, whatever window the points are in."""
-        column, edges = self.spec.coordinate, self.spec.edges
-        at, fields = points, None
-        for k in range(number, 0, -1):
-            since = at[:, column : column + 1] - edges[k]
-            part = self.parts[k](at) * (since / (edges[k + 1] - edges[k])) ** self.spec.order
-            fields = part if fields is None else fields + part
-            before = edges[k] - edges[k - 1]
-            clamped = edges[k] + before * torch.tanh(since / before)
-            at = torch.cat([points[:, :column], clamped, points[:, column + 1 :]], 1)
-        first = self.parts[0](at)
-        return first if fields is None else first + fields
+        own = self.parts[number](points)
+        if number == 0:
+            return own
+        column, (start, low, high) = self.spec.coordinate, self.spec.edges[number - 1 : number + 2]
+        since = points[:, column : column + 1] - low
+        clamped = low + (low - start) * torch.tanh(since / (low - start))
+        before = self.parts[number - 1](torch.cat([points[:, :column], clamped, points[:, column + 1 :]], 1))
+        return before + _RISES[self.spec.order](since / (high - low)) * (own - before)
+
+    @torch.no_grad()
+    def go_on(self, number: int) -> None:
+        """Make the network of a window the same function as that of the window before, to start from."""
+        ours, theirs = (cast(FieldNetwork, self.parts[k]).networks for k in (number, number - 1))
+        for network, former in zip(ours, theirs, strict=True):
+            for parameter, value in zip(network.parameters(), former.parameters(), strict=True):
+                parameter.copy_(value)
+            # The coordinate is scaled to each window: what differs is a shift, which the first biases take up.
+            layers = list(cast(nn.Sequential, network))
+            scaling, before = (cast(Scaling, next(each.children())) for each in (network, former))
+            shift = ((scaling.centre - before.centre) * before.rate)[None]
+            position = next(k for k, layer in enumerate(layers) if isinstance(layer, nn.Linear))
+            first, read = cast(nn.Linear, layers[position]), nn.Sequential(*layers[1:position])
+            first.bias.add_(first.weight @ (read(shift) - read(torch.zeros_like(shift)))[0])
 
 
 class Window(nn.Module):
