@@ -38,6 +38,9 @@ _SHORT_ADAM_STEPS, _GAUSS_NEWTON_STEPS, _GAUSS_NEWTON = 200, 500, 1_500
 _DENSE_ON_CPU, _DENSE_ON_GPU = 3_000, 12_000
 """Parameters up to which the inverse Hessian is dense: beyond, its passes through memory cost more than the gradient."""
 
+_WINDOWS, _WINDOW_POINTS, _WINDOW_STEPS, _HARMONICS = 8, 1_000, 200, 4
+"""Windows of an evolution in which fine scales travel far, with points and steps of each; waves by which its circle is read."""
+
 _QUICK = 4
 """A quick run has this many times fewer points and ten times fewer steps; nothing else differs."""
 
@@ -106,8 +109,11 @@ def choose(
     problem, training = compiled.problem, Training() if training is None else training
     _check_kinds(network, training)
     choices: list[Choice] = []
+    time = _travels_in(problem) if training.phases is None and training.windows is None else None
     if network is None:
         network, reason = _network(problem)
+        if time is not None:
+            network = replace(network, harmonics=_HARMONICS)
         text = f"MLP, {network.depth} layers of {network.width} {network.activation}"
         choices.append(Choice("network", text, reason, "network = ps.MLP(width=..., depth=...)"))
     where = _device(device, choices)
@@ -116,20 +122,23 @@ def choose(
     phases = training.phases
     trial = build_trial(problem, network, seed=0, dtype=torch.float64, device="cpu")
     parameters = sum(p.numel() for p in trial.parameters())
+    windows = dict(training.windows or {})
+    if time is not None and parameters <= _GAUSS_NEWTON:
+        windows = _windows(problem, network, time, choices)
     if phases is None:
-        phases = _phases(parameters, where, training.resample, choices)
+        phases = _phases(parameters, where, training.resample, choices, windowed=bool(windows))
     if threads is None and where.type == "cpu" and parameters <= _DENSE_ON_CPU:
         threads = 1
         reason = "layers this small gain little from more, and lose much when other programs run"
         choices.append(Choice("threads", "1", reason, "--threads N"))
-    counts = _counts(compiled, training.points or {}, choices)
+    counts = _counts(compiled, training.points or {}, choices, windowed=bool(windows))
     if quick:
         counts = {name: max(16, count // _QUICK) for name, count in counts.items()}
         phases = tuple(_quicker(phase) for phase in phases)
         choices.append(Choice("quick", "a quarter of the points, a tenth of the steps", "--quick", "leave --quick out"))
     weights = _weights(compiled, training.weights, choices)
-    if training.windows:
-        network = in_windows(problem, network, training.windows)
+    if windows:
+        network = in_windows(problem, network, windows)
     return Plan(
         network,
         counts,
@@ -196,6 +205,35 @@ def _keeps_its_form(problem: Problem, marching: Sequence[Symbol]) -> bool:
     return all(_linear(term) for term in problem.terms if term.kind == "equation")
 
 
+def _travels_in(problem: Problem) -> Symbol | None:
+    """Return the coordinate in which a nonlinear evolution goes on without walls to calm it, or with steep dispersion or decay.
+
+    Such fields get finer with time and are carried far: all of it at once is more than a small network follows.
+    """
+    marching = _marching(problem)
+    equations = [term for term in problem.terms if term.kind == "equation"]
+    if len(marching) != 1 or all(_linear(term) for term in equations):
+        return None
+    highest = orders(equations, problem.fields)
+    across = {c: order for (_, c), order in sorted(highest.items(), key=lambda item: item[1]) if c not in marching}
+    far = any(order >= 3 or (order and c in problem.periods) for c, order in across.items())
+    return marching[0] if far else None
+
+
+def _windows(problem: Problem, network: Any, time: Symbol, choices: list[Choice]) -> dict[Symbol, int]:
+    """Choose windows where the problem can be solved in windows."""
+    windows = {time: _WINDOWS}
+    try:
+        in_windows(problem, network, windows)
+    except ProblemError:
+        return {}
+    reason = (
+        f"fields get finer as {time} goes on; each range of it is solved on its own, from where the one before ended"
+    )
+    choices.append(Choice("windows", f"{_WINDOWS} of {time}", reason, f"training = ps.Training(windows={{{time}: 1}})"))
+    return windows
+
+
 def _linear(term: Term) -> bool:
     values = {place: Dummy() for place in evaluations(term.residual)}
     opened = term.residual.xreplace(values)
@@ -215,13 +253,16 @@ def _marching(problem: Problem) -> list[Symbol]:
     return found
 
 
-def _phases(parameters: int, device: torch.device, resample: int, choices: list[Choice]) -> tuple[Phase, ...]:
+def _phases(
+    parameters: int, device: torch.device, resample: int, choices: list[Choice], *, windowed: bool
+) -> tuple[Phase, ...]:
     """Choose a short Adam to find the basin and a second-order method to go to its bottom."""
     override = "training = ps.Training(phases=[ps.Adam(steps=...), ps.LBFGS(steps=...)])"
     if parameters <= _GAUSS_NEWTON:
         reason = f"a Gauss-Newton step on {parameters} parameters is worth a hundred of a quasi-Newton method"
         first = Adam(steps=_SHORT_ADAM_STEPS, lr=5e-3, resample=resample)
-        second: Phase = LevenbergMarquardt(steps=_GAUSS_NEWTON_STEPS, resample=resample or 1)
+        steps = _WINDOW_STEPS if windowed else _GAUSS_NEWTON_STEPS
+        second: Phase = LevenbergMarquardt(steps=steps, resample=resample or 1)
     elif parameters <= (_DENSE_ON_GPU if device.type == "cuda" else _DENSE_ON_CPU):
         reason = f"a dense inverse Hessian of {parameters} parameters is cheap, and best on ill-conditioned losses"
         first = Adam(steps=_ADAM_STEPS, lr=5e-3, resample=resample)
@@ -236,7 +277,9 @@ def _phases(parameters: int, device: torch.device, resample: int, choices: list[
     return first, second
 
 
-def _counts(compiled: CompiledProblem, given: Mapping[str, int], choices: list[Choice]) -> dict[str, int]:
+def _counts(
+    compiled: CompiledProblem, given: Mapping[str, int], choices: list[Choice], *, windowed: bool
+) -> dict[str, int]:
     problem = compiled.problem
     _check_names("points", given, problem)
     counts: dict[str, int] = {}
@@ -258,7 +301,8 @@ def _counts(compiled: CompiledProblem, given: Mapping[str, int], choices: list[C
                 if term.kind == "equation"
                 else (_CONDITION_POINTS, _MANY_CONDITION_POINTS)
             )
-            counts[term.name] = defaulted[term.name] = table.get(len(term.free), many)
+            count = table.get(len(term.free), many)
+            counts[term.name] = defaulted[term.name] = min(count, _WINDOW_POINTS) if windowed else count
         else:
             counts[term.name] = told
     if defaulted:

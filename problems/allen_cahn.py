@@ -24,10 +24,11 @@ problem = ps.Problem(
         "slope": Eq(u.diff(x).subs(x, -1), u.diff(x).subs(x, 1)),
     },
 )
-network = ps.MLP(width=20, depth=3)
+network = ps.MLP(width=20, depth=3, harmonics=2)
 training = ps.Training(
-    points={"allen_cahn": 2_000, "initial": 200},
-    phases=[ps.Adam(steps=200, lr=5e-3), ps.LevenbergMarquardt(steps=1_200, resample=1)],
+    points={"allen_cahn": 1_000, "initial": 200},
+    phases=[ps.Adam(steps=200, lr=5e-3), ps.LevenbergMarquardt(steps=400, resample=1)],
     weights={"initial": 100},
+    windows={t: 6},
 )
 reference = ps.Spectral(modes=2_048)

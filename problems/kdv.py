@@ -26,8 +26,10 @@ problem = ps.Problem(
         "curvature": Eq(u.diff(x, 2).subs(x, -1), u.diff(x, 2).subs(x, 1)),
     },
 )
-network = ps.MLP(width=20, depth=3)
+network = ps.MLP(width=20, depth=3, harmonics=4)
 training = ps.Training(
-    points={"kdv": 2_000}, phases=[ps.Adam(steps=200, lr=5e-3), ps.LevenbergMarquardt(steps=1_200, resample=1)]
+    points={"kdv": 1_000},
+    phases=[ps.Adam(steps=200, lr=5e-3), ps.LevenbergMarquardt(steps=500, resample=1)],
+    windows={t: 8},
 )
 reference = ps.Spectral(modes=512, steps=8_192)

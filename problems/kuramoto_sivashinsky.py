@@ -30,10 +30,10 @@ problem = ps.Problem(
         "third_slope": Eq(u.diff(x, 3).subs(x, 0), u.diff(x, 3).subs(x, 2 * pi)),
     },
 )
-network = ps.MLP(width=20, depth=3)
+network = ps.MLP(width=20, depth=3, harmonics=4)
 training = ps.Training(
-    points={"kuramoto_sivashinsky": 2_000},
-    phases=[ps.Adam(steps=200, lr=5e-3), ps.LevenbergMarquardt(steps=1_200, resample=1)],
-    weighting=ps.Causal(t),
+    points={"kuramoto_sivashinsky": 1_000},
+    phases=[ps.Adam(steps=200, lr=5e-3), ps.LevenbergMarquardt(steps=400, resample=1)],
+    windows={t: 12},
 )
 reference = ps.Spectral(modes=512)

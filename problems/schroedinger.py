@@ -26,9 +26,11 @@ problem = ps.Problem(
         "slope": Eq(h.diff(x).subs(x, -15), h.diff(x).subs(x, 15)),
     },
 )
-network = ps.MLP(width=20, depth=3)
+network = ps.MLP(width=20, depth=3, harmonics=2)
 training = ps.Training(
-    points={"schroedinger": 2_000}, phases=[ps.Adam(steps=200, lr=5e-3), ps.LevenbergMarquardt(steps=800, resample=1)]
+    points={"schroedinger": 1_000},
+    phases=[ps.Adam(steps=200, lr=5e-3), ps.LevenbergMarquardt(steps=400, resample=1)],
+    windows={t: 4},
 )
 breather = (cosh(3 * x) + 3 * exp(4 * I * t) * cosh(x)) / (cosh(4 * x) + 4 * cosh(2 * x) + 3 * cos(4 * t))
 reference = ps.Exact({h: 4 * exp(I * t / 2) * breather})

@@ -11,6 +11,7 @@ from sympy import Eq, pi, sin, symbols
 import pinnsolve as ps
 from pinnsolve.choices import DeviceError, Plan, choose, describe, meet_conditions
 from pinnsolve.compiler.compile import compile_problem
+from pinnsolve.networks import Windows
 
 x, t = symbols("x t")
 u = ps.fields("u", x, t)
@@ -113,6 +114,38 @@ def test_an_evolution_that_keeps_its_form_is_followed_by_sines_and_others_by_tan
     found = plan(evolving)
     assert found.network.activation == activation
     assert any("evolves in t " in line for line in describe(found.choices))
+
+
+CIRCLE = [Eq(u(0, t), u(1, t)), Eq(u.diff(x).subs(x, 0), u.diff(x).subs(x, 1))]
+WALLS = [Eq(u(0, t), 0), Eq(u(1, t), 0)]
+
+
+@pytest.mark.parametrize(
+    ("rate", "ends", "windows"),
+    [
+        (-u * u.diff(x) + u.diff(x, 2), CIRCLE, True),
+        (-u.diff(x) + u.diff(x, 2), CIRCLE, False),
+        (-u * u.diff(x) + u.diff(x, 2), WALLS, False),
+        (-u * u.diff(x) + u.diff(x, 3), [*WALLS, Eq(u.diff(x).subs(x, 0), 0)], True),
+        (u - u**3, [], False),
+    ],
+    ids=["nonlinear on a circle", "linear", "between walls", "dispersion", "no transport"],
+)
+def test_windows_are_chosen_for_evolutions_that_travel_far(rate: Any, ends: list[Any], windows: bool) -> None:
+    problem = ps.Problem(
+        domain=ps.Box({x: (0, 1), t: (0, 1)}),
+        equations={"rate": Eq(u.diff(t), rate)},
+        conditions={"initial": Eq(u(x, 0), sin(2 * pi * x)), **{f"end {k}": end for k, end in enumerate(ends)}},
+    )
+    exact, _ = meet_conditions(problem)
+    plan = choose(compile_problem(exact))
+    assert isinstance(plan.network, Windows) == windows
+    assert ("windows" in {choice.what for choice in plan.choices}) == windows
+    if windows:
+        assert plan.counts["rate"] == 1_000
+        assert [phase.steps for phase in plan.phases] == [200, 200]
+    for training in (ps.Training(windows={t: 1}), ps.Training(phases=[ps.Adam(steps=1)])):
+        assert isinstance(choose(compile_problem(exact), None, training).network, ps.MLP)
 
 
 def test_conditions_are_met_exactly_where_they_can_be_and_nobody_decided() -> None:

@@ -33,8 +33,9 @@ class Training:
             where |r| exceeds the mean and spreads the others afresh (Daw et al. 2023, algorithm 1); "uniform" spreads all.
         weighting: How weights of terms, `GradientNorm` and `NTK`, or of points, `Causal`, `ResidualAttention` and `SelfAdaptive`,
             change during the training; they multiply `weights`. None: not at all.
-        windows: Number of successive ranges of a coordinate in which an evolution is solved, `{t: 8}`: each by all phases and with
-            all points, from where the one before ended. None: all at once.
+        windows: Number of successive ranges of a coordinate in which an evolution is solved, `{t: 8}`: the first by all phases,
+            those after it by the last phase, each with all points and from where the one before ended. `{t: 1}`: all at once.
+            None: chosen from the problem where the phases are.
         directions: In high dimension, how many terms of a long sum of derivatives, such as a Laplacian, are evaluated: others in
             every draw of the points, scaled up. The estimate is unbiased, with the variance d²/k (1 - k/d) s² for k of d terms of
             sample variance s²; its square is not. None: all.
