@@ -115,7 +115,14 @@ PROBLEMS = [plain, assumed, inverse, complex_fields, ansatz, faces, integral, fe
 
 @pytest.mark.parametrize("make", PROBLEMS, ids=lambda make: make.__name__)
 @pytest.mark.parametrize(
-    "network", [ps.MLP(width=6, depth=2), ps.ResNet(width=4, blocks=1, one_per_field=True)], ids=type
+    "network",
+    [
+        ps.MLP(width=6, depth=2),
+        ps.ResNet(width=4, blocks=1, one_per_field=True),
+        ps.ModifiedMLP(width=4, depth=2, factorised=True),
+        ps.PirateNet(width=4, blocks=1, fourier=2.0),
+    ],
+    ids=type,
 )
 def test_a_loaded_solution_gives_the_same_bits(make: Callable[[], ps.Problem], network: Any, tmp_path: Path) -> None:
     solution = solution_of(make(), network)
