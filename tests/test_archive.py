@@ -270,3 +270,13 @@ def test_unknowns_start_at_their_values_and_keep_their_sign() -> None:
             raw.sub_(50.0)
     found = unknowns.values()
     assert 0 < found["a"] < 1e-20 and -1e-10 < found["b"] < 0 and found["c"] == -50.0
+
+
+def test_a_description_without_later_options_is_still_read(tmp_path: Path) -> None:
+    solution = solution_of(plain(), ps.MLP(width=6, depth=2))
+    folder = solution.save(tmp_path / "s")
+    description = json.loads((folder / "model.json").read_bytes())
+    for option in ("harmonics", "fourier", "factorised"):
+        del description["network"][option]
+    (folder / "model.json").write_text(json.dumps(description), encoding="utf-8")
+    np.testing.assert_array_equal(ps.load(folder)(**PLACES), solution(**PLACES))
