@@ -20,6 +20,8 @@ if TYPE_CHECKING:
     from pinnsolve.errors import UnsupportedError as UnsupportedError
     from pinnsolve.fitting import Limits as Limits
     from pinnsolve.networks.architectures import MLP as MLP
+    from pinnsolve.networks.architectures import ModifiedMLP as ModifiedMLP
+    from pinnsolve.networks.architectures import PirateNet as PirateNet
     from pinnsolve.networks.architectures import ResNet as ResNet
     from pinnsolve.operators import advect as advect
     from pinnsolve.operators import curl as curl
@@ -61,7 +63,7 @@ _HOMES = {
     "declaration.terms": ("on",),
     "declaration.observations": ("Observations",),
     "domains.regions": ("Box", "Interval"),
-    "networks.architectures": ("MLP", "ResNet"),
+    "networks.architectures": ("MLP", "ModifiedMLP", "PirateNet", "ResNet"),
     "training.decays": ("Cosine", "Exponential", "Plateau"),
     "training.gauss_newton": ("LevenbergMarquardt",),
     "training.optimizers": ("SGD", "AdaGrad", "Adam", "AdamW", "RMSprop"),

@@ -12,7 +12,7 @@ import math
 import os
 from collections.abc import Mapping
 from pathlib import Path
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING, Any, get_args
 
 import safetensors.torch
 import torch
@@ -24,7 +24,7 @@ from pinnsolve.compiler.trial import build_trial
 from pinnsolve.declaration.storage import problem_from_data, problem_to_data
 from pinnsolve.declaration.trees import TreeError, from_tree, to_tree
 from pinnsolve.errors import ProblemError
-from pinnsolve.networks.architectures import MLP, ResNet
+from pinnsolve.networks.architectures import Architecture, fewest_weights
 from pinnsolve.networks.windows import Windows
 from pinnsolve.problem import Problem
 from pinnsolve.reference.exact import Exact, field_name
@@ -36,7 +36,7 @@ if TYPE_CHECKING:
     from pinnsolve.solution import Solution
 
 SCHEMA = 1
-_SPECS: Mapping[str, type] = {"MLP": MLP, "ResNet": ResNet, "Windows": Windows}
+_SPECS: Mapping[str, type] = {kind.__name__: kind for kind in (*get_args(Architecture), Windows)}
 _WEIGHTS, _DESCRIPTION = "model.safetensors", "model.json"
 _LARGEST_DESCRIPTION = 100_000_000
 """Bytes; that of a problem has some thousands."""
@@ -160,10 +160,9 @@ def _require_weights(spec: Any, problem: Problem, stored: int) -> None:
     windows = 1
     if isinstance(spec, Windows):
         windows, spec = len(spec.edges) - 1, spec.network
-    layers = spec.depth - 1 if isinstance(spec, MLP) else 2 * spec.blocks
     networks = windows * (len(problem.fields) if spec.one_per_field else 1)
     read = spec.harmonics if problem.periods else 1
-    if networks * (layers * spec.width**2 + spec.width * read) > stored:
+    if networks * fewest_weights(spec, inputs=read) > stored:
         raise ValueError(f"{stored} weights are stored, too few for {spec}")
 
 
@@ -226,7 +225,7 @@ def _read_spec(data: Mapping[str, Any] | None) -> Any:
     kind = _SPECS[arguments.pop("kind")]
     if kind is Windows:
         network = _read_spec(arguments["network"])
-        if not isinstance(network, MLP | ResNet):
+        if not isinstance(network, Architecture):
             raise ValueError("windows of windows")
         arguments |= {"network": network, "edges": tuple(float(edge) for edge in arguments["edges"])}
     return kind(**arguments)

@@ -16,7 +16,7 @@ from pinnsolve.declaration.counting import orders, planes
 from pinnsolve.declaration.terms import Term, evaluations
 from pinnsolve.domains.regions import ROUNDING
 from pinnsolve.errors import ProblemError, UnsupportedError
-from pinnsolve.networks.architectures import MLP, ResNet
+from pinnsolve.networks.architectures import MLP, Architecture
 from pinnsolve.problem import Problem
 from pinnsolve.training.gauss_newton import LevenbergMarquardt
 from pinnsolve.training.optimizers import Adam
@@ -154,7 +154,7 @@ def choose(
 
 
 def _check_kinds(network: Any, training: Any) -> None:
-    if isinstance(network, type) or not isinstance(network, MLP | ResNet | nn.Module | None):
+    if isinstance(network, type) or not isinstance(network, Architecture | nn.Module | None):
         raise ProblemError("network", f"{network!r}", "write ps.MLP(width=32, depth=4), or give a torch.nn.Module")
     if not isinstance(training, Training):
         raise ProblemError("training", f"{training!r}", "write ps.Training(points={...}, phases=[...])")

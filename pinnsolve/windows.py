@@ -14,7 +14,7 @@ from pinnsolve.declaration.counting import orders
 from pinnsolve.declaration.terms import Term, evaluations, with_ends_of_integrals
 from pinnsolve.domains.regions import ROUNDING, Boundary
 from pinnsolve.errors import ProblemError
-from pinnsolve.networks.architectures import MLP, ResNet
+from pinnsolve.networks.architectures import Architecture
 from pinnsolve.networks.windows import Windows
 from pinnsolve.points import Span
 from pinnsolve.problem import Problem
@@ -40,8 +40,8 @@ def in_windows(problem: Problem, network: Any, counts: Mapping[Any, int]) -> Any
     if coordinate not in problem.coordinates:
         found = f"{coordinate!r} is no coordinate"
         raise ProblemError(where, found, f"use one of {', '.join(map(str, problem.coordinates))}")
-    if not isinstance(network, MLP | ResNet):
-        raise ProblemError(where, "a module of your own is one network", "write ps.MLP(...) or ps.ResNet(...)")
+    if not isinstance(network, Architecture):
+        raise ProblemError(where, "a module of your own is one network", "write ps.MLP(...) or another architecture")
     if problem.unknowns:
         found = f"the unknown {next(iter(problem.unknowns))} belongs to all windows at once"
         raise ProblemError(where, found, "leave the windows out")

@@ -115,7 +115,14 @@ PROBLEMS = [plain, assumed, inverse, complex_fields, ansatz, faces, integral, fe
 
 @pytest.mark.parametrize("make", PROBLEMS, ids=lambda make: make.__name__)
 @pytest.mark.parametrize(
-    "network", [ps.MLP(width=6, depth=2), ps.ResNet(width=4, blocks=1, one_per_field=True)], ids=type
+    "network",
+    [
+        ps.MLP(width=6, depth=2),
+        ps.ResNet(width=4, blocks=1, one_per_field=True),
+        ps.ModifiedMLP(width=4, depth=2, factorised=True),
+        ps.PirateNet(width=4, blocks=1, fourier=2.0),
+    ],
+    ids=type,
 )
 def test_a_loaded_solution_gives_the_same_bits(make: Callable[[], ps.Problem], network: Any, tmp_path: Path) -> None:
     solution = solution_of(make(), network)
@@ -263,3 +270,13 @@ def test_unknowns_start_at_their_values_and_keep_their_sign() -> None:
             raw.sub_(50.0)
     found = unknowns.values()
     assert 0 < found["a"] < 1e-20 and -1e-10 < found["b"] < 0 and found["c"] == -50.0
+
+
+def test_a_description_without_later_options_is_still_read(tmp_path: Path) -> None:
+    solution = solution_of(plain(), ps.MLP(width=6, depth=2))
+    folder = solution.save(tmp_path / "s")
+    description = json.loads((folder / "model.json").read_bytes())
+    for option in ("harmonics", "fourier", "factorised"):
+        del description["network"][option]
+    (folder / "model.json").write_text(json.dumps(description), encoding="utf-8")
+    np.testing.assert_array_equal(ps.load(folder)(**PLACES), solution(**PLACES))

@@ -2,7 +2,9 @@
 
 from __future__ import annotations
 
+from collections.abc import Mapping
 from functools import partial
+from typing import Any
 
 import pytest
 import torch
@@ -11,7 +13,8 @@ from torch import Tensor
 
 import pinnsolve as ps
 from pinnsolve.compiler.compile import compile_problem
-from pinnsolve.compiler.trial import build_trial
+from pinnsolve.compiler.trial import Trial, build_trial
+from pinnsolve.jets import derivatives, plan_jets
 from pinnsolve.points import TermPoints
 from pinnsolve.training.jacobians import Jacobian
 
@@ -30,12 +33,30 @@ PROBLEM = ps.Problem(
 )
 
 
-@pytest.fixture(params=["tanh", "sine", "gelu", "silu", "softplus", "sigmoid"])
+NETWORKS = [
+    *(ps.MLP(width=5, depth=2, activation=name) for name in ("tanh", "sine", "gelu", "silu", "softplus", "sigmoid")),
+    ps.ResNet(width=5, blocks=1),
+    ps.ModifiedMLP(width=5, depth=2),
+    ps.PirateNet(width=4, blocks=2),
+    ps.MLP(width=4, depth=2, fourier=1.0),
+    ps.ModifiedMLP(width=4, depth=2, factorised=True),
+    ps.PirateNet(width=4, blocks=1, fourier=1.0, factorised=True),
+]
+
+
+def trial_of(network: Any) -> Trial:
+    trial = build_trial(PROBLEM, network, seed=1, dtype=torch.float64, device="cpu")
+    for name, parameter in trial.named_parameters():
+        if name.endswith("alpha"):  # at its start of 0 nothing depends on most weights
+            torch.nn.init.constant_(parameter, 0.4)
+    return trial
+
+
+@pytest.fixture(params=NETWORKS, ids=str)
 def setting(request: pytest.FixtureRequest) -> tuple[Jacobian, Tensor]:
     """The Jacobian, and its rows by one reverse pass each."""
     compiled = compile_problem(PROBLEM)
-    network = ps.MLP(width=5, depth=2, activation=request.param)
-    trial = build_trial(PROBLEM, network, seed=1, dtype=torch.float64, device="cpu")
+    trial = trial_of(request.param)
     counts = {term.name: 4 + k % 3 for k, term in enumerate(compiled.terms) if term.name != "probe"} | {"u": 9, "v": 9}
     points = TermPoints(compiled, counts, "sobol", 0, torch.device("cpu")).training()
     parameters = list(trial.parameters())
@@ -51,6 +72,7 @@ def test_the_rows_are_the_gradients_of_the_entries(setting: tuple[Jacobian, Tens
     jacobian, expected = setting
     torch.testing.assert_close(jacobian.rows(), expected, rtol=1e-11, atol=1e-11)
     assert jacobian.residual().shape == (len(expected),)
+    assert len(jacobian._ways) == 3, "the fastest way was refused"
 
 
 def test_rows_are_made_in_parts_when_they_are_many(
@@ -67,4 +89,28 @@ def test_products_both_ways_are_those_of_the_matrix(setting: tuple[Jacobian, Ten
     right = torch.randn(expected.shape[1], generator=generator, dtype=torch.float64)
     left = torch.randn(expected.shape[0], generator=generator, dtype=torch.float64)
     torch.testing.assert_close(jacobian.times(right), expected @ right, rtol=1e-10, atol=1e-10)
+    assert jacobian._forward, "the pass in forward mode was refused"
     torch.testing.assert_close(jacobian.transposed_times(left), expected.T @ left, rtol=1e-10, atol=1e-10)
+
+
+@pytest.mark.parametrize("network", NETWORKS, ids=str)
+def test_the_rows_of_a_second_derivative_are_those_of_nested_transformations(network: Any) -> None:
+    trial = trial_of(network)
+    parameters = {name: p.detach() for name, p in trial.network.named_parameters()}
+    points = torch.rand(6, 2, dtype=torch.float64, generator=torch.Generator().manual_seed(3))
+    plan = plan_jets({(2, 0)}, dimension=2)
+
+    def residuals(points: Mapping[str, Tensor]) -> dict[str, Tensor]:
+        return {name: derivatives(trial.network, at, plan)[2, 0][:, 0] for name, at in points.items()}
+
+    def curvature(parameters: dict[str, Tensor], point: Tensor) -> Tensor:
+        def of_x(x: Tensor) -> Tensor:
+            at = torch.cat([x, point[1:]])[None]
+            return torch.func.functional_call(trial.network, parameters, (at,))[0, 0]
+
+        return torch.func.jacrev(torch.func.jacrev(of_x))(point[:1])[0, 0]
+
+    found = torch.func.vmap(torch.func.grad(curvature), in_dims=(None, 0))(parameters, points)
+    expected = torch.cat([part.reshape(len(points), -1) for part in found.values()], 1)
+    rows = Jacobian(trial.network, residuals, {"u": points}).rows()
+    torch.testing.assert_close(rows, expected, rtol=1e-10, atol=1e-10)

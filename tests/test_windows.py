@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from functools import partial
 from itertools import pairwise
-from typing import Any
+from typing import Any, get_args
 
 import numpy as np
 import pytest
@@ -16,7 +16,7 @@ from pinnsolve.choices import choose
 from pinnsolve.compiler.compile import compile_problem
 from pinnsolve.errors import ProblemError
 from pinnsolve.jets import derivatives, nested_derivatives, plan_jets
-from pinnsolve.networks import MLP, Window, Windows, build_windows
+from pinnsolve.networks import MLP, Architecture, Window, Windows, build_windows
 from pinnsolve.points import Span, TermPoints
 from pinnsolve.training.loop import Progress
 from pinnsolve.windows import in_windows, spans, within
@@ -92,19 +92,32 @@ def test_a_window_changes_its_own_parameters_alone_and_no_earlier_time():
     torch.testing.assert_close(fields(early), before, rtol=0, atol=0)
 
 
+@pytest.mark.parametrize("options", [{}, {"fourier": 2.0}, {"factorised": True}, {"fourier": 1, "factorised": True}])
+@pytest.mark.parametrize("architecture", get_args(Architecture))
 @pytest.mark.parametrize("periodic", [(), (0,)])
-def test_a_window_starts_as_the_continuation_of_the_one_before(periodic: tuple[int, ...]):
+def test_a_window_starts_as_the_continuation_of_the_one_before(
+    periodic: tuple[int, ...], architecture: type[Architecture], options: dict[str, Any]
+):
+    spec = architecture(8, 2, harmonics=2, **options)
     fields = build_windows(
-        Windows(MLP(width=7, depth=2, harmonics=2), 1, (-1.0, 0.5, 2.0), 1),
-        inputs_per_field=[(0, 1)],
+        Windows(spec, 1, (-1.0, 0.0, 1.0, 2.0), 1),
+        inputs_per_field=[(0, 1), (1,)],
         ranges=[(0.0, 1.0), (-1.0, 2.0)],
         generator=torch.Generator().manual_seed(0),
         dtype=torch.float64,
         periodic=periodic,
     )
-    fields.go_on(1)
+    with torch.no_grad():
+        for name, parameter in fields.parts[0].named_parameters():
+            if name.endswith("alpha"):
+                parameter.fill_(0.4)
     points = torch.rand(20, 2, dtype=torch.float64) * 3 - 1
-    torch.testing.assert_close(fields.parts[1](points), fields.parts[0](points), rtol=1e-12, atol=1e-13)
+    before = fields.parts[0](points)
+    assert (fields.parts[1](points) - before).abs().max() > 1e-2
+    fields.go_on(1)
+    fields.go_on(2)
+    for part in fields.parts[1:]:
+        torch.testing.assert_close(part(points), before, rtol=1e-12, atol=1e-12)
 
 
 @pytest.mark.parametrize(
@@ -178,6 +191,11 @@ def test_unknowns_other_coordinates_and_modules_are_refused():
     with pytest.raises(ProblemError, match="not a mapping"):
         ps.Training(windows=3)  # type: ignore[arg-type]
     assert in_windows(heat(), MLP(), {t: 1}) == MLP()
+
+
+@pytest.mark.parametrize("architecture", get_args(Architecture))
+def test_every_architecture_can_be_had_in_windows(architecture: type[Architecture]):
+    assert in_windows(heat(), architecture(width=4), {t: 2}).network == architecture(width=4)
 
 
 @pytest.fixture(scope="module")

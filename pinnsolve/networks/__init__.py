@@ -2,8 +2,9 @@
 
 from __future__ import annotations
 
-from pinnsolve.networks.architectures import ACTIVATIONS, MLP, Architecture, ResNet, build
+from pinnsolve.networks.architectures import ACTIVATIONS, MLP, Architecture, ModifiedMLP, PirateNet, ResNet
 from pinnsolve.networks.fields import FieldNetwork, build_fields
+from pinnsolve.networks.initialization import build
 from pinnsolve.networks.windows import Window, WindowedFields, Windows, build_windows
 
 __all__ = [
@@ -11,6 +12,8 @@ __all__ = [
     "MLP",
     "Architecture",
     "FieldNetwork",
+    "ModifiedMLP",
+    "PirateNet",
     "ResNet",
     "Window",
     "WindowedFields",

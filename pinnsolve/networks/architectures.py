@@ -1,24 +1,25 @@
-"""Architectures as frozen descriptions, and the network that follows from one and a seed.
+"""Architectures: networks as frozen descriptions, without the numbers of inputs and outputs, which follow from the problem.
 
-A network is ξ -> W_L σ(… σ(W_1 ξ + b_1) …) + b_L of coordinates scaled to [-1, 1]. Weights are uniform with the variance that
-keeps signals and gradients of one size through the layers: Glorot and Bengio, Understanding the difficulty of training deep
-feedforward neural networks, 2010, equation (16), for σ with unit slope at 0; He, Zhang, Ren, Sun, Delving deep into rectifiers,
-2015, equation (10), for those like a rectifier; Sitzmann, Martel, Bergman, Lindell, Wetzstein, Implicit neural representations
-with periodic activation functions, 2020, section 3.2, for sines.
+With ξ the coordinates scaled to [-1, 1], σ the activation and D_1, D_2, ... dense layers, D h = W h + b:
+
+    MLP            h_1 = σ(D_1 ξ),  h_k = σ(D_k h_(k-1))
+    ResNet         h_0 = D_0 ξ,  h_k = h_(k-1) + D_2k σ(D_(2k-1) σ(h_(k-1))),  and σ of the last
+    ModifiedMLP    h_1 = σ(D_1 ξ),  every h_k gated by two encoders of ξ
+    PirateNet      h_0 the embedding of ξ,  blocks gated by two encoders of it and weighted by a parameter that starts at 0
+
+and a dense layer of the last. `fourier` replaces ξ by random waves of it, `factorised` every W by diag(exp s) V.
 """
 
 from __future__ import annotations
 
 import math
-from collections.abc import Callable, Collection, Sequence
+from collections.abc import Callable
 from dataclasses import dataclass
-from functools import partial
 
-import torch
 from torch import nn
 
 from pinnsolve.errors import ProblemError
-from pinnsolve.networks.layers import Periodic, ResidualBlock, Scaling, Sine
+from pinnsolve.networks.layers import Sine
 
 ACTIVATIONS: dict[str, Callable[[], nn.Module]] = {
     "tanh": nn.Tanh,
@@ -33,13 +34,41 @@ ACTIVATIONS: dict[str, Callable[[], nn.Module]] = {
 PIECEWISE = frozenset({"relu", "leaky_relu", "prelu", "elu", "selu", "celu", "hardtanh", "relu6"})
 """Activations without a continuous second derivative."""
 
-SINE_FREQUENCY = 3.0
-"""ω_0 of the first layer of sines. The 30 of Sitzmann et al. suits pictures and amplifies second derivatives by ω_0²; on Poisson
-problems 3 and 6 did best, and 15 failed for some seeds."""
+
+@dataclass(frozen=True)
+class _Layers:
+    """A network of `depth` hidden layers; see `MLP` for the fields."""
+
+    width: int = 32
+    depth: int = 4
+    activation: str = "tanh"
+    one_per_field: bool = False
+    harmonics: int = 1
+    fourier: float | None = None
+    factorised: bool = False
+
+    def __post_init__(self) -> None:
+        _check(self, count="depth")
 
 
 @dataclass(frozen=True)
-class MLP:
+class _Blocks:
+    """A network of `blocks` blocks of layers; see `ResNet` for the fields."""
+
+    width: int = 32
+    blocks: int = 3
+    activation: str = "tanh"
+    one_per_field: bool = False
+    harmonics: int = 1
+    fourier: float | None = None
+    factorised: bool = False
+
+    def __post_init__(self) -> None:
+        _check(self, count="blocks")
+
+
+@dataclass(frozen=True)
+class MLP(_Layers):
     """A multilayer perceptron: the same number of units in every hidden layer.
 
     Args:
@@ -48,154 +77,119 @@ class MLP:
         activation: One of `ACTIVATIONS`.
         one_per_field: A network for every field, in place of one with as many outputs as fields.
         harmonics: Waves by which a periodic coordinate is read, from the first on; of no effect on others.
+        fourier: Standard deviation of the random frequencies, in radians by half the range of a coordinate, of waves that the
+            network reads in place of the coordinates; 1 to 10 are usual. They are as many as `width`, and not trained: Tancik et
+            al., Fourier features let networks learn high frequency functions in low dimensional domains, 2020, equation (5).
+            None for the coordinates themselves.
+        factorised: Train every weight matrix as W = diag(exp s) V: Wang, Wang, Seidman, Perdikaris, Random weight factorization
+            improves the training of continuous neural representations, 2022. It starts as the same function.
 
     Raises:
-        ProblemError: A size below 1, or an activation that does not exist or has no second derivative.
+        ProblemError: A size below 1, an activation that does not exist or has no second derivative, a standard deviation that is
+            not positive, or an odd width with `fourier`.
     """
-
-    width: int = 32
-    depth: int = 4
-    activation: str = "tanh"
-    one_per_field: bool = False
-    harmonics: int = 1
-
-    def __post_init__(self) -> None:
-        _check_size("MLP width", self.width)
-        _check_size("MLP harmonics", self.harmonics)
-        _check_size("MLP depth", self.depth)
-        _check_activation("MLP activation", self.activation)
 
 
 @dataclass(frozen=True)
-class ResNet:
+class ModifiedMLP(_Layers):
+    """A multilayer perceptron whose hidden layers mix two encoders of the input: h_k = (1 - z_k) U + z_k V, entry by entry.
+
+    U = σ(D_U ξ), V = σ(D_V ξ) and z_k = σ(D_k h_(k-1)) with h_0 = ξ: Wang, Teng, Perdikaris, Understanding and mitigating gradient
+    flow pathologies in physics-informed neural networks, 2021, "An improved fully-connected neural architecture"; there the first
+    hidden layer is not mixed.
+
+    Args:
+        width: Units in a hidden layer, and in an encoder.
+        depth: Number of hidden layers, beside the two encoders.
+        activation: One of `ACTIVATIONS`.
+        one_per_field: As for `MLP`, like all that follow.
+        harmonics: Waves of a periodic coordinate.
+        fourier: Standard deviation of random frequencies.
+        factorised: Weights as diag(exp s) V.
+
+    Raises:
+        ProblemError: As for `MLP`.
+    """
+
+
+@dataclass(frozen=True)
+class ResNet(_Blocks):
     """A residual network: a linear layer, then blocks of two layers, each added to its own input.
 
     Args:
         width: Units in a hidden layer.
         blocks: Number of residual blocks.
         activation: One of `ACTIVATIONS`.
-        one_per_field: A network for every field, in place of one with as many outputs as fields.
-        harmonics: Waves by which a periodic coordinate is read, from the first on; of no effect on others.
+        one_per_field: As for `MLP`, like all that follow.
+        harmonics: Waves of a periodic coordinate.
+        fourier: Standard deviation of random frequencies.
+        factorised: Weights as diag(exp s) V.
 
     Raises:
-        ProblemError: A size below 1, or an activation that does not exist or has no second derivative.
+        ProblemError: As for `MLP`.
     """
 
-    width: int = 32
-    blocks: int = 3
-    activation: str = "tanh"
-    one_per_field: bool = False
-    harmonics: int = 1
 
-    def __post_init__(self) -> None:
-        _check_size("ResNet width", self.width)
-        _check_size("ResNet harmonics", self.harmonics)
-        _check_size("ResNet blocks", self.blocks)
-        _check_activation("ResNet activation", self.activation)
+@dataclass(frozen=True)
+class PirateNet(_Blocks):
+    """A residual network that starts shallow: blocks of three gated layers, each weighted by a parameter α that starts at 0.
+
+    Of the embedding Φ come U = σ(D_U Φ) and V = σ(D_V Φ); a block takes h to (1 - α) h + α σ(D_3 g), where g comes from h by two
+    layers (1 - f) V + f U with f = σ(D h): Wang, Li, Chen, Perdikaris, PirateNets, 2024, section 4. So at the start the network is
+    a linear map of the embedding. That is the random waves of `fourier`, as there, or without them one dense layer, σ(D_0 ξ). The
+    last layer is drawn like any other, not fitted by least squares as there.
+
+    Args:
+        width: Units in a layer, and in the embedding.
+        blocks: Number of blocks.
+        activation: One of `ACTIVATIONS`.
+        one_per_field: As for `MLP`, like all that follow.
+        harmonics: Waves of a periodic coordinate.
+        fourier: Standard deviation of random frequencies.
+        factorised: Weights as diag(exp s) V.
+
+    Raises:
+        ProblemError: As for `MLP`.
+    """
 
 
-Architecture = MLP | ResNet
+Architecture = MLP | ModifiedMLP | ResNet | PirateNet
 
 
-def build(
-    spec: Architecture,
-    *,
-    inputs: int,
-    outputs: int,
-    ranges: Sequence[tuple[float, float]],
-    generator: torch.Generator,
-    dtype: torch.dtype,
-    device: torch.device | str = "cpu",
-    periodic: Collection[int] = (),
-) -> nn.Module:
-    """Build the network of a description.
-
-    Weights are drawn in float64 on the generator's device and then cast: a seed starts the same function in every precision.
+def fewest_weights(spec: Architecture, *, inputs: int) -> int:
+    """Return how many numbers a network of one field stores at the least, without building it.
 
     Args:
         spec: The description.
-        inputs: Number of coordinates.
-        outputs: Number of fields.
-        ranges: Lowest and highest value of each coordinate.
-        generator: The only source of randomness.
-        dtype: Of the parameters.
-        device: Of the parameters.
-        periodic: Numbers of the coordinates whose range is one period, on which the network is periodic.
-
-    Returns:
-        A module from points, shape (points, inputs), to fields, shape (points, outputs).
-
-    Raises:
-        ValueError: `ranges` are not one for each input.
+        inputs: How many numbers it reads at the least.
     """
-    if len(ranges) != inputs:
-        raise ValueError(f"{inputs} inputs need {inputs} ranges, not {len(ranges)}")
-
-    dense = partial(_dense, generator=generator, dtype=dtype, device=device)
-    width, activation = spec.width, ACTIVATIONS[spec.activation]()
-    circle = Periodic(periodic, available=inputs, harmonics=spec.harmonics, device=device) if periodic else None
-    read = inputs if circle is None else circle.features
-    first = dense(read, width, bound=_first_bound(spec.activation, read, width), centred=True)
-    hidden = _hidden_bound(spec.activation, width)
-    last = dense(width, outputs, bound=math.sqrt(6.0 / (width + outputs)))
-    layers: list[nn.Module] = [Scaling(ranges, dtype=dtype, device=device)]
-    layers += [first] if circle is None else [circle, first]
     match spec:
-        case MLP():
-            for _ in range(spec.depth - 1):
-                layers += [activation, dense(width, width, bound=hidden)]
+        case MLP() | ModifiedMLP():
+            square = spec.depth - 1
         case ResNet():
-            # All branches together add as much variance as one: De and Smith, Batch normalization biases residual blocks, 2020.
-            damped = hidden / math.sqrt(spec.blocks)
-            layers += [
-                ResidualBlock(
-                    dense(width, width, bound=hidden), dense(width, width, bound=damped), activation=activation
-                )
-                for _ in range(spec.blocks)
-            ]
-    return nn.Sequential(*layers, activation, last)
+            square = 2 * spec.blocks
+        case PirateNet():
+            square = 3 * spec.blocks + 2
+    read = inputs if spec.fourier is None else -(-inputs // 2)
+    return square * spec.width**2 + spec.width * read
 
 
-def _dense(
-    fan_in: int,
-    fan_out: int,
-    *,
-    bound: float,
-    generator: torch.Generator,
-    dtype: torch.dtype,
-    device: torch.device | str,
-    centred: bool = False,
-) -> nn.Linear:
-    weight = _uniform((fan_out, fan_in), bound, generator)
-    bias = torch.zeros(fan_out, dtype=torch.float64, device=generator.device)
-    if centred:
-        # Each unit is centred at a point of its own, so that the units cover the domain and the network is no odd function.
-        bias = -(weight * _uniform((fan_out, fan_in), 1.0, generator)).sum(1)
-    # `skip_init` because the constructor would draw from torch's global generator.
-    layer = nn.utils.skip_init(nn.Linear, fan_in, fan_out, dtype=dtype, device=device)
-    with torch.no_grad():
-        layer.weight.copy_(weight)
-        layer.bias.copy_(bias)
-    return layer
-
-
-def _first_bound(activation: str, inputs: int, width: int) -> float:
-    return SINE_FREQUENCY / inputs if activation == "sine" else _glorot(activation, inputs, width)
-
-
-def _hidden_bound(activation: str, width: int) -> float:
-    """Bound of the uniform distribution; its variance is bound² / 3."""
-    return _glorot(activation, width, width) if activation in ("tanh", "sigmoid") else math.sqrt(6.0 / width)
-
-
-def _glorot(activation: str, fan_in: int, fan_out: int) -> float:
-    # Weights make up for the slope of the sigmoid at 0, a quarter.
-    return (4.0 if activation == "sigmoid" else 1.0) * math.sqrt(6.0 / (fan_in + fan_out))
-
-
-def _uniform(shape: tuple[int, ...], bound: float, generator: torch.Generator) -> torch.Tensor:
-    unit = torch.rand(shape, generator=generator, dtype=torch.float64, device=generator.device)
-    return (2.0 * unit - 1.0) * bound
+def _check(spec: _Layers | _Blocks, *, count: str) -> None:
+    name = type(spec).__name__
+    for size in ("width", "harmonics", count):
+        _check_size(f"{name} {size}", getattr(spec, size))
+    _check_activation(f"{name} activation", spec.activation)
+    if not isinstance(spec.factorised, bool):
+        raise ProblemError(f"{name} factorised", f"found {spec.factorised!r}", "write True or False")
+    if spec.fourier is None:
+        return
+    number = isinstance(spec.fourier, int | float) and not isinstance(spec.fourier, bool)
+    if not number or not math.isfinite(spec.fourier) or spec.fourier <= 0:
+        remedy = "write a positive number, the standard deviation of the frequencies, or None"
+        raise ProblemError(f"{name} fourier", f"found {spec.fourier!r}", remedy)
+    if spec.width % 2:
+        found = f"found {spec.width} with fourier={spec.fourier:g}, whose cosines and sines come in pairs"
+        raise ProblemError(f"{name} width", found, "write an even number")
 
 
 def _check_size(term: str, size: int) -> None:

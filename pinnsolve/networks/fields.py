@@ -12,7 +12,8 @@ import torch
 from torch import Tensor, nn
 
 from pinnsolve.errors import ProblemError
-from pinnsolve.networks.architectures import Architecture, build
+from pinnsolve.networks.architectures import Architecture
+from pinnsolve.networks.initialization import build
 from pinnsolve.networks.layers import Columns
 
 

@@ -1,4 +1,4 @@
-"""Layers that torch does not have: input scaling, periodic inputs, selection of columns, the sine, residual blocks.
+"""Layers that torch does not have: input scaling, periodic inputs, random waves, factorised weights, the sine, gated blocks.
 
 All are written in operations that jets know, so that they run on tensors and on jets.
 """
@@ -118,3 +118,140 @@ class ResidualBlock(nn.Module):
     def forward(self, h: Tensor) -> Tensor:
         """Add the branch to its input, of shape (points, width)."""
         return h + self.branch(h)
+
+
+class FourierFeatures(nn.Module):
+    """cos(B x + φ) and sin(B x + φ): Tancik et al., Fourier features let networks learn high frequency functions, 2020, eq. 5.
+
+    Neither B nor φ is trained; both are stored with the weights.
+
+    Args:
+        frequencies: B, shape (waves, inputs).
+        dtype: Of the buffers.
+        device: Of the buffers.
+    """
+
+    frequencies: Tensor
+    phases: Tensor
+
+    def __init__(self, frequencies: Tensor, *, dtype: torch.dtype, device: torch.device | str = "cpu") -> None:
+        super().__init__()
+        self.register_buffer("frequencies", frequencies.to(device, dtype))
+        self.register_buffer("phases", torch.zeros(len(frequencies), dtype=dtype, device=device))
+
+    def forward(self, x: Tensor) -> Tensor:
+        """Return shape (points, 2 waves), all cosines first."""
+        angles = nn.functional.linear(x, self.frequencies, self.phases)
+        return torch.cat([torch.cos(angles), torch.sin(angles)], 1)
+
+
+class FactorisedLinear(nn.Module):
+    """A dense layer of weights W = diag(exp s) V, of which s and V are trained.
+
+    Wang, Wang, Seidman, Perdikaris, Random weight factorization improves the training of continuous neural representations, 2022:
+    a step then moves a unit by as much more as its factor exp s is large.
+
+    Args:
+        weight: W to start from, shape (outputs, inputs).
+        bias: Shape (outputs,).
+        exponents: s to start from, shape (outputs,).
+        dtype: Of the parameters.
+        device: Of the parameters.
+    """
+
+    def __init__(
+        self, weight: Tensor, bias: Tensor, exponents: Tensor, *, dtype: torch.dtype, device: torch.device | str = "cpu"
+    ) -> None:
+        super().__init__()
+        directions = weight / torch.exp(exponents)[:, None]
+        self.exponents, self.directions, self.bias = (
+            nn.Parameter(each.to(device, dtype)) for each in (exponents, directions, bias)
+        )
+
+    @property
+    def weight(self) -> Tensor:
+        """W, shape (outputs, inputs)."""
+        return torch.exp(self.exponents)[:, None] * self.directions
+
+    def forward(self, x: Tensor) -> Tensor:
+        """Map shape (points, inputs) to (points, outputs)."""
+        return nn.functional.linear(x, self.weight, self.bias)
+
+
+class GatedLayers(nn.Module):
+    """Layers h_k = (1 - z_k) U + z_k V with z_k = σ(D_k h_(k-1)), h_0 = x, and U, V = σ of two dense layers of x.
+
+    Wang, Teng, Perdikaris, Understanding and mitigating gradient flow pathologies in physics-informed neural networks, 2021.
+
+    Args:
+        encoders: The dense layers of U and V.
+        layers: D_1, D_2, ...
+        activation: σ.
+    """
+
+    def __init__(
+        self, encoders: tuple[nn.Module, nn.Module], layers: Sequence[nn.Module], *, activation: nn.Module
+    ) -> None:
+        super().__init__()
+        self.encoders, self.layers, self.activation = nn.ModuleList(encoders), nn.ModuleList(layers), activation
+
+    def forward(self, x: Tensor) -> Tensor:
+        """Return the last h, shape (points, width)."""
+        u, v = (self.activation(encoder(x)) for encoder in self.encoders)
+        difference, h = v - u, x
+        for layer in self.layers:
+            h = u + self.activation(layer(h)) * difference
+        return h
+
+    @property
+    def readers(self) -> list[nn.Module]:
+        """The dense layers of x."""
+        return [*self.encoders, self.layers[0]]
+
+
+class AdaptiveBlock(nn.Module):
+    """(1 - α) h + α σ(D_3 g_2) with g_k = f_k U + (1 - f_k) V, f_k = σ(D_k g_(k-1)), g_0 = h, and α = 0 to start from.
+
+    Wang, Li, Chen, Perdikaris, PirateNets: Physics-informed deep learning with residual adaptive networks, 2024, section 4.
+
+    Args:
+        layers: D_1, D_2, D_3.
+        activation: σ.
+    """
+
+    def __init__(self, layers: Sequence[nn.Module], *, activation: nn.Module) -> None:
+        super().__init__()
+        self.layers, self.activation = nn.ModuleList(layers), activation
+        self.alpha = nn.Parameter(next(self.layers.parameters()).new_zeros(1))
+
+    def forward(self, h: Tensor, v: Tensor, difference: Tensor) -> Tensor:
+        """Return shape (points, width), given as much of h, V and U - V."""
+        *gates, third = self.layers
+        g = h
+        for gate in gates:
+            g = v + self.activation(gate(g)) * difference
+        return h + (self.activation(third(g)) - h) * self.alpha
+
+
+class AdaptiveBlocks(nn.Module):
+    """Blocks of a PirateNet, one after the other, with U, V = σ of two dense layers of the input of the first.
+
+    Args:
+        encoders: The dense layers of U and V.
+        blocks: The blocks.
+        activation: σ.
+    """
+
+    def __init__(
+        self, encoders: tuple[nn.Module, nn.Module], blocks: Sequence[AdaptiveBlock], *, activation: nn.Module
+    ) -> None:
+        super().__init__()
+        self.encoders, self.blocks, self.activation = nn.ModuleList(encoders), nn.ModuleList(blocks), activation
+
+    def forward(self, x: Tensor) -> Tensor:
+        """Return shape (points, width) as it was given."""
+        u, v = (self.activation(encoder(x)) for encoder in self.encoders)
+        difference, h = u - v, x
+        for block in self.blocks:
+            h = block(h, v, difference)
+        return h

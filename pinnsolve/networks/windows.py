@@ -23,7 +23,7 @@ from torch import Tensor, nn
 
 from pinnsolve.networks.architectures import Architecture
 from pinnsolve.networks.fields import FieldNetwork, build_fields
-from pinnsolve.networks.layers import Scaling
+from pinnsolve.networks.layers import FactorisedLinear, FourierFeatures, GatedLayers, Scaling
 
 
 @dataclass(frozen=True)
@@ -107,15 +107,32 @@ class WindowedFields(nn.Module):
         """Make the network of a window the same function as that of the window before, to start from."""
         ours, theirs = (cast(FieldNetwork, self.parts[k]).networks for k in (number, number - 1))
         for network, former in zip(ours, theirs, strict=True):
-            for parameter, value in zip(network.parameters(), former.parameters(), strict=True):
-                parameter.copy_(value)
-            # The coordinate is scaled to each window: what differs is a shift, which the first biases take up.
-            layers = list(cast(nn.Sequential, network))
-            scaling, before = (cast(Scaling, next(each.children())) for each in (network, former))
+            scaling, *layers = cast(nn.Sequential, network)
+            before, *others = cast(nn.Sequential, former)
+            for layer, other in zip(layers, others, strict=True):
+                layer.load_state_dict(other.state_dict())  # buffers too: random frequencies
+            # The coordinate is scaled to each window: what differs is a shift, which the first biases or phases take up.
+            scaling, before = cast(Scaling, scaling), cast(Scaling, before)
             shift = ((scaling.centre - before.centre) * before.rate)[None]
-            position = next(k for k, layer in enumerate(layers) if isinstance(layer, nn.Linear))
-            first, read = cast(nn.Linear, layers[position]), nn.Sequential(*layers[1:position])
-            first.bias.add_(first.weight @ (read(shift) - read(torch.zeros_like(shift)))[0])
+            position = next(k for k, layer in enumerate(layers) if isinstance(layer, _READERS))
+            read = nn.Sequential(*layers[:position])
+            _take_up(layers[position], (read(shift) - read(torch.zeros_like(shift)))[0])
+
+
+_READERS = (nn.Linear, FactorisedLinear, FourierFeatures, GatedLayers)
+"""Layers that read the coordinates by an affine map."""
+
+
+def _take_up(layer: nn.Module, shift: Tensor) -> None:
+    """Make a layer at x the same as it was at x + shift."""
+    if isinstance(layer, GatedLayers):
+        for reader in layer.readers:
+            _take_up(reader, shift)
+    elif isinstance(layer, FourierFeatures):
+        layer.phases.add_(layer.frequencies @ shift)
+    else:
+        dense = cast(nn.Linear | FactorisedLinear, layer)
+        dense.bias.add_(dense.weight @ shift)
 
 
 class Window(nn.Module):
