@@ -7,6 +7,7 @@ from __future__ import annotations
 
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
+from functools import cached_property
 
 import numpy as np
 import torch
@@ -163,11 +164,7 @@ class TermPoints:
             term = problem.term(name)
             if not term.columns and term.free and name not in counts:
                 continue
-            key = (
-                name
-                if term.columns
-                else f"{term_inputs(term, problem)} {counts.get(name)} {term_region(term, problem)}"
-            )
+            key = name if term.columns else f"{counts.get(name)} {self._homes[name]}"
             if key not in shared:
                 seed = int(np.random.SeedSequence((self.seed, stream, number, len(shared))).generate_state(1)[0])
                 if term.columns:
@@ -178,6 +175,13 @@ class TermPoints:
                 shared[key] = torch.as_tensor(array, dtype=torch.float64, device=self.device)
             drawn[name] = shared[key]
         return drawn
+
+    @cached_property
+    def _homes(self) -> dict[str, str]:
+        """Which terms hold at the same place with the same inputs: those with the same text."""
+        problem = self.compiled.problem
+        terms = [problem.term(t.name) for t in self.compiled.terms]
+        return {t.name: f"{term_inputs(t, problem)} {term_region(t, problem)}" for t in terms if not t.columns}
 
     def _measured(self, term: Term) -> np.ndarray:
         columns = term.columns

@@ -163,8 +163,8 @@ def term_inputs(term: Term, problem: Problem) -> tuple[Symbol, ...]:
     """Return the symbols that come with each point of a term."""
     if term.columns:
         return tuple(term.columns)
-    normals = [n for n in problem.normal if n in term.residual.free_symbols]
-    return (*term.free, *normals)
+    symbols = term.residual.free_symbols
+    return (*term.free, *(n for n in problem.normal if n in symbols))
 
 
 def _emit(lowered: LoweredTerm, problem: Problem) -> Program:

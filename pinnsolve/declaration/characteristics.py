@@ -11,6 +11,7 @@ from __future__ import annotations
 
 import itertools
 from collections.abc import Callable, Mapping, Sequence
+from dataclasses import dataclass
 from functools import lru_cache
 
 import numpy as np
@@ -18,7 +19,7 @@ from numpy.typing import NDArray
 from sympy import Dummy, Expr, Integral, Symbol
 from sympy.core.function import AppliedUndef
 
-from pinnsolve.declaration.terms import Evaluation, Term, evaluations
+from pinnsolve.declaration.terms import Term, evaluations
 
 Bounds = Mapping[Symbol, tuple[float, float]]
 Coefficients = NDArray[np.complex128]
@@ -121,37 +122,49 @@ def _linearise(
     bounds: Bounds,
 ) -> list[list[tuple[int, complex]]] | None:
     """Return for each field the (power of s, coefficient) pairs of one equation at a random state."""
-    slopes, symbols = _slopes(residual)
+    readings, symbols = _readings(residual, tuple(fields))
     values = states(symbols)
-    row: list[list[tuple[int, complex]]] = []
-    for field in fields:
-        entries: list[tuple[int, complex]] = []
-        for reading, slope in slopes:
-            if reading.field != field.func.__name__:
-                continue
-            value = slope if slope.is_Number else slope.evalf(subs=values)
-            if reading.location != field.args or not value.is_number or not value.is_finite:
-                return None
-            power, coefficient = 0, complex(value)
-            for c, order in zip(field.args, reading.orders, strict=True):
-                coefficient /= (bounds[c][1] - bounds[c][0]) ** order
-                if c == coordinate:
-                    power = order
-                else:
-                    coefficient *= frozen[c] ** order
-            entries.append((power, coefficient))
-        row.append(entries)
+    row: list[list[tuple[int, complex]]] = [[] for _ in fields]
+    for reading in readings:
+        value = reading.slope if reading.slope.is_Number else reading.slope.evalf(subs=values)
+        if not reading.here or not value.is_number or not value.is_finite:
+            return None
+        power, coefficient = 0, complex(value)
+        for c, order in reading.orders:
+            coefficient /= (bounds[c][1] - bounds[c][0]) ** order
+            if c == coordinate:
+                power = order
+            else:
+                coefficient *= frozen[c] ** order
+        row[reading.field].append((power, coefficient))
     return row
 
 
+@dataclass(frozen=True)
+class _Reading:
+    """What an equation reads: of which field, whether at the place where it holds, orders above 0, and the slope in it."""
+
+    field: int
+    here: bool
+    orders: tuple[tuple[Symbol, int], ...]
+    slope: Expr
+
+
 @lru_cache(maxsize=64)
-def _slopes(residual: Expr) -> tuple[list[tuple[Evaluation, Expr]], list[Symbol]]:
-    """Return what an equation reads with its slope in each reading, and all symbols that the slopes may contain.
+def _readings(residual: Expr, fields: tuple[AppliedUndef, ...]) -> tuple[list[_Reading], list[Symbol]]:
+    """Return what an equation reads, and all symbols that the slopes may contain.
 
     They are asked for at many states along every coordinate, and cost the square of the number of readings.
     """
-    readings = evaluations(residual)
-    dummies = {place: Dummy() for place in readings}
+    places = evaluations(residual)
+    dummies = {place: Dummy() for place in places}
     opened = residual.xreplace(dummies)
     others = sorted(opened.free_symbols - set(dummies.values()), key=str)
-    return [(reading, opened.diff(dummies[place])) for place, reading in readings.items()], [*dummies.values(), *others]
+    numbers = {f.func.__name__: k for k, f in enumerate(fields)}
+    found = []
+    for place, reading in places.items():
+        number = numbers[reading.field]
+        args = fields[number].args
+        orders = tuple((c, order) for c, order in zip(args, reading.orders, strict=True) if order)
+        found.append(_Reading(number, reading.location == args, orders, opened.diff(dummies[place])))
+    return found, [*dummies.values(), *others]

@@ -98,6 +98,7 @@ def check_counts(terms: Sequence[Term], fields: Sequence[AppliedUndef], bounds: 
     conditions = {t.residual: t for t in reversed(terms) if t.kind == "condition" and t.region is None}
     distinct = [t for t in terms if t.kind == "condition" and (t.region is not None or conditions[t.residual] is t)]
     stands = [(t, p) for t in distinct for p in planes(t, slots, bounds)]
+    ends = {c: _at_ends([p for _, p in stands if p.coordinate == c], bounds[c]) for c in bounds}
     for coordinate in bounds:
         given = _total([p for _, p in stands if p.coordinate == coordinate])
         total = sum(highest.get((name, coordinate), 0) for name in slots)
@@ -113,7 +114,7 @@ def check_counts(terms: Sequence[Term], fields: Sequence[AppliedUndef], bounds: 
             )
         if not has_data and not free_unknowns:
             _check_surplus(coordinate, stands, highest, slots, bounds, regular=least == total, least=least)
-            _check_split(coordinate, stands, terms, fields, bounds)
+            _check_split(coordinate, ends, stands, terms, fields, bounds)
 
 
 def _check_surplus(
@@ -153,13 +154,13 @@ def _missing_remedy(
 
 def _check_split(
     coordinate: Symbol,
+    given: Mapping[Symbol, tuple[float, float] | None],
     stands: Sequence[tuple[Term, Plane]],
     terms: Sequence[Term],
     fields: Sequence[AppliedUndef],
     bounds: Bounds,
 ) -> None:
     """Raise when conditions stand at the wrong end, where the equations leave no doubt."""
-    given = {c: _at_ends([p for _, p in stands if p.coordinate == c], bounds[c]) for c in bounds}
     here = given[coordinate]
     if here is None or here == (0, 0):
         return

@@ -20,6 +20,7 @@ import numpy as np
 from sympy import (
     Abs,
     Add,
+    Derivative,
     Dummy,
     Expr,
     Float,
@@ -31,6 +32,7 @@ from sympy import (
     Min,
     Piecewise,
     Rational,
+    Subs,
     Symbol,
     factorial,
     lambdify,
@@ -184,7 +186,8 @@ def _given_on_faces(terms: Sequence[Term], fields: Sequence[AppliedUndef], bound
         for coordinate, at in _faces(term, reading.location, slots[reading.field], bounds):
             column = slots[reading.field].index(coordinate)
             if not any(order for k, order in enumerate(reading.orders) if k != column):
-                there = value.subs(coordinate, _number(at))
+                bound = value.has(Integral, Derivative, Subs)
+                there = value.subs(coordinate, _number(at)) if bound else value.xreplace({coordinate: _number(at)})
                 yield Given(term.name, reading.field, coordinate, at, reading.orders[column], there)
 
 

@@ -219,13 +219,13 @@ class Boundary:
         return normals
 
     def _face_points(self, face: Face, unit: UnitPoints, count: int) -> PointSet:
-        coordinates = np.full((count, len(self.coordinates)), face.value)
+        columns = {c: k for k, c in enumerate(self.coordinates)}
+        coordinates = np.full((count, len(columns)), face.value)
         normals = np.zeros_like(coordinates)
-        normals[:, self.coordinates.index(face.coordinate)] = face.outward
+        normals[:, columns[face.coordinate]] = face.outward
         if face.bounds:
-            drawn = Box(face.bounds).points(unit, count).coordinates
-            for column, coordinate in enumerate(face.bounds):
-                coordinates[:, self.coordinates.index(coordinate)] = drawn[:, column]
+            low, high = np.array(list(face.bounds.values())).T
+            coordinates[:, [columns[c] for c in face.bounds]] = low + (high - low) * unit(count, len(face.bounds))
         return PointSet(coordinates, face.measure, normals)
 
     def __add__(self, other: Boundary) -> Boundary:
