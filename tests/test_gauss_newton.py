@@ -16,7 +16,7 @@ from pinnsolve.training import gauss_newton, normal_equations
 from pinnsolve.training.gauss_newton import LevenbergMarquardt
 from pinnsolve.training.normal_equations import scaled_jacobian, symmetric_product
 from pinnsolve.training.objective import Objective
-from pinnsolve.training.phase import Step
+from pinnsolve.training.phase import Phase, Step
 from pinnsolve.training.status import Status
 
 Residual = Callable[[Tensor], Tensor]
@@ -29,7 +29,7 @@ def minimisation(residual: Residual, start: Tensor, **more: Any) -> Objective:
     return Objective(module, lambda points: {"r": points["r"] @ residual(module["x"])}, {"r": rows}, **more)
 
 
-def run(objective: Objective, phase: LevenbergMarquardt, *, below: float = -1.0) -> list[Step]:
+def run(objective: Objective, phase: Phase, *, below: float = -1.0) -> list[Step]:
     stepper = phase.start(objective)
     taken: list[Step] = []
     while len(taken) < phase.steps and not (taken and (taken[-1].status or taken[-1].loss < below)):
