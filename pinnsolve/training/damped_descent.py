@@ -86,6 +86,11 @@ class Method(Protocol):
         """Part of a step that is tried at least before the damping is raised; 1 tries whole steps alone."""
         ...
 
+    @property
+    def least(self) -> float:
+        """Least damping relative to `Linearised.largest`; rounding may ask for more."""
+        ...
+
     def linearise(self, objective: Objective, expired: Expired) -> Linearised:
         """Linearise where the parameters are."""
         ...
@@ -165,7 +170,7 @@ class DampedStepper:
     ) -> tuple[Value | None, int]:
         """Try dampings until one lowers the loss; the parameters are then where it led."""
         start = objective.vector
-        least = torch.finfo(start.dtype).eps * model.largest
+        least = max(torch.finfo(start.dtype).eps, self._method.least) * model.largest
         tries, most = 0, _MOST_DAMPING * model.largest
         while tries == 0 or (self._damping <= most and not expired()):
             tries += 1

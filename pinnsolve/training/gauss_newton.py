@@ -72,6 +72,7 @@ class _Geodesic:
     """Whole steps with acceleration; nothing is carried over."""
 
     shortest = 1.0
+    least = 0.0
 
     def linearise(self, objective: Objective, expired: Expired) -> _Path:
         """Form R and the smaller system."""

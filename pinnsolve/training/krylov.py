@@ -200,6 +200,7 @@ class _Iterated:
     """
 
     shortest = _SHORTEST
+    least = 0.0
 
     def __init__(self, phase: GaussNewtonCG) -> None:
         self.phase = phase
