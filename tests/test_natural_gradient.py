@@ -142,6 +142,17 @@ def test_a_loaded_state_continues_bit_for_bit() -> None:
     assert torch.equal(rest.vector, whole.vector)
 
 
+def test_few_rows_are_not_learned_by_heart() -> None:
+    """Rows that can be satisfied never ask for more damping; more rows than parameters may ask for next to none."""
+    for shape, bounded in (((5, 12), True), ((30, 7), False)):
+        objective = linear(random(*shape), random(shape[0], seed=1))
+        stepper = SPRING(1, momentum=0.0).start(objective)
+        stepper.load({**stepper.state(), "damping": 1e-14})
+        rate = stepper.step(objective).rate
+        largest = float(random(*shape).square().sum(0).max())
+        assert (rate > 0.3e-6 * largest) is bounded
+
+
 def test_damping_comes_to_rest_and_shortens_the_next_step() -> None:
     objective = fit()
     stepper = SPRING(9).start(objective)

@@ -30,6 +30,12 @@ _BACKTRACKING = (0.1, 0.5)
 """Bounds on the next shorter trial along a step, relative to the last (Nocedal & Wright, section 3.5)."""
 
 
+FEW_ROWS_DAMPING = 1e-6
+"""Least damping, relative to the largest diagonal entry of R'R, by fewer rows than parameters. Those can always be satisfied: the
+loss on them falls as promised however small the damping, down to steps that learn a draw of the points by heart. On Poisson's and
+Burgers' equation with 8,600 parameters the error after a number of steps is two to five times smaller with this bound."""
+
+
 @dataclass(frozen=True, eq=False)
 class Proposal:
     """A step d and what the linear model promises along it.
@@ -55,7 +61,6 @@ class Linearised(Protocol):
     Attributes:
         residual: rho.
         gradient: R'rho, half the gradient of the loss.
-        largest: Largest diagonal entry of R'R, or what is of its size: the unit of the damping.
     """
 
     @property
@@ -73,6 +78,11 @@ class Linearised(Protocol):
         """Return the unit of the damping."""
         ...
 
+    @property
+    def least(self) -> float:
+        """Return the least damping relative to `largest`; rounding may ask for more."""
+        ...
+
     def propose(self, damping: float) -> Proposal | None:
         """Return a step, None where there is none for this damping; the parameters are, and are left, where it begins."""
         ...
@@ -84,11 +94,6 @@ class Method(Protocol):
     @property
     def shortest(self) -> float:
         """Part of a step that is tried at least before the damping is raised; 1 tries whole steps alone."""
-        ...
-
-    @property
-    def least(self) -> float:
-        """Least damping relative to `Linearised.largest`; rounding may ask for more."""
         ...
 
     def linearise(self, objective: Objective, expired: Expired) -> Linearised:
@@ -170,7 +175,7 @@ class DampedStepper:
     ) -> tuple[Value | None, int]:
         """Try dampings until one lowers the loss; the parameters are then where it led."""
         start = objective.vector
-        least = max(torch.finfo(start.dtype).eps, self._method.least) * model.largest
+        least = max(torch.finfo(start.dtype).eps, model.least) * model.largest
         tries, most = 0, _MOST_DAMPING * model.largest
         while tries == 0 or (self._damping <= most and not expired()):
             tries += 1

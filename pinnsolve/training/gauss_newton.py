@@ -72,7 +72,6 @@ class _Geodesic:
     """Whole steps with acceleration; nothing is carried over."""
 
     shortest = 1.0
-    least = 0.0
 
     def linearise(self, objective: Objective, expired: Expired) -> _Path:
         """Form R and the smaller system."""
@@ -96,6 +95,8 @@ class _Geodesic:
 
 class _Path:
     """The path that the damped steps describe, to second order."""
+
+    least = 0.0
 
     def __init__(self, objective: Objective, rows: ScaledJacobian, residual: Tensor, system: System) -> None:
         self._objective, self._rows, self._system = objective, rows, system

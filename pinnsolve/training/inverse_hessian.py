@@ -219,7 +219,7 @@ def bfgs(b: float, h: float, *, size: int) -> tuple[float, float]:
 
 
 def self_scaled_bfgs(b: float, h: float, *, size: int) -> tuple[float, float]:
-    """Choose phi = 1, tau = min(1, 1/b): BFGS of a Hessian scaled down to the curvature met, never up (Al-Baali 1998, sec. 2)."""
+    """Choose phi = 1, tau = min(1, 1/b): BFGS of a Hessian scaled down to the curvature met, never up (Al-Baali 1998)."""
     tau = min(1.0, 1 / b)
     return (tau, 1.0) if tau > 0 else (1.0, 1.0)
 

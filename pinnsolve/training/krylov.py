@@ -20,7 +20,7 @@ from typing import ClassVar
 import torch
 from torch import Tensor
 
-from pinnsolve.training.damped_descent import DampedStepper, Proposal, require_damped
+from pinnsolve.training.damped_descent import FEW_ROWS_DAMPING, DampedStepper, Proposal, require_damped
 from pinnsolve.training.jacobians import ScaledJacobian
 from pinnsolve.training.normal_equations import scaled_jacobian
 from pinnsolve.training.objective import Objective
@@ -94,6 +94,10 @@ class Nystrom:
 
     basis: Tensor
     values: Tensor
+
+    def like(self, vector: Tensor) -> Nystrom:
+        """Return the same in the precision and on the device of a vector."""
+        return Nystrom(self.basis.to(vector), self.values.to(vector))
 
     def precondition(self, vector: Tensor, *, damping: float) -> Tensor:
         """Return P^-1 v for the matrix plus lambda I."""
@@ -200,7 +204,6 @@ class _Iterated:
     """
 
     shortest = _SHORTEST
-    least = 0.0
 
     def __init__(self, phase: GaussNewtonCG) -> None:
         self.phase = phase
@@ -220,7 +223,7 @@ class _Iterated:
             self._sketch = nystrom(times, rows.size, rank, like=model.gradient, generator=generator)
             self._age = 0
         self._age += 1
-        model.sketch = self._sketch
+        model.sketch = None if self._sketch is None else self._sketch.like(model.gradient)
         return model
 
     def accept(self, proposal: Proposal) -> None:
@@ -258,6 +261,7 @@ class _Products:
         norm = torch.linalg.vector_norm(self.gradient)
         along = rows.times(self.gradient / norm) if float(norm) else norm[None]
         self.largest = float(along.dot(along))
+        self.least = FEW_ROWS_DAMPING if rows.count < rows.size else 0.0
 
     def propose(self, damping: float) -> Proposal | None:
         """Return d as far as the iterations came."""

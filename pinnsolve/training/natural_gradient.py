@@ -5,10 +5,10 @@ With rho the scaled residuals at the points of a step, R their Jacobian and mu t
     phi_k = argmin |R phi + rho|^2 + lambda |phi - mu phi_(k-1)|^2
           = mu phi_(k-1) - R'(R R' + lambda I)^-1 (rho + mu R phi_(k-1))
 
-(Goldshlager, Abrahamsen and Lin, A Kaczmarz-inspired approach to accelerate the optimization of neural network wavefunctions, 2024,
-eq. 20-21; for differential equations Guzmán-Cordero, Dangel, Goldshlager and Zeinhofer, Improving energy natural gradient descent
-through Woodbury, momentum, and randomization, 2025, section 3). Few rows say nothing of most directions in the space of many
-parameters: in those the step goes on as before, as in Kaczmarz's method, and what many draws of the points say is added up.
+(Goldshlager, Abrahamsen and Lin, A Kaczmarz-inspired approach to accelerate the optimization of neural network wavefunctions,
+2024, the update of SPRING; for differential equations Guzmán-Cordero, Dangel, Goldshlager and Zeinhofer, Improving energy natural
+gradient descent through Woodbury, momentum, and randomization, 2025). Few rows say nothing of most directions in the space of
+many parameters: in those the step goes on as before, as in Kaczmarz's method, and what many draws of the points say is added up.
 Without momentum it is a step of Levenberg and Marquardt.
 
 The parameters move by a share of phi, as of any sum with decaying weights, theta <- theta + t (1 - mu) / (1 - mu^k) phi_k: on
@@ -24,18 +24,13 @@ from typing import ClassVar
 import torch
 from torch import Tensor
 
-from pinnsolve.training.damped_descent import DampedStepper, Proposal, require_damped
+from pinnsolve.training.damped_descent import FEW_ROWS_DAMPING, DampedStepper, Proposal, require_damped
 from pinnsolve.training.normal_equations import System, scaled_jacobian, smaller_system
 from pinnsolve.training.objective import Objective
 from pinnsolve.training.phase import Expired, State, require
 
 _SHORTEST = 1e-2
 """Part of a step below which a larger damping is the better way to a shorter one."""
-
-_LEAST = 1e-6
-"""Least damping relative to the largest diagonal entry of R'R. Fewer rows than parameters can always be satisfied, so the loss on
-them falls as promised however small the damping, down to steps that learn a draw of the points by heart: on Poisson's and
-Burgers' equation with 8,600 parameters the error after a number of steps is two to five times smaller with this bound."""
 
 
 @dataclass(frozen=True)
@@ -83,7 +78,6 @@ class _Momentum:
     """
 
     shortest = _SHORTEST
-    least = _LEAST
 
     def __init__(self, momentum: float) -> None:
         self._momentum = momentum
@@ -134,6 +128,7 @@ class _Projection:
         self._kept = momentum * last if last is not None and momentum else None
         self.count = count
         self.share = 1.0
+        self.least = FEW_ROWS_DAMPING if len(residual) < len(system.gradient) else 0.0
         self.residual, self.gradient, self.largest = residual, system.gradient, system.largest
 
     def propose(self, damping: float) -> Proposal | None:

@@ -126,9 +126,8 @@ class BFGS(_Dense):
 class SSBFGS(_Dense):
     """Self-scaled BFGS with a dense inverse Hessian (Al-Baali 1998, Comput. Optim. Appl. 9): for up to a few thousand parameters.
 
-    BFGS of H / tau, tau = min(1, s.y / s.B s): where H promises more curvature along a step than is met, all of it is scaled up
-    before the update; the other way it never is. Two gradients tell of one direction, and large eigenvalues of B are thereby
-    corrected in as many steps as there are directions at most.
+    BFGS of H / tau, tau = min(1, s.y / s.B s) with B = 1 / H: where B promises more curvature along a step than is met, H is scaled
+    up before the update; it is never scaled down. Large eigenvalues of B, which BFGS is slow to correct, shrink at once.
 
     Attributes:
         steps: Number of steps; one takes little more than one evaluation on average.
