@@ -61,6 +61,8 @@ class Linearised(Protocol):
     Attributes:
         residual: rho.
         gradient: R'rho, half the gradient of the loss.
+        largest: Largest diagonal entry of R'R, or what is of its size: the unit of the damping.
+        least: Least damping in this unit; rounding may ask for more.
     """
 
     @property
@@ -80,7 +82,7 @@ class Linearised(Protocol):
 
     @property
     def least(self) -> float:
-        """Return the least damping relative to `largest`; rounding may ask for more."""
+        """Return the least damping in its unit."""
         ...
 
     def propose(self, damping: float) -> Proposal | None:
