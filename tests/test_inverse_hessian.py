@@ -132,7 +132,7 @@ def test_bfgs_is_the_printed_update_of_the_matrix_or_of_the_scaled_one(member: M
 
 def test_self_scaled_bfgs_scales_by_the_curvature_met_and_only_down() -> None:
     assert self_scaled_bfgs(4.0, 1.0, size=3) == (0.25, 1.0)
-    assert self_scaled_bfgs(0.5, 3.0, size=3) == (1.0, 1.0)
+    assert self_scaled_bfgs(0.5, 3.0, size=3) == self_scaled_bfgs(0.0, 3.0, size=3) == (1.0, 1.0)
     assert self_scaled_bfgs(math.inf, 1.0, size=3) == bfgs(4.0, 1.0, size=3) == (1.0, 1.0)
 
 

@@ -77,7 +77,7 @@ def test_a_jacobian_that_is_kept_stays_where_it_was(setting: tuple[Jacobian, Ten
     jacobian.keep()
     with torch.no_grad():
         for leaf in jacobian._leaves.values():
-            leaf += 0.1
+            leaf.add_(0.1)
     torch.testing.assert_close(jacobian.times(right), expected @ right, rtol=1e-10, atol=1e-10)
     torch.testing.assert_close(jacobian.transposed_times(left), expected.T @ left, rtol=1e-10, atol=1e-10)
 

@@ -220,7 +220,7 @@ def bfgs(b: float, h: float, *, size: int) -> tuple[float, float]:
 
 def self_scaled_bfgs(b: float, h: float, *, size: int) -> tuple[float, float]:
     """Choose phi = 1, tau = min(1, 1/b): BFGS of a Hessian scaled down to the curvature met, never up (Al-Baali 1998)."""
-    tau = min(1.0, 1 / b)
+    tau = 1 / max(1.0, b)
     return (tau, 1.0) if tau > 0 else (1.0, 1.0)
 
 
@@ -237,7 +237,7 @@ def self_scaling(b: float, h: float, *, size: int) -> tuple[float, float]:
     """
     excess = max(h * b - 1.0, 0.0)
     if excess == 0:  # s and Hy are parallel: all members of the family are one
-        return min(1.0, 1 / b), 1.0
+        return 1 / max(1.0, b), 1.0
     rho = min(1.0, h * (1 - math.sqrt(excess / (1 + excess))))
     if rho <= 0:
         return 1.0, 1.0
