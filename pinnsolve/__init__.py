@@ -41,12 +41,16 @@ if TYPE_CHECKING:
     from pinnsolve.training.decays import Exponential as Exponential
     from pinnsolve.training.decays import Plateau as Plateau
     from pinnsolve.training.gauss_newton import LevenbergMarquardt as LevenbergMarquardt
+    from pinnsolve.training.krylov import GaussNewtonCG as GaussNewtonCG
+    from pinnsolve.training.natural_gradient import SPRING as SPRING
     from pinnsolve.training.optimizers import SGD as SGD
     from pinnsolve.training.optimizers import AdaGrad as AdaGrad
     from pinnsolve.training.optimizers import Adam as Adam
     from pinnsolve.training.optimizers import AdamW as AdamW
     from pinnsolve.training.optimizers import RMSprop as RMSprop
+    from pinnsolve.training.quasi_newton import BFGS as BFGS
     from pinnsolve.training.quasi_newton import LBFGS as LBFGS
+    from pinnsolve.training.quasi_newton import SSBFGS as SSBFGS
     from pinnsolve.training.quasi_newton import SSBroyden as SSBroyden
     from pinnsolve.training.schedule import Training as Training
     from pinnsolve.training.soap import SOAP as SOAP
@@ -66,8 +70,10 @@ _HOMES = {
     "networks.architectures": ("MLP", "ModifiedMLP", "PirateNet", "ResNet"),
     "training.decays": ("Cosine", "Exponential", "Plateau"),
     "training.gauss_newton": ("LevenbergMarquardt",),
+    "training.krylov": ("GaussNewtonCG",),
+    "training.natural_gradient": ("SPRING",),
     "training.optimizers": ("SGD", "AdaGrad", "Adam", "AdamW", "RMSprop"),
-    "training.quasi_newton": ("LBFGS", "SSBroyden"),
+    "training.quasi_newton": ("LBFGS", "BFGS", "SSBFGS", "SSBroyden"),
     "training.schedule": ("Training",),
     "training.soap": ("SOAP",),
     "training.weighting": ("NTK", "Causal", "GradientNorm", "ResidualAttention", "SelfAdaptive"),

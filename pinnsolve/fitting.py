@@ -21,7 +21,9 @@ from pinnsolve.jets import SampledDerivatives
 from pinnsolve.networks.windows import Window, WindowedFields
 from pinnsolve.points import Span, TermPoints, term_places
 from pinnsolve.training.gauss_newton import LevenbergMarquardt
+from pinnsolve.training.krylov import GaussNewtonCG
 from pinnsolve.training.loop import Observer, Progress, TrainingResult, train
+from pinnsolve.training.natural_gradient import SPRING
 from pinnsolve.training.objective import Objective, Value
 from pinnsolve.training.schedule import Training
 from pinnsolve.training.status import Status
@@ -29,6 +31,9 @@ from pinnsolve.windows import spans, within
 
 _GOES_ON = frozenset({Status.STEPS, Status.CONVERGED, Status.STALLED, Status.NO_DESCENT, Status.TIME})
 """Ends of a window after which the next one has its turn."""
+
+_BY_JACOBIANS = (LevenbergMarquardt, SPRING, GaussNewtonCG)
+"""Phases that ask for no gradient of the loss."""
 
 
 @dataclass(frozen=True)
@@ -156,8 +161,8 @@ def _fit_one(
         return current
 
     start = time.perf_counter()
-    # Gauss-Newton steps take their derivatives row by row: no other way to a gradient helps them.
-    by_gradients = sum(p.steps for p in plan.phases if not isinstance(p, LevenbergMarquardt))
+    # These take derivatives row by row, or products with the Jacobian: no other way to a gradient helps them.
+    by_gradients = sum(p.steps for p in plan.phases if not isinstance(p, _BY_JACOBIANS))
     steps = min(by_gradients, limits.steps or sys.maxsize)
     with _threads(plan.threads), _full_float32():
         if training.weighting is not None:

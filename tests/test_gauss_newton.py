@@ -12,10 +12,11 @@ import torch
 from torch import Tensor, nn
 
 from pinnsolve.errors import ProblemError
-from pinnsolve.training import gauss_newton
-from pinnsolve.training.gauss_newton import LevenbergMarquardt, scaled_jacobian, symmetric_product
+from pinnsolve.training import gauss_newton, normal_equations
+from pinnsolve.training.gauss_newton import LevenbergMarquardt
+from pinnsolve.training.normal_equations import scaled_jacobian, symmetric_product
 from pinnsolve.training.objective import Objective
-from pinnsolve.training.phase import Step
+from pinnsolve.training.phase import Phase, Step
 from pinnsolve.training.status import Status
 
 Residual = Callable[[Tensor], Tensor]
@@ -28,7 +29,7 @@ def minimisation(residual: Residual, start: Tensor, **more: Any) -> Objective:
     return Objective(module, lambda points: {"r": points["r"] @ residual(module["x"])}, {"r": rows}, **more)
 
 
-def run(objective: Objective, phase: LevenbergMarquardt, *, below: float = -1.0) -> list[Step]:
+def run(objective: Objective, phase: Phase, *, below: float = -1.0) -> list[Step]:
     stepper = phase.start(objective)
     taken: list[Step] = []
     while len(taken) < phase.steps and not (taken and (taken[-1].status or taken[-1].loss < below)):
@@ -97,9 +98,9 @@ def test_classical_minima_are_found(residual: Residual, start: Tensor, steps: in
 
 def test_both_systems_give_the_same_step(monkeypatch: pytest.MonkeyPatch) -> None:
     ends = []
-    for system in (gauss_newton._Primal, gauss_newton._Dual):
-        monkeypatch.setattr(gauss_newton, "_Primal", system)
-        monkeypatch.setattr(gauss_newton, "_Dual", system)
+    for system in (normal_equations.Primal, normal_equations.Dual):
+        monkeypatch.setattr(normal_equations, "Primal", system)
+        monkeypatch.setattr(normal_equations, "Dual", system)
         objective = sine()
         run(objective, LevenbergMarquardt(3))
         ends.append(objective.vector)
@@ -109,7 +110,7 @@ def test_both_systems_give_the_same_step(monkeypatch: pytest.MonkeyPatch) -> Non
 def test_memory_in_parts_changes_nothing(monkeypatch: pytest.MonkeyPatch) -> None:
     whole, parts = sine(), sine()
     run(whole, LevenbergMarquardt(3))
-    monkeypatch.setattr(gauss_newton, "_PART_BYTES", 2_000)
+    monkeypatch.setattr(normal_equations, "PART_BYTES", 2_000)
     assert len(list(scaled_jacobian(parts).parts())) > 3
     run(parts, LevenbergMarquardt(3))
     torch.testing.assert_close(parts.vector, whole.vector, rtol=1e-8, atol=1e-10)

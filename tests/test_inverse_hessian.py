@@ -12,7 +12,15 @@ from hypothesis import given
 from hypothesis import strategies as st
 from torch import Tensor
 
-from pinnsolve.training.inverse_hessian import InverseHessian, LimitedMemory, SelfScaledBroyden, self_scaling
+from pinnsolve.training.inverse_hessian import (
+    BroydenFamily,
+    InverseHessian,
+    LimitedMemory,
+    Member,
+    bfgs,
+    self_scaled_bfgs,
+    self_scaling,
+)
 
 
 def pairs(size: int, count: int) -> list[tuple[Tensor, Tensor]]:
@@ -42,7 +50,15 @@ def limited(size: int, history: int) -> InverseHessian:
 
 
 def self_scaled(size: int) -> InverseHessian:
-    return SelfScaledBroyden(torch.zeros(size, dtype=torch.float64))
+    return BroydenFamily(torch.zeros(size, dtype=torch.float64), self_scaling)
+
+
+BUILDS: list[Callable[[], InverseHessian]] = [
+    lambda: limited(12, 10),
+    lambda: self_scaled(12),
+    lambda: BroydenFamily(torch.zeros(12).double(), bfgs),
+    lambda: BroydenFamily(torch.zeros(12).double(), self_scaled_bfgs),
+]
 
 
 def learned(inverse: InverseHessian, met: list[tuple[Tensor, Tensor]]) -> InverseHessian:
@@ -65,7 +81,7 @@ def test_the_limited_memory_is_the_two_loop_recursion_over_the_last_pairs(count:
 
 
 @pytest.mark.parametrize("count", [1, 5, 30])
-@pytest.mark.parametrize("build", [lambda: limited(12, 10), lambda: self_scaled(12)])
+@pytest.mark.parametrize("build", BUILDS)
 def test_inverse_hessians_are_symmetric_positive_and_satisfy_the_last_secant_equation(
     build: Callable[[], InverseHessian], count: int
 ) -> None:
@@ -77,7 +93,7 @@ def test_inverse_hessians_are_symmetric_positive_and_satisfy_the_last_secant_equ
     assert torch.allclose(inverse.apply(met[-1][1]), met[-1][0], rtol=1e-8)
 
 
-@pytest.mark.parametrize("build", [lambda: limited(12, 10), lambda: self_scaled(12)])
+@pytest.mark.parametrize("build", BUILDS)
 def test_an_inverse_hessian_that_was_reset_is_as_good_as_new(build: Callable[[], InverseHessian]) -> None:
     met = pairs(12, 6)
     used, new = learned(build(), met), build()
@@ -100,14 +116,24 @@ def test_the_self_scaled_update_is_the_published_one() -> None:
     assert (tau, phi) != (1.0, 1.0)
 
 
-def test_with_neither_scaling_nor_mixing_the_update_is_that_of_bfgs(monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr("pinnsolve.training.inverse_hessian.self_scaling", lambda b, h, size: (1.0, 1.0))
+@pytest.mark.parametrize("member", [bfgs, self_scaled_bfgs])
+@pytest.mark.parametrize("stretch", [0.3, 3.0])
+def test_bfgs_is_the_printed_update_of_the_matrix_or_of_the_scaled_one(member: Member, stretch: float) -> None:
     met = pairs(8, 3)
-    inverse = learned(self_scaled(8), met[:-1])
+    inverse = learned(BroydenFamily(torch.zeros(8).double(), member), met[:-1])
     h, (s, y) = dense(inverse, 8), met[-1]
+    promised = s @ torch.linalg.solve(h, s)
+    y = y * stretch * promised / (s @ y)  # a curvature greater or less than promised
+    tau = min(1.0, 1 / (1 / stretch)) if member is self_scaled_bfgs else 1.0
     project = torch.eye(8).double() - torch.outer(s, y) / (s @ y)
-    expected = project @ h @ project.mT + torch.outer(s, s) / (s @ y)  # Nocedal & Wright, eq. 6.17
-    assert torch.allclose(dense(learned(inverse, met[-1:]), 8), expected, rtol=1e-10)
+    expected = project @ (h / tau) @ project.mT + torch.outer(s, s) / (s @ y)  # Nocedal & Wright, eq. 6.17
+    assert torch.allclose(dense(learned(inverse, [(s, y)]), 8), expected, rtol=1e-9)
+
+
+def test_self_scaled_bfgs_scales_by_the_curvature_met_and_only_down() -> None:
+    assert self_scaled_bfgs(4.0, 1.0, size=3) == (0.25, 1.0)
+    assert self_scaled_bfgs(0.5, 3.0, size=3) == self_scaled_bfgs(0.0, 3.0, size=3) == (1.0, 1.0)
+    assert self_scaled_bfgs(math.inf, 1.0, size=3) == bfgs(4.0, 1.0, size=3) == (1.0, 1.0)
 
 
 @given(b=st.floats(1e-8, 1e8), excess=st.floats(0, 1e8), size=st.integers(1, 10_000))

@@ -16,7 +16,7 @@ from pinnsolve.compiler.compile import compile_problem
 from pinnsolve.compiler.trial import Trial, build_trial
 from pinnsolve.jets import derivatives, plan_jets
 from pinnsolve.points import TermPoints
-from pinnsolve.training.jacobians import Jacobian
+from pinnsolve.training.jacobians import Jacobian, ScaledJacobian
 
 x, t = symbols("x t")
 D = symbols("D", positive=True)
@@ -114,3 +114,24 @@ def test_the_rows_of_a_second_derivative_are_those_of_nested_transformations(net
     expected = torch.cat([part.reshape(len(points), -1) for part in found.values()], 1)
     rows = Jacobian(trial.network, residuals, {"u": points}).rows()
     torch.testing.assert_close(rows, expected, rtol=1e-10, atol=1e-10)
+
+
+def test_a_jacobian_that_is_kept_stays_where_it_was(setting: tuple[Jacobian, Tensor]) -> None:
+    jacobian, expected = setting
+    right = torch.ones(expected.shape[1], dtype=torch.float64)
+    left = torch.linspace(-1, 1, expected.shape[0], dtype=torch.float64)
+    jacobian.keep()
+    with torch.no_grad():
+        for leaf in jacobian._leaves.values():
+            leaf.add_(0.1)
+    torch.testing.assert_close(jacobian.times(right), expected @ right, rtol=1e-10, atol=1e-10)
+    torch.testing.assert_close(jacobian.transposed_times(left), expected.T @ left, rtol=1e-10, atol=1e-10)
+
+
+def test_columns_and_normal_products_of_the_scaled_rows(setting: tuple[Jacobian, Tensor]) -> None:
+    jacobian, matrix = setting
+    scales = torch.linspace(0.5, 2, len(matrix), dtype=torch.float64)
+    scaled, expected = ScaledJacobian([(jacobian, scales)]), scales[:, None] * matrix
+    torch.testing.assert_close(scaled.columns(3, 21), expected[:, 3:21], rtol=1e-10, atol=1e-10)
+    right = torch.ones(scaled.size, dtype=torch.float64)
+    torch.testing.assert_close(scaled.normal_times(right), expected.T @ (expected @ right), rtol=1e-9, atol=1e-9)

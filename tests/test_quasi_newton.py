@@ -18,7 +18,7 @@ from torch import Tensor, nn
 from pinnsolve.errors import ProblemError
 from pinnsolve.training.objective import Objective
 from pinnsolve.training.phase import Step
-from pinnsolve.training.quasi_newton import LBFGS, SSBroyden
+from pinnsolve.training.quasi_newton import BFGS, LBFGS, SSBFGS, SSBroyden, _Dense
 from pinnsolve.training.status import Status
 
 Residual = Callable[[Tensor], Tensor]
@@ -29,7 +29,7 @@ def minimisation(residual: Residual, start: Tensor) -> Objective:
     return Objective(nn.ParameterDict({"x": x}), lambda _: {"r": residual(x)}, {})
 
 
-def run(objective: Objective, phase: LBFGS | SSBroyden, *, below: float = -1.0) -> list[Step]:
+def run(objective: Objective, phase: LBFGS | _Dense, *, below: float = -1.0) -> list[Step]:
     stepper = phase.start(objective)
     taken: list[Step] = []
     while len(taken) < phase.steps and not (taken and (taken[-1].status or taken[-1].loss < below)):
@@ -118,13 +118,13 @@ def test_self_scaled_broyden_finds_the_minima_too(name: str) -> None:
 
 @pytest.mark.parametrize("phase", [LBFGS(300), SSBroyden(300)])
 @pytest.mark.parametrize("name", ZOO)
-def test_no_step_raises_the_loss_beyond_rounding(name: str, phase: LBFGS | SSBroyden) -> None:
+def test_no_step_raises_the_loss_beyond_rounding(name: str, phase: LBFGS | _Dense) -> None:
     losses = [step.loss for step in run(minimisation(*ZOO[name]), phase)]
     assert all(after <= before * (1 + 1e-12) for before, after in pairwise(losses))
 
 
 @pytest.mark.parametrize(("phase", "below"), [(LBFGS(2_000), 1e-8), (SSBroyden(1_000), 1e-14)])
-def test_a_small_network_fits_a_sine(phase: LBFGS | SSBroyden, below: float) -> None:
+def test_a_small_network_fits_a_sine(phase: LBFGS | _Dense, below: float) -> None:
     generator = torch.Generator().manual_seed(0)
     network = nn.Sequential(nn.Linear(1, 16), nn.Tanh(), nn.Linear(16, 16), nn.Tanh(), nn.Linear(16, 1)).double()
     x = torch.linspace(-1, 1, 100, dtype=torch.float64)[:, None]
@@ -136,7 +136,7 @@ def test_a_small_network_fits_a_sine(phase: LBFGS | SSBroyden, below: float) -> 
 @pytest.mark.parametrize("phase", [LBFGS(10), SSBroyden(10)])
 @settings(max_examples=10, deadline=None)
 @given(seed=st.integers(0, 1000))
-def test_rotating_the_parameters_rotates_the_path(phase: LBFGS | SSBroyden, seed: int) -> None:
+def test_rotating_the_parameters_rotates_the_path(phase: LBFGS | _Dense, seed: int) -> None:
     turn = orthogonal(4, seed)
     start = 1e-2 * vector(3, -1, 0, 1)  # so close that the first step is the gradient itself, in any coordinates
     plain, turned = minimisation(powell, start), minimisation(lambda x: powell(turn.mT @ x), turn @ start)
@@ -147,7 +147,7 @@ def test_rotating_the_parameters_rotates_the_path(phase: LBFGS | SSBroyden, seed
 
 @pytest.mark.parametrize("phase", [LBFGS(40), SSBroyden(40)])
 @pytest.mark.parametrize("factor", [2.0**10, 2.0**-4])
-def test_scaling_the_loss_changes_no_digit_of_the_path(factor: float, phase: LBFGS | SSBroyden) -> None:
+def test_scaling_the_loss_changes_no_digit_of_the_path(factor: float, phase: LBFGS | _Dense) -> None:
     start = vector(-1.2, 1).repeat(5)
     plain, scaled = minimisation(rosenbrock, start), minimisation(lambda x: factor * rosenbrock(x), start)
     run(plain, phase), run(scaled, phase)
@@ -156,7 +156,7 @@ def test_scaling_the_loss_changes_no_digit_of_the_path(factor: float, phase: LBF
 
 @pytest.mark.parametrize("phase", [LBFGS(50, 7), SSBroyden(50)])
 @pytest.mark.parametrize("moment", [0, 1, 4, 30])
-def test_a_loaded_state_continues_bit_for_bit(moment: int, phase: LBFGS | SSBroyden) -> None:
+def test_a_loaded_state_continues_bit_for_bit(moment: int, phase: LBFGS | _Dense) -> None:
     start = vector(-1.2, 1).repeat(5)
     straight, first, second = (minimisation(rosenbrock, start) for _ in range(3))
     stepper = phase.start(straight)
@@ -199,7 +199,7 @@ class Fault:
     every=st.integers(3, 20),
 )
 def test_faults_at_random_evaluations_spoil_no_parameter_and_do_not_stop_the_descent(
-    phase: LBFGS | SSBroyden, bad: float, gradient_only: bool, seed: int, every: int
+    phase: LBFGS | _Dense, bad: float, gradient_only: bool, seed: int, every: int
 ) -> None:
     draws = torch.randint(every, (20_000,), generator=torch.Generator().manual_seed(seed)).tolist()
     fault = Fault(bad, hit=lambda call: call > 1 and draws[call] == 0, gradient_only=gradient_only)
@@ -209,7 +209,7 @@ def test_faults_at_random_evaluations_spoil_no_parameter_and_do_not_stop_the_des
 
 @pytest.mark.parametrize("phase", [LBFGS(20), SSBroyden(20)])
 def test_when_a_whole_search_fails_the_curvature_is_forgotten_and_the_gradient_followed(
-    phase: LBFGS | SSBroyden,
+    phase: LBFGS | _Dense,
 ) -> None:
     failing = range(0)
     fault = Fault(math.nan, hit=lambda call: call in failing, gradient_only=False)
@@ -240,7 +240,7 @@ def beside_a_wall(x: Tensor) -> Tensor:
 
 @pytest.mark.parametrize("phase", [LBFGS(200), SSBroyden(200)])
 @pytest.mark.parametrize("start", [vector(1e-3, 5), vector(3, 0.1), vector(0.5, 0.5), vector(20, 30), vector(2, 4)])
-def test_the_minimum_beside_a_wall_is_found_and_the_end_is_noticed(start: Tensor, phase: LBFGS | SSBroyden) -> None:
+def test_the_minimum_beside_a_wall_is_found_and_the_end_is_noticed(start: Tensor, phase: LBFGS | _Dense) -> None:
     objective = minimisation(beside_a_wall, start)
     taken = run(objective, phase)
     assert taken[-1].status is Status.CONVERGED
@@ -249,7 +249,7 @@ def test_the_minimum_beside_a_wall_is_found_and_the_end_is_noticed(start: Tensor
 
 
 @pytest.mark.parametrize("phase", [LBFGS(1), SSBroyden(1)])
-def test_a_gradient_that_does_not_change_teaches_nothing(phase: LBFGS | SSBroyden) -> None:
+def test_a_gradient_that_does_not_change_teaches_nothing(phase: LBFGS | _Dense) -> None:
     objective = minimisation(lambda x: (1e9 - x).sqrt(), vector(0.0))
     stepper = phase.start(objective)
     step = stepper.step(objective)
@@ -267,7 +267,7 @@ def test_a_zero_loss_and_a_short_gradient_have_converged() -> None:
 
 @pytest.mark.parametrize("phase", [LBFGS(200), SSBroyden(200)])
 @pytest.mark.parametrize("dtype", [torch.float64, torch.float32])
-def test_a_minimum_above_zero_ends_at_rounding_level(dtype: torch.dtype, phase: LBFGS | SSBroyden) -> None:
+def test_a_minimum_above_zero_ends_at_rounding_level(dtype: torch.dtype, phase: LBFGS | _Dense) -> None:
     residual = lambda x: torch.cat([rosenbrock(x), x.new_ones(1)])  # noqa: E731
     objective = minimisation(residual, torch.tensor([-1.2, 1.0], dtype=dtype))
     taken = run(objective, phase)
@@ -336,3 +336,25 @@ def test_damping_forgets_the_memory_and_shortens_the_first_step() -> None:
 def test_arguments_without_a_meaning_are_refused_when_written(arguments: dict[str, Any], message: str) -> None:
     with pytest.raises(ProblemError, match=message):
         LBFGS(**arguments)
+
+
+@pytest.mark.parametrize("phase", [BFGS, SSBFGS])
+def test_on_a_quadratic_with_exact_searches_it_ends_in_as_many_steps_as_parameters(phase: type[BFGS | SSBFGS]) -> None:
+    """Nocedal & Wright, theorem 6.4: H is then the inverse Hessian; the first trials find the minimum of a parabola exactly."""
+    size = 6
+    residual = quadratic(size, 1e2)
+    objective = minimisation(residual, torch.zeros(size).double())
+    stepper = phase(size, c1=1e-12, c2=1e-9).start(objective)
+    losses = [stepper.step(objective).loss for _ in range(size)]
+    assert losses[-1] < 1e-14 < 1e-6 < losses[-2]
+    if phase is BFGS:
+        matrix = torch.func.jacrev(residual)(objective.vector)
+        hessian = 2 / size * matrix.mT @ matrix
+        torch.testing.assert_close(stepper.state()["matrix"], hessian.inverse(), rtol=1e-5, atol=1e-6)
+
+
+@pytest.mark.parametrize("phase", [BFGS(3_000), SSBFGS(3_000)])
+@pytest.mark.parametrize("name", ZOO)
+def test_every_member_of_the_family_finds_the_minima(name: str, phase: _Dense) -> None:
+    residual, start = ZOO[name]
+    assert run(minimisation(residual, start), phase, below=1e-12)[-1].loss < 1e-12

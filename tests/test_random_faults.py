@@ -22,6 +22,10 @@ PHASES: Mapping[str, Phase] = {
     "soap": ps.SOAP(60),
     "lbfgs": ps.LBFGS(60),
     "ssbroyden": ps.SSBroyden(60),
+    "bfgs": ps.BFGS(60),
+    "ssbfgs": ps.SSBFGS(60),
+    "spring": ps.SPRING(60, resample=0),
+    "gauss_newton_cg": ps.GaussNewtonCG(60, iterations=8, rank=4, resample=0),
     "levenberg_marquardt": ps.LevenbergMarquardt(60),
 }
 SPOILT = (math.nan, math.inf, -math.inf, 1e200, 1e-200)

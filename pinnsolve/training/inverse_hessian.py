@@ -138,21 +138,31 @@ class LimitedMemory:
         return (self._updates, 0) if self._updates <= history else (history, self._updates % history)
 
 
-class SelfScaledBroyden:
-    """A dense matrix, updated within Broyden's family after scaling down what the last step has shown to be too long.
+class Member(Protocol):
+    """Chooses a member of Broyden's family, tau and phi, from what a step has shown of H."""
+
+    def __call__(self, b: float, h: float, *, size: int) -> tuple[float, float]:
+        """Return tau and phi from b = s.B s / s.y, h = y.H y / s.y and the number of parameters; B = 1 / H, b h >= 1."""
+        ...
+
+
+class BroydenFamily:
+    """A dense matrix, updated within Broyden's family, perhaps after scaling down what the last step has shown to be too long.
 
     With Hy = H y, the self-scaled update of Al-Baali (1998), Comput. Optim. Appl. 9, in the form of Urbán, Stefanou & Pons
     (2025), J. Comput. Phys. 523, sec. 2.3, is
 
         H+ = (H - Hy Hy^T / y.Hy + phi v v^T) / tau + s s^T / s.y,    v = sqrt(y.Hy) (s / s.y - Hy / y.Hy),
 
-    that is H+ = H / tau + W C W^T with the two columns W = (s, Hy): one pass over the matrix. BFGS is tau = phi = 1.
+    that is H+ = H / tau + W C W^T with the two columns W = (s, Hy): one pass over the matrix.
 
     Args:
         zero: A zero vector of the objective's size n, precision and device; memory is n^2 numbers.
+        member: Chooses tau and phi at every update.
     """
 
-    def __init__(self, zero: Float[Tensor, " parameters"]) -> None:
+    def __init__(self, zero: Float[Tensor, " parameters"], member: Member) -> None:
+        self._member = member
         self._matrix = zero.new_zeros(len(zero), len(zero))
         self._updates = 0
 
@@ -181,7 +191,7 @@ class SelfScaledBroyden:
             modelled = displacement.dot(displacement) / scale
         image = self._matrix @ change
         curvature, length, model = torch.stack([displacement.dot(change), change.dot(image), modelled]).tolist()
-        tau, phi = self_scaling(model / curvature, length / curvature, size=len(change))
+        tau, phi = self._member(model / curvature, length / curvature, size=len(change))
         mixed = -phi / (curvature * tau)
         first = phi * length / (curvature * curvature * tau) + 1 / curvature
         weights = change.new_tensor([[first, mixed], [mixed, (phi - 1) / (length * tau)]])
@@ -203,12 +213,23 @@ class SelfScaledBroyden:
         self._updates = int(state["updates"])
 
 
+def bfgs(b: float, h: float, *, size: int) -> tuple[float, float]:
+    """Choose tau = phi = 1: the update of Broyden, Fletcher, Goldfarb and Shanno (Nocedal & Wright, eq. 6.17)."""
+    return 1.0, 1.0
+
+
+def self_scaled_bfgs(b: float, h: float, *, size: int) -> tuple[float, float]:
+    """Choose phi = 1, tau = min(1, 1/b): BFGS of a Hessian scaled down to the curvature met, never up (Al-Baali 1998)."""
+    tau = 1 / max(1.0, b)
+    return (tau, 1.0) if tau > 0 else (1.0, 1.0)
+
+
 def self_scaling(b: float, h: float, *, size: int) -> tuple[float, float]:
     """Choose scaling tau and member phi of Broyden's family (Urbán, Stefanou & Pons 2025, sec. 2.3).
 
     Args:
-        b: s.B s / s.y, the curvature along the step that the old matrix promised, relative to the one met; B = 1 / H.
-        h: y.H y / s.y, the same seen from the gradients; b h >= 1.
+        b: The curvature along the step that the old matrix promised, relative to the one met.
+        h: The same seen from the gradients.
         size: Number of parameters.
 
     Returns:
@@ -216,7 +237,7 @@ def self_scaling(b: float, h: float, *, size: int) -> tuple[float, float]:
     """
     excess = max(h * b - 1.0, 0.0)
     if excess == 0:  # s and Hy are parallel: all members of the family are one
-        return min(1.0, 1 / b), 1.0
+        return 1 / max(1.0, b), 1.0
     rho = min(1.0, h * (1 - math.sqrt(excess / (1 + excess))))
     if rho <= 0:
         return 1.0, 1.0

@@ -53,6 +53,20 @@ class Jacobian:
             (self._one_by_one, 1),
         ]
         self._forward = True
+        self._kept: _Linear | None = None
+
+    @property
+    def size(self) -> int:
+        """Number of parameters."""
+        return sum(parameter.numel() for parameter in self._parameters.values())
+
+    def keep(self) -> None:
+        """Linearise here and now: products are those of J as it is now, each a reverse pass through what is kept in memory."""
+        leaves = {name: p.clone().requires_grad_() for name, p in self._parameters.items()}
+        try:
+            self._kept = _Linear(self._call, leaves, self._points)
+        except RuntimeError:  # not twice differentiable: products go on as before
+            self._kept = None
 
     def residual(self) -> Tensor:
         """Return r, shape (rows,)."""
@@ -61,7 +75,7 @@ class Jacobian:
 
     def rows(self) -> Tensor:
         """Return J, shape (rows, parameters)."""
-        return self.columns(0, sum(p.numel() for p in self._parameters.values()))
+        return self.columns(0, self.size)
 
     def columns(self, first: int, last: int) -> Tensor:
         """Return the columns of J from `first` up to `last`, shape (rows, last - first).
@@ -85,24 +99,34 @@ class Jacobian:
 
     def times(self, vector: Tensor) -> Tensor:
         """Return J v, shape (rows,), by one pass in forward mode; `vector` has the shape (parameters,)."""
-        sizes = [parameter.numel() for parameter in self._parameters.values()]
-        pieces = zip(self._parameters.items(), vector.split(sizes), strict=True)
-        tangents = {name: part.view_as(parameter) for (name, parameter), part in pieces}
+        if self._kept is not None:
+            try:
+                return self._kept.times(vector)
+            except RuntimeError:  # an operation that can be differentiated but once
+                self._kept = None
         if self._forward:
             try:
-                return self._pushed_forward(tangents)
+                return self._pushed_forward(self._pieces(vector))
             except RuntimeError:
                 self._forward = False
-        return self._twice_reversed(tangents)
+        return _Linear(self._call, self._leaves, self._points).times(vector)
 
     def transposed_times(self, vector: Tensor) -> Tensor:
         """Return J' u, shape (parameters,), by one reverse pass; `vector` has the shape (rows,)."""
+        if self._kept is not None:
+            return self._kept.transposed_times(vector)
         with torch.enable_grad():
             residual = torch.cat(list(self._residuals(self._points).values()))
             parts = torch.autograd.grad(
                 residual, list(self._leaves.values()), grad_outputs=vector, allow_unused=True, materialize_grads=True
             )
         return torch.cat([part.reshape(-1) for part in parts])
+
+    def _pieces(self, vector: Tensor) -> dict[str, Tensor]:
+        pieces = zip(
+            self._parameters.items(), vector.split([p.numel() for p in self._parameters.values()]), strict=True
+        )
+        return {name: part.view_as(parameter) for (name, parameter), part in pieces}
 
     def _fill(self, matrix: Tensor, terms: list[str], names: list[str], columns: slice) -> None:
         """Fill in columns of the named parameters' rows, shape (points, terms, columns), by the first way that works."""
@@ -170,17 +194,45 @@ class Jacobian:
             )  # torch's, of its own use of torch.jit, at the first call
             return torch.func.jvp(all_rows, (self._parameters,), (tangents,))[1]
 
-    def _twice_reversed(self, tangents: dict[str, Tensor]) -> Tensor:
-        """Return J v as the derivative of v · J'u by u."""
+
+class _Linear:
+    """J at some parameters, kept as the graphs of r and of J'u, which is linear in u: its derivative in the direction of v is J v.
+
+    Args:
+        call: The residuals.
+        leaves: The parameters.
+        points: Tensors by the name of their set.
+    """
+
+    def __init__(self, call: ResidualModule, leaves: Mapping[str, Tensor], points: Mapping[str, Tensor]) -> None:
+        self._leaves = list(leaves.values())
         with torch.enable_grad(), differentiable_arithmetic():
-            residual = torch.cat(list(self._residuals(self._points).values()))
-            upstream = torch.zeros_like(residual).requires_grad_()
-            parts = torch.autograd.grad(
-                residual, list(self._leaves.values()), upstream, create_graph=True, allow_unused=True
+            self._residual = torch.cat(list(torch.func.functional_call(call, dict(leaves), (points,)).values()))
+            self._upstream = torch.zeros_like(self._residual).requires_grad_()
+            self._parts = torch.autograd.grad(
+                self._residual,
+                self._leaves,
+                self._upstream,
+                create_graph=True,
+                allow_unused=True,
+                materialize_grads=True,
             )
-            pairs = zip(parts, tangents.values(), strict=True)
-            product = torch.stack([(part * tangent).sum() for part, tangent in pairs if part is not None]).sum()
-            return torch.autograd.grad(product, upstream)[0]
+
+    def times(self, vector: Tensor) -> Tensor:
+        """Return J v, shape (rows,)."""
+        pieces = vector.split([leaf.numel() for leaf in self._leaves])
+        pairs = [(p, v.view_as(p)) for p, v in zip(self._parts, pieces, strict=True) if p.requires_grad]
+        if not pairs:
+            return torch.zeros_like(self._residual)
+        parts, directions = zip(*pairs, strict=True)
+        return torch.autograd.grad(parts, self._upstream, directions, retain_graph=True)[0]
+
+    def transposed_times(self, vector: Tensor) -> Tensor:
+        """Return J'u, shape (parameters,)."""
+        parts = torch.autograd.grad(
+            self._residual, self._leaves, vector, retain_graph=True, allow_unused=True, materialize_grads=True
+        )
+        return torch.cat([part.reshape(-1) for part in parts])
 
 
 class ScaledJacobian:
@@ -197,6 +249,24 @@ class ScaledJacobian:
     def count(self) -> int:
         """Number of rows."""
         return sum(len(scales) for _, scales in self._parts)
+
+    @property
+    def size(self) -> int:
+        """Number of parameters."""
+        return self._parts[0][0].size
+
+    def keep(self) -> None:
+        """Linearise here and now, for many products."""
+        for jacobian, _ in self._parts:
+            jacobian.keep()
+
+    def columns(self, first: int, last: int) -> Tensor:
+        """Return the columns of R from `first` up to `last`, shape (rows, last - first)."""
+        matrix = self._parts[0][1].new_empty(self.count, last - first)
+        heights = [len(scales) for _, scales in self._parts]
+        for (jacobian, scales), part in zip(self._parts, matrix.split(heights), strict=True):
+            torch.mul(jacobian.columns(first, last), scales[:, None], out=part)
+        return matrix
 
     def parts(self) -> Iterator[Tensor]:
         """Yield R in parts of some rows, shape (rows, parameters), one at a time."""

@@ -15,7 +15,15 @@ from typing import ClassVar
 import torch
 from torch import Tensor
 
-from pinnsolve.training.inverse_hessian import InverseHessian, LimitedMemory, SelfScaledBroyden
+from pinnsolve.training.inverse_hessian import (
+    BroydenFamily,
+    InverseHessian,
+    LimitedMemory,
+    Member,
+    bfgs,
+    self_scaled_bfgs,
+    self_scaling,
+)
 from pinnsolve.training.line_search import SearchResult, strong_wolfe
 from pinnsolve.training.objective import Evaluation, Objective
 from pinnsolve.training.phase import PRECISIONS, Expired, State, Step, never, require
@@ -69,25 +77,11 @@ class LBFGS:
 
 
 @dataclass(frozen=True)
-class SSBroyden:
-    """The self-scaled Broyden method with a dense inverse Hessian: for up to a few thousand parameters.
+class _Dense:
+    """What the methods with a dense inverse Hessian have in common: all but the member of Broyden's family."""
 
-    A step costs two matrix-vector products and one pass over the matrix on top of the evaluation, and takes steps so much
-    better than those of L-BFGS on the ill-conditioned losses of differential equations that it usually repays them.
-
-    Attributes:
-        steps: Number of steps; one takes little more than one evaluation on average.
-        tolerance_gradient: Length of the gradient at which to end; 0 goes on to rounding level.
-        c1: Least decrease of the line search.
-        c2: Largest remaining slope of the line search.
-        resample: Steps between two draws of the points; 0 keeps them. The matrix is carried over.
-        dtype: Precision to change to at the start; None keeps the one in force.
-
-    Raises:
-        ProblemError: A number that makes no sense.
-    """
-
-    name: ClassVar[str] = "ssbroyden"
+    name: ClassVar[str]
+    _member: ClassVar[Member]
 
     steps: int
     _: KW_ONLY
@@ -102,7 +96,77 @@ class SSBroyden:
 
     def start(self, objective: Objective) -> QuasiNewtonStepper:
         """Begin without knowledge of the curvature."""
-        return QuasiNewtonStepper(self, SelfScaledBroyden(torch.zeros_like(objective.vector)))
+        return QuasiNewtonStepper(self, BroydenFamily(torch.zeros_like(objective.vector), self._member))
+
+
+@dataclass(frozen=True)
+class BFGS(_Dense):
+    """BFGS with a dense inverse Hessian (Nocedal & Wright, algorithm 6.1): for up to a few thousand parameters.
+
+    H+ = V^T H V + s s^T / s.y with V = 1 - y s^T / s.y, the member tau = phi = 1 of Broyden's family: the classical method, and
+    what the self-scaled ones are to be measured against.
+
+    Attributes:
+        steps: Number of steps; one takes little more than one evaluation on average.
+        tolerance_gradient: Length of the gradient at which to end; 0 goes on to rounding level.
+        c1: Least decrease of the line search.
+        c2: Largest remaining slope of the line search.
+        resample: Steps between two draws of the points; 0 keeps them. The matrix is carried over.
+        dtype: Precision to change to at the start; None keeps the one in force.
+
+    Raises:
+        ProblemError: A number that makes no sense.
+    """
+
+    name: ClassVar[str] = "bfgs"
+    _member: ClassVar[Member] = staticmethod(bfgs)
+
+
+@dataclass(frozen=True)
+class SSBFGS(_Dense):
+    """Self-scaled BFGS with a dense inverse Hessian (Al-Baali 1998, Comput. Optim. Appl. 9): for up to a few thousand parameters.
+
+    BFGS of H / tau, tau = min(1, s.y / s.B s) with B = 1 / H: where B promises more curvature along a step than is met, H is scaled
+    up before the update; it is never scaled down. Large eigenvalues of B, which BFGS is slow to correct, shrink at once.
+
+    Attributes:
+        steps: Number of steps; one takes little more than one evaluation on average.
+        tolerance_gradient: Length of the gradient at which to end; 0 goes on to rounding level.
+        c1: Least decrease of the line search.
+        c2: Largest remaining slope of the line search.
+        resample: Steps between two draws of the points; 0 keeps them. The matrix is carried over.
+        dtype: Precision to change to at the start; None keeps the one in force.
+
+    Raises:
+        ProblemError: A number that makes no sense.
+    """
+
+    name: ClassVar[str] = "ssbfgs"
+    _member: ClassVar[Member] = staticmethod(self_scaled_bfgs)
+
+
+@dataclass(frozen=True)
+class SSBroyden(_Dense):
+    """The self-scaled Broyden method with a dense inverse Hessian: for up to a few thousand parameters.
+
+    A step costs two matrix-vector products and one pass over the matrix on top of the evaluation, and takes steps so much
+    better than those of L-BFGS on the ill-conditioned losses of differential equations that it usually repays them. The member
+    of the family is that of Urbán, Stefanou & Pons (2025), J. Comput. Phys. 523, sec. 2.3.
+
+    Attributes:
+        steps: Number of steps; one takes little more than one evaluation on average.
+        tolerance_gradient: Length of the gradient at which to end; 0 goes on to rounding level.
+        c1: Least decrease of the line search.
+        c2: Largest remaining slope of the line search.
+        resample: Steps between two draws of the points; 0 keeps them. The matrix is carried over.
+        dtype: Precision to change to at the start; None keeps the one in force.
+
+    Raises:
+        ProblemError: A number that makes no sense.
+    """
+
+    name: ClassVar[str] = "ssbroyden"
+    _member: ClassVar[Member] = staticmethod(self_scaling)
 
 
 @dataclass(frozen=True, eq=False)
@@ -127,7 +191,7 @@ class QuasiNewtonStepper:
         inverse: The inverse Hessian, empty.
     """
 
-    def __init__(self, phase: LBFGS | SSBroyden, inverse: InverseHessian) -> None:
+    def __init__(self, phase: LBFGS | _Dense, inverse: InverseHessian) -> None:
         self._phase = phase
         self._inverse = inverse
         self._scale = 1.0
@@ -250,7 +314,7 @@ class QuasiNewtonStepper:
             self._inverse.update(displacement, change, gradient=before.gradient, step=step)
 
 
-def _check(phase: LBFGS | SSBroyden) -> None:
+def _check(phase: LBFGS | _Dense) -> None:
     """Check what the two have in common."""
     require(
         phase,

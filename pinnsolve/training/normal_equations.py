@@ -1,0 +1,169 @@
+"""Normal equations with damping: (R'R + lambda I) x = R'v for many v and some lambda, through the smaller of two matrices.
+
+With R of shape (rows, parameters), x = (R'R + lambda I)^-1 R'v = R'(R R' + lambda I)^-1 v, the second by Woodbury's identity: one
+matrix of parameters by parameters, or one of rows by rows, is formed and factorised by Cholesky. Neither form needs the whole
+of R: the first is summed over parts of the rows, the second over parts of the columns.
+"""
+
+from __future__ import annotations
+
+from typing import Protocol
+
+import torch
+from torch import Tensor
+
+from pinnsolve.training.jacobians import ScaledJacobian
+from pinnsolve.training.objective import Objective
+
+PART_BYTES = 256 * 2**20
+"""Bytes of a part of the Jacobian; parts are summed up, so memory does not grow with the points."""
+
+_KEPT_BYTES = 512 * 2**20
+"""Bytes up to which the dual keeps R, which then is formed once and multiplied without passes through the network."""
+
+_LEAST_BLOCK = 128
+"""Width below which halving a symmetric product saves nothing."""
+
+
+class System(Protocol):
+    """(R'R + lambda I) x = R'v, for many v and some lambda; R where the parameters were when it was formed.
+
+    Attributes:
+        gradient: R'rho, half the gradient of the loss.
+        largest: Largest diagonal entry of R'R.
+    """
+
+    gradient: Tensor
+    largest: float
+
+    def damp(self, damping: float) -> bool:
+        """Factorise for this lambda; False where rounding has made the matrix indefinite."""
+        ...
+
+    def solve(self, vector: Tensor) -> Tensor:
+        """Return x for the last lambda; the objective must be where R was formed."""
+        ...
+
+    def times(self, vector: Tensor) -> Tensor:
+        """Return R x, shape (rows,); the objective must be where R was formed."""
+        ...
+
+
+def scaled_jacobian(objective: Objective, *, parts: int | None = None) -> ScaledJacobian:
+    """Return R at the present parameters, in so many parts of the rows.
+
+    Args:
+        objective: Whose residuals are differentiated.
+        parts: Number of parts; None: as few as have at most `PART_BYTES` each.
+    """
+    points = objective.points
+    scales = dict(zip(points, objective.row_scales().split([len(p) for p in points.values()]), strict=True))
+    count = sum(map(len, scales.values()))
+    number = parts or max(1, -(-count * objective.size * objective.vector.element_size() // PART_BYTES))
+    found = []
+    for k in range(number):
+        cut = {n: slice(k * len(s) // number, (k + 1) * len(s) // number) for n, s in scales.items()}
+        shared: dict[int, Tensor] = {}
+        some = {n: shared.setdefault(id(p), p[cut[n]]) for n, p in points.items() if cut[n].start < cut[n].stop}
+        if some:
+            found.append((objective.jacobian(some), torch.cat([scales[n][cut[n]] for n in some])))
+    return ScaledJacobian(found)
+
+
+def smaller_system(rows: ScaledJacobian, residual: Tensor, *, size: int) -> System:
+    """Form the system through the smaller matrix, by the numbers of rows and of parameters."""
+    return (Primal if rows.count >= size else Dual)(rows, residual)
+
+
+class Primal:
+    """By R'R, summed over parts of the rows, none of which is kept.
+
+    Args:
+        rows: R.
+        residual: rho, shape (rows,).
+    """
+
+    def __init__(self, rows: ScaledJacobian, residual: Tensor) -> None:
+        self._rows = rows
+        self.gradient = rows.transposed_times(residual)
+        self._matrix = residual.new_zeros(len(self.gradient), len(self.gradient))
+        for part in rows.parts():
+            self._matrix += symmetric_product(part)
+        self.largest = float(self._matrix.diagonal().max())
+
+    def damp(self, damping: float) -> bool:
+        """Factorise R'R + lambda I."""
+        self._factor, failed = _cholesky(self._matrix, damping)
+        return not failed
+
+    def solve(self, vector: Tensor) -> Tensor:
+        """Return (R'R + lambda I)^-1 R'v."""
+        return torch.cholesky_solve(self._rows.transposed_times(vector)[:, None], self._factor)[:, 0]
+
+    def times(self, vector: Tensor) -> Tensor:
+        """Return R x."""
+        return self._rows.times(vector)
+
+
+class Dual:
+    """By R R', which is smaller where there are fewer rows than parameters; R is kept, or is summed over parts of its columns.
+
+    Args:
+        rows: R.
+        residual: rho, shape (rows,).
+    """
+
+    def __init__(self, rows: ScaledJacobian, residual: Tensor) -> None:
+        self._rows = rows
+        self._matrix: Tensor | None = None
+        line = rows.count * residual.element_size()  # bytes of a column
+        if rows.size * line <= _KEPT_BYTES:
+            self._matrix = rows.columns(0, rows.size)
+            self._kernel = symmetric_product(self._matrix.t())
+            self.gradient = self._matrix.t() @ residual
+            self.largest = float(self._matrix.square().sum(0).max())
+            return
+        self._kernel, pieces, self.largest = residual.new_zeros(rows.count, rows.count), [], 0.0
+        width = max(1, PART_BYTES // line)
+        for first in range(0, rows.size, width):
+            part = rows.columns(first, min(first + width, rows.size))
+            self._kernel += symmetric_product(part.t())
+            pieces.append(part.t() @ residual)
+            self.largest = float(part.square_().sum(0).max().clamp(min=self.largest))  # of NaN it is NaN
+        self.gradient = torch.cat(pieces)
+
+    def damp(self, damping: float) -> bool:
+        """Factorise R R' + lambda I."""
+        self._factor, failed = _cholesky(self._kernel, damping)
+        return not failed
+
+    def solve(self, vector: Tensor) -> Tensor:
+        """Return R'(R R' + lambda I)^-1 v."""
+        found = torch.cholesky_solve(vector[:, None], self._factor)[:, 0]
+        return self._rows.transposed_times(found) if self._matrix is None else self._matrix.t() @ found
+
+    def times(self, vector: Tensor) -> Tensor:
+        """Return R x."""
+        return self._rows.times(vector) if self._matrix is None else self._matrix @ vector
+
+
+def symmetric_product(matrix: Tensor) -> Tensor:
+    """Return A'A, shape (columns, columns), from A of shape (rows, columns), at little more than half the cost of a product."""
+    columns = matrix.shape[1]
+    if columns <= _LEAST_BLOCK:
+        return matrix.t() @ matrix
+    half = columns // 2
+    left, right = matrix[:, :half], matrix[:, half:]
+    product = matrix.new_empty(columns, columns)
+    product[:half, :half] = symmetric_product(left)
+    product[half:, half:] = symmetric_product(right)
+    torch.mm(left.t(), right, out=product[:half, half:])
+    product[half:, :half] = product[:half, half:].t()
+    return product
+
+
+def _cholesky(matrix: Tensor, damping: float) -> tuple[Tensor, bool]:
+    shifted = matrix.clone()
+    shifted.diagonal().add_(damping)
+    factor, failed = torch.linalg.cholesky_ex(shifted)
+    return factor, bool(failed) or not bool(factor.diagonal().isfinite().all())
