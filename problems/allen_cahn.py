@@ -4,8 +4,8 @@
     u(x, 0) = x^2 cos(pi x),  periodic in x
 
 Run:   pinnsolve run problems/allen_cahn.py
-Cost:  about 200 s of training on one CPU core; relative L2 error 1.3e-3 after 60 s (median of seeds 0 to 2), 1.1e-4 after
-       150 s (seed 0), against Fourier series, which take 3 s.
+Cost:  about 250 s of training on one CPU core; relative L2 error 1.3e-4 (median of seeds 0 to 2) against Fourier series, which
+       take 3 s.
 """
 
 from sympy import Eq, Rational, cos, pi, symbols

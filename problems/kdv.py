@@ -4,8 +4,8 @@
     u(x, 0) = cos(pi x),  periodic in x   (Zabusky and Kruskal, Physical Review Letters 15, 1965)
 
 Run:   pinnsolve run problems/kdv.py
-Cost:  about 200 s of training on one CPU core; relative L2 error 1.0e-3 after 60 s (median of seeds 0 to 2), 3.4e-4 after
-       100 s (seed 0), against Fourier series, which take 3 s.
+Cost:  about 300 s of training on one CPU core; relative L2 error 1.3e-4 (median of seeds 0 to 2) against Fourier series, which
+       take 3 s.
 """
 
 from sympy import Eq, Rational, cos, pi, symbols
