@@ -65,7 +65,7 @@ def learned(inverse: InverseHessian, met: list[tuple[Tensor, Tensor]]) -> Invers
     """Teach pairs as a method would meet them: every displacement s is -t H g for the gradient g = -H^-1 s and t = 1."""
     for s, y in met:
         gradient = -torch.linalg.solve(dense(inverse, len(s)), s) if not inverse.empty else s
-        inverse.update(s, y, gradient=gradient, step=1.0)
+        inverse.update(s, before=gradient, after=gradient + y, step=1.0)
     return inverse
 
 
@@ -109,7 +109,7 @@ def test_the_self_scaled_update_is_the_published_one() -> None:
     gradient, step = -torch.linalg.solve(h, s) / 0.25, 0.25
     b = float(s @ torch.linalg.solve(h, s) / (s @ y))
     tau, phi = self_scaling(b, float(y @ h @ y / (s @ y)), size=6)
-    inverse.update(s, y, gradient=gradient, step=step)
+    inverse.update(s, before=gradient, after=gradient + y, step=step)
     v = (y @ h @ y).sqrt() * (s / (s @ y) - h @ y / (y @ h @ y))
     expected = (h - torch.outer(h @ y, h @ y) / (y @ h @ y) + phi * torch.outer(v, v)) / tau
     assert torch.allclose(dense(inverse, 6), expected + torch.outer(s, s) / (s @ y), rtol=1e-10)

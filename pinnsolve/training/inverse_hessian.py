@@ -16,6 +16,10 @@ if TYPE_CHECKING:
     from jaxtyping import Float
 
 
+_BLOCK_ROWS = 128
+"""Rows of a dense matrix that are worked on at once on a CPU: up to 2 MB at 2,000 parameters, which stay in the cache."""
+
+
 class InverseHessian(Protocol):
     """An approximation H of the inverse Hessian."""
 
@@ -31,12 +35,12 @@ class InverseHessian(Protocol):
     def update(
         self,
         displacement: Float[Tensor, " parameters"],
-        change: Float[Tensor, " parameters"],
         *,
-        gradient: Float[Tensor, " parameters"],
+        before: Float[Tensor, " parameters"],
+        after: Float[Tensor, " parameters"],
         step: float,
     ) -> None:
-        """Learn s and y, and from which gradient g and with which step length t they came: s = -t H g."""
+        """Learn a step s = -t H g of the length t, from the gradients g before and g + y after it."""
         ...
 
     def reset(self) -> None:
@@ -94,12 +98,13 @@ class LimitedMemory:
     def update(
         self,
         displacement: Float[Tensor, " parameters"],
-        change: Float[Tensor, " parameters"],
         *,
-        gradient: Float[Tensor, " parameters"],
+        before: Float[Tensor, " parameters"],
+        after: Float[Tensor, " parameters"],
         step: float,
     ) -> None:
         """Store a pair in place of the oldest."""
+        change = after - before
         history = len(self._products)
         slot = self._updates % history
         if self._updates >= history:
@@ -154,7 +159,9 @@ class BroydenFamily:
 
         H+ = (H - Hy Hy^T / y.Hy + phi v v^T) / tau + s s^T / s.y,    v = sqrt(y.Hy) (s / s.y - Hy / y.Hy),
 
-    that is H+ = H / tau + W C W^T with the two columns W = (s, Hy): one pass over the matrix.
+    that is H+ = H / tau + W C W^T with the two columns W = (s, Hy). A step passes once through memory: H is symmetric, so that only
+    blocks of rows of its lower triangle are kept; while a block is in the cache it takes up the last update and is multiplied by
+    y and by the gradient g after the step; and H+ g, which is asked for next, follows from H g.
 
     Args:
         zero: A zero vector of the objective's size n, precision and device; memory is n^2 numbers.
@@ -165,6 +172,11 @@ class BroydenFamily:
         self._member = member
         self._matrix = zero.new_zeros(len(zero), len(zero))
         self._updates = 0
+        # A GPU has the bandwidth, and would wait for many small operations.
+        height = len(zero) if zero.is_cuda else _BLOCK_ROWS
+        self._blocks = [(k, min(k + height, len(zero))) for k in range(0, len(zero), height)]
+        self._pending: tuple[Tensor, Tensor, float] | None = None  # W C, W and 1 / tau of the last update
+        self._ahead: tuple[Tensor, Tensor] | None = None  # g after it, and H+ g
 
     @property
     def empty(self) -> bool:
@@ -173,44 +185,71 @@ class BroydenFamily:
 
     def apply(self, gradient: Float[Tensor, " parameters"]) -> Float[Tensor, " parameters"]:
         """Return H g."""
-        return self._matrix @ gradient
+        if self._ahead is not None and torch.equal(self._ahead[0], gradient):
+            return self._ahead[1].clone()
+        return self._pass(gradient)[0]
 
     def update(
         self,
         displacement: Float[Tensor, " parameters"],
-        change: Float[Tensor, " parameters"],
         *,
-        gradient: Float[Tensor, " parameters"],
+        before: Float[Tensor, " parameters"],
+        after: Float[Tensor, " parameters"],
         step: float,
     ) -> None:
         """Learn a pair; the first one sets the scale, H = s.y / y.y."""
-        modelled = -step * displacement.dot(gradient)  # s.B s, as B s = -t g for B the inverse of H
+        change = after - before
+        modelled = -step * displacement.dot(before)  # s.B s, as B s = -t g for B the inverse of H
         if self.empty:
             scale = displacement.dot(change) / change.dot(change)
             self._matrix.zero_().diagonal().copy_(scale)
+            self._pending = None
             modelled = displacement.dot(displacement) / scale
-        image = self._matrix @ change
+        image, image_ahead = self._pass(change, after)
         curvature, length, model = torch.stack([displacement.dot(change), change.dot(image), modelled]).tolist()
         tau, phi = self._member(model / curvature, length / curvature, size=len(change))
         mixed = -phi / (curvature * tau)
         first = phi * length / (curvature * curvature * tau) + 1 / curvature
         weights = change.new_tensor([[first, mixed], [mixed, (phi - 1) / (length * tau)]])
         columns = torch.stack([displacement, image], dim=1)
-        self._matrix.addmm_(columns @ weights, columns.mT, beta=1 / tau)
+        self._pending = (columns @ weights, columns, 1 / tau)
+        self._ahead = (after, image_ahead / tau + self._pending[0] @ (columns.mT @ after))
         self._updates += 1
 
     def reset(self) -> None:
         """Forget everything."""
-        self._updates = 0
+        self._updates, self._ahead = 0, None
 
     def state(self) -> dict[str, Tensor | float]:
-        """Return a copy of the matrix."""
-        return {"matrix": self._matrix.clone(), "updates": self._updates}
+        """Return copies of the matrix, and of the product that was made ahead."""
+        self._pass()
+        matrix = self._matrix.clone()
+        for start, end in self._blocks:
+            matrix[:start, start:end] = matrix[start:end, :start].mT
+        ahead = {} if self._ahead is None else {"ahead": torch.stack(self._ahead)}
+        return {"matrix": matrix, "updates": self._updates, **ahead}
 
     def load(self, state: Mapping[str, Tensor | float]) -> None:
         """Continue from what `state` returned."""
         self._matrix.copy_(torch.as_tensor(state["matrix"]))
-        self._updates = int(state["updates"])
+        self._updates, self._pending, self._ahead = int(state["updates"]), None, None
+        if "ahead" in state:
+            after, product = torch.as_tensor(state["ahead"]).to(self._matrix).clone()
+            self._ahead = (after, product)
+
+    def _pass(self, *vectors: Tensor) -> list[Tensor]:
+        """Take up the pending update, and return H v for every vector."""
+        images = [torch.zeros_like(vector) for vector in vectors]
+        for start, end in self._blocks:
+            rows = self._matrix[start:end, :end]
+            if self._pending is not None:
+                weighted, columns, scale = self._pending
+                rows.addmm_(weighted[start:end], columns[:end].mT, beta=scale)
+            for vector, image in zip(vectors, images, strict=True):
+                image[start:end].addmv_(rows, vector[:end])
+                image[:start].addmv_(rows[:, :start].mT, vector[start:end])  # the rows' mirror image
+        self._pending = None
+        return images
 
 
 def bfgs(b: float, h: float, *, size: int) -> tuple[float, float]:

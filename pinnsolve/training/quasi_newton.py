@@ -311,7 +311,7 @@ class QuasiNewtonStepper:
         change = after.gradient - before.gradient
         curvature, length = torch.stack([displacement.dot(change), displacement.dot(displacement)]).tolist()
         if curvature > torch.finfo(change.dtype).eps * math.sqrt(length) * before.gradient_norm:
-            self._inverse.update(displacement, change, gradient=before.gradient, step=step)
+            self._inverse.update(displacement, before=before.gradient, after=after.gradient, step=step)
 
 
 def _check(phase: LBFGS | _Dense) -> None:
