@@ -12,6 +12,7 @@ from torch import nn
 
 from pinnsolve.compiler.compile import CompiledProblem
 from pinnsolve.compiler.trial import build_trial
+from pinnsolve.declaration.characteristics import growth
 from pinnsolve.declaration.counting import orders, planes
 from pinnsolve.declaration.terms import Term, evaluations
 from pinnsolve.domains.regions import ROUNDING
@@ -39,7 +40,11 @@ _DENSE_ON_CPU, _DENSE_ON_GPU = 3_000, 12_000
 """Parameters up to which the inverse Hessian is dense: beyond, its passes through memory cost more than the gradient."""
 
 _WINDOWS, _WINDOW_POINTS, _WINDOW_STEPS, _HARMONICS = 8, 1_000, 200, 4
-"""Windows of an evolution in which fine scales travel far, with points and steps of each; waves by which its circle is read."""
+"""Windows of an evolution in which waves grow, with points and steps of each; waves by which its circle is read."""
+
+_GROWTH = 4.0
+"""Powers of e by which small waves grow over the range before windows are worth their time. Those of Kuramoto and Sivashinsky's
+equation in `problems/` grow by 10, of Allen and Cahn's by 4.6, of Korteweg and de Vries' by 1."""
 
 _QUICK = 4
 """A quick run has this many times fewer points and ten times fewer steps; nothing else differs."""
@@ -109,7 +114,7 @@ def choose(
     problem, training = compiled.problem, Training() if training is None else training
     _check_kinds(network, training)
     choices: list[Choice] = []
-    time = _travels_in(problem) if training.phases is None and training.windows is None else None
+    time = _grows_in(problem) if training.phases is None and training.windows is None else None
     if network is None:
         network, reason = _network(problem)
         if time is not None:
@@ -122,7 +127,7 @@ def choose(
     phases = training.phases
     trial = build_trial(problem, network, seed=0, dtype=torch.float64, device="cpu")
     parameters = sum(p.numel() for p in trial.parameters())
-    windows = dict(training.windows or {})
+    windows = {c: count for c, count in (training.windows or {}).items() if count > 1}
     if time is not None and parameters <= _GAUSS_NEWTON:
         windows = _windows(problem, network, time, choices)
     if phases is None:
@@ -205,19 +210,24 @@ def _keeps_its_form(problem: Problem, marching: Sequence[Symbol]) -> bool:
     return all(_linear(term) for term in problem.terms if term.kind == "equation")
 
 
-def _travels_in(problem: Problem) -> Symbol | None:
-    """Return the coordinate in which a nonlinear evolution goes on without walls to calm it, or with steep dispersion or decay.
+def _grows_in(problem: Problem) -> Symbol | None:
+    """Return the coordinate in which small waves of a nonlinear evolution grow by far, on a circle or by terms of high order.
 
-    Such fields get finer with time and are carried far: all of it at once is more than a small network follows.
+    Errors then grow as well, and a network for all times at once learns some other solution, or none. Where nothing grows, or the
+    evolution is of second order, whose velocity carries errors from window to window, one network does better than windows.
     """
     marching = _marching(problem)
     equations = [term for term in problem.terms if term.kind == "equation"]
     if len(marching) != 1 or all(_linear(term) for term in equations):
         return None
+    (time,) = marching
     highest = orders(equations, problem.fields)
-    across = {c: order for (_, c), order in sorted(highest.items(), key=lambda item: item[1]) if c not in marching}
+    across = {c: order for (_, c), order in sorted(highest.items(), key=lambda item: item[1]) if c != time}
     far = any(order >= 3 or (order and c in problem.periods) for c, order in across.items())
-    return marching[0] if far else None
+    first = all(order <= 1 for (_, c), order in highest.items() if c == time)
+    if not far or not first or growth(problem.terms, problem.fields, time, problem.bounds) < _GROWTH:
+        return None
+    return time
 
 
 def _windows(problem: Problem, network: Any, time: Symbol, choices: list[Choice]) -> dict[Symbol, int]:

@@ -24,7 +24,7 @@ problem = ps.Problem(
     conditions={"boundary": ps.on(cube.boundary, Eq(u, squares))},
     hard=False,  # what interpolates the values on the faces would contain the solution
 )
-network = ps.MLP(width=128, depth=1, activation="gelu")
+network = ps.MLP(width=128, depth=1, activation="softplus")
 training = ps.Training(
     points={"poisson": 300, "boundary": 600},
     phases=[ps.SPRING(steps=1_000)],

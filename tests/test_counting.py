@@ -2,10 +2,12 @@
 
 from __future__ import annotations
 
+import math
+
 import pytest
 from sympy import Eq, I, Integral, Symbol, cos, exp, sin, symbols
 
-from pinnsolve.declaration.characteristics import split_between_ends
+from pinnsolve.declaration.characteristics import growth, split_between_ends
 from pinnsolve.declaration.counting import orders, planes
 from pinnsolve.declaration.gauges import find_gauges
 from pinnsolve.declaration.observations import Observations
@@ -233,3 +235,13 @@ def test_gauges_of_potentials_and_of_products():
         ],
     )  # fmt: skip
     assert dict(differences.gauges) == {"u": ()}
+
+
+@pytest.mark.parametrize(("rate", "spread", "expected"), [(3.0, 0.001, 6 - 0.002 * math.pi**2), (-1.0, 0.1, 0.0)])
+def test_the_growth_of_waves_is_that_of_the_fastest(rate: float, spread: float, expected: float) -> None:
+    problem = Problem(
+        domain=Box({x: (0, 2), t: (0, 2)}),
+        equations=[Eq(u.diff(t), rate * u + spread * u.diff(x, 2))],
+        conditions=[Eq(u(x, 0), 0), Eq(u(0, t), 0), Eq(u(2, t), 0)],
+    )
+    assert growth(problem.terms, problem.fields, t, problem.bounds) == pytest.approx(expected, rel=1e-9)

@@ -30,6 +30,9 @@ WAVE_NUMBERS = (1e2, 1e3)
 """Large, so that the highest derivatives decide and not a reaction or a convection of ordinary size. Two, which must agree: where
 long waves grow, as in Kuramoto and Sivashinsky's equation, one may be too small."""
 
+_COUNTED_WAVES = (1, 2, 4, 8, 16)
+"""Waves in the range of every other coordinate whose growth is looked at."""
+
 _STATES = 4
 """States at which the split must agree: a speed that changes sign with the solution decides nothing."""
 
@@ -72,6 +75,22 @@ def split_between_ends(
         roots = None if coefficients is None else np.roots(coefficients[::-1]).astype(np.complex128)
         found.add(None if roots is None else _count_sides(wave * roots, wave))
     return found.pop() if len(found) == 1 else None
+
+
+def growth(terms: Sequence[Term], fields: Sequence[AppliedUndef], coordinate: Symbol, bounds: Bounds) -> float:
+    """Return by how many powers of e small waves grow at most over the range of a coordinate, at states of ordinary size.
+
+    0 where nothing grows, or the equations are not a square system over the whole domain.
+    """
+    generator = np.random.default_rng(13)
+    largest = 0.0
+    for wave, _ in itertools.product(_COUNTED_WAVES, range(_STATES)):
+        frozen = {c: 2j * np.pi * wave for c in bounds}
+        states = _random_states(generator, bounds, lowest=-1.5)
+        coefficients = _polynomial(terms, fields, coordinate, frozen, states, bounds, radius=1.0)
+        if coefficients is not None and len(coefficients) > 1:
+            largest = max(largest, float(np.roots(coefficients[::-1]).real.max()))
+    return largest
 
 
 def _count_sides(roots: Coefficients, wave: float) -> tuple[int, int] | None:
