@@ -123,11 +123,11 @@ WALLS = [Eq(u(0, t), 0), Eq(u(1, t), 0)]
 @pytest.mark.parametrize(
     ("rate", "ends", "windows"),
     [
-        (8 * (u - u**3) + u.diff(x, 2) / 1000, CIRCLE, True),
-        (8 * (u - u**3) + u.diff(x, 2) / 1000, WALLS, False),
-        (8 * u + u.diff(x, 2) / 1000, CIRCLE, False),
+        (12 * (u - u**3) + u.diff(x, 2) / 1000, CIRCLE, True),
+        (12 * (u - u**3) + u.diff(x, 2) / 1000, WALLS, False),
+        (12 * u + u.diff(x, 2) / 1000, CIRCLE, False),
         (-u * u.diff(x) + u.diff(x, 2), CIRCLE, False),
-        (8 * (u - u**3), [], False),
+        (12 * (u - u**3), [], False),
     ],
     ids=["growth on a circle", "growth between walls", "linear", "no growth", "no transport"],
 )
