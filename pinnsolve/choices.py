@@ -14,6 +14,7 @@ from pinnsolve.compiler.compile import CompiledProblem
 from pinnsolve.compiler.trial import build_trial
 from pinnsolve.declaration.characteristics import growth
 from pinnsolve.declaration.counting import orders, planes
+from pinnsolve.declaration.pseudo_time import Drive, drives
 from pinnsolve.declaration.terms import Term, evaluations
 from pinnsolve.domains.regions import ROUNDING
 from pinnsolve.errors import ProblemError, UnsupportedError
@@ -82,6 +83,7 @@ class Plan:
         device: Where it runs.
         threads: Threads of torch on the CPU, or None to leave them as they are.
         directions: Terms of a long sum of derivatives that are evaluated, or None for all.
+        drives: What moves in pseudo-time, or nothing.
         choices: What was decided, for the user to see.
     """
 
@@ -94,6 +96,7 @@ class Plan:
     device: torch.device
     threads: int | None
     directions: int | None
+    drives: tuple[Drive, ...]
     choices: tuple[Choice, ...]
 
 
@@ -146,6 +149,7 @@ def choose(
     weights = _weights(compiled, training.weights, choices)
     if windows:
         network = in_windows(problem, network, windows)
+    moving = () if training.pseudo_time is None else _drives(problem, phases, choices)
     return Plan(
         network,
         counts,
@@ -156,6 +160,7 @@ def choose(
         where,
         threads,
         training.directions,
+        moving,
         tuple(choices),
     )
 
@@ -244,6 +249,17 @@ def _windows(problem: Problem, network: Any, time: Symbol, choices: list[Choice]
     )
     choices.append(Choice("windows", f"{_WINDOWS} of {time}", reason, f"training = ps.Training(windows={{{time}: 1}})"))
     return windows
+
+
+def _drives(problem: Problem, phases: Sequence[Phase], choices: list[Choice]) -> tuple[Drive, ...]:
+    """Choose what moves in pseudo-time."""
+    if not phases[-1].resample:
+        found = f"{type(phases[-1]).__name__} keeps its points, and a step in pseudo-time lasts from draw to draw"
+        raise ProblemError("pseudo_time", found, "write resample=1 for LevenbergMarquardt, 100 for other phases")
+    moving = drives(problem.terms, problem.fields, problem.bounds, problem.unknowns)
+    text = ", ".join(f"{d.equation} moves {problem.fields[d.field]}, {'+' if d.sign > 0 else '-'}" for d in moving)
+    choices.append(Choice("pseudo-time", text, "short waves decay so", "leave pseudo_time out"))
+    return moving
 
 
 def _linear(term: Term) -> bool:

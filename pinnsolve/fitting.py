@@ -20,6 +20,7 @@ from pinnsolve.compiler.trial import Trial
 from pinnsolve.jets import SampledDerivatives
 from pinnsolve.networks.windows import Window, WindowedFields
 from pinnsolve.points import Span, TermPoints, term_places
+from pinnsolve.pseudo_time import PseudoTime
 from pinnsolve.training.gauss_newton import LevenbergMarquardt
 from pinnsolve.training.krylov import GaussNewtonCG
 from pinnsolve.training.loop import Observer, Progress, TrainingResult, train
@@ -143,23 +144,21 @@ def _fit_one(
 ) -> Fitted:
     """Train on the whole domain, or in one window."""
     points = TermPoints(compiled, plan.counts, plan.sampling, seed, plan.device, training.resampling, span)
-    # Held-out residuals are those of the equation itself, whatever is trained on.
     sampled = None if plan.directions is None else SampledDerivatives(plan.directions, seed=seed)
     trained = compiled if sampled is None else replace(compiled, differentiate=sampled)
-    chunk = chunk_size(compiled, trial, memory=PLAIN_MEMORY)
-    current, places = points.training(), term_places(compiled)
-    objective, held_out = (
-        Objective(trial, partial(terms.residuals, trial), drawn, weights=_of(plan.weights, drawn), chunk=chunk)
-        for terms, drawn in ((trained, current), (compiled, points.held_out()))
-    )
+    pseudo_time = None
+    if plan.drives and training.pseudo_time is not None:
+        pseudo_time = PseudoTime(trained, trial, plan.drives, training.pseudo_time)
+        trained = pseudo_time.compiled
+    draws = _Draws(points, trial, sampled, pseudo_time)
+    chunk, places = chunk_size(compiled, trial, memory=PLAIN_MEMORY), term_places(compiled)
 
-    def redraw(number: int) -> Mapping[str, Tensor]:
-        nonlocal current
-        if sampled is not None:
-            sampled.redraw(number)
-        current = points.redraw(trial, number, current=current)
-        return current
+    def objective_of(terms: CompiledProblem, drawn: Mapping[str, Tensor]) -> Objective:
+        residuals = partial(terms.residuals, trial)
+        return Objective(trial, residuals, drawn, weights=_of(plan.weights, drawn), chunk=chunk)
 
+    # Held-out residuals are those of the equation itself, whatever is trained on.
+    objective, held_out = objective_of(trained, draws.first()), objective_of(compiled, points.held_out())
     start = time.perf_counter()
     # These take derivatives row by row, or products with the Jacobian: no other way to a gradient helps them.
     by_gradients = sum(p.steps for p in plan.phases if not isinstance(p, _BY_JACOBIANS))
@@ -169,7 +168,7 @@ def _fit_one(
             # Before gradients are compiled: with weights of points they are another function.
             objective.weights = training.weighting.update(objective, places)
         if sampled is None:
-            found = accelerate(objective, compiled, trial, mode=compile, evaluations=steps, seconds=limits.seconds)
+            found = accelerate(objective, trained, trial, mode=compile, evaluations=steps, seconds=limits.seconds)
         else:
             found = Acceleration("plain", f"{plan.directions} terms of every long sum, others in every draw")
         choice = Choice("gradients", found.engine, found.reason, "--compile off or on")
@@ -179,7 +178,7 @@ def _fit_one(
             objective,
             plan.phases,
             held_out=held_out,
-            resample=redraw,
+            resample=draws.redraw,
             weighting=training.weighting,
             places=places,
             observers=observers,
@@ -187,7 +186,31 @@ def _fit_one(
             max_steps=limits.steps,
             stop=limits.stop,
         )
-        return Fitted(result, objective.value(), (choice,))
+        return Fitted(result, objective_of(compiled, draws.current).value(), (choice,))
+
+
+class _Draws:
+    """The points of a training, and what else begins anew with each draw: sampled directions, steps in pseudo-time."""
+
+    def __init__(
+        self, points: TermPoints, trial: Trial, sampled: SampledDerivatives | None, pseudo_time: PseudoTime | None
+    ) -> None:
+        self._points, self._trial, self._sampled, self._pseudo_time = points, trial, sampled, pseudo_time
+
+    def first(self) -> Mapping[str, Tensor]:
+        """Return the points to begin with, as the trained terms read them."""
+        self.current = self._points.training()
+        return self._extended()
+
+    def redraw(self, number: int) -> Mapping[str, Tensor]:
+        """Return others; different numbers give different ones."""
+        if self._sampled is not None:
+            self._sampled.redraw(number)
+        self.current = self._points.redraw(self._trial, number, current=self.current)
+        return self._extended()
+
+    def _extended(self) -> Mapping[str, Tensor]:
+        return self.current if self._pseudo_time is None else self._pseudo_time.advance(self.current)
 
 
 def _of(weights: Mapping[str, float], points: Mapping[str, Tensor]) -> dict[str, float]:

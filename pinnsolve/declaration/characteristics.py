@@ -41,7 +41,7 @@ def degree(terms: Sequence[Term], fields: Sequence[AppliedUndef], coordinate: Sy
     """Return the degree of det P(s), or None where the equations are not a square system over the whole domain."""
     generator = np.random.default_rng(7)
     frozen = {c: generator.uniform(0.5, 1.5) * np.exp(1j * generator.uniform(0, 6)) for c in bounds}
-    states = _random_states(generator, bounds, lowest=0.5)
+    states = random_states(generator, bounds, lowest=0.5)
     coefficients = _polynomial(terms, fields, coordinate, frozen, states, bounds, radius=1.0)
     return None if coefficients is None else len(coefficients) - 1
 
@@ -70,7 +70,7 @@ def split_between_ends(
         frozen = {
             c: complex(evolution[c] * wave**2 * size[c]) if c in evolution else 1j * wave * size[c] for c in bounds
         }
-        states = _random_states(generator, bounds, lowest=-1.5)
+        states = random_states(generator, bounds, lowest=-1.5)
         coefficients = _polynomial(terms, fields, coordinate, frozen, states, bounds, radius=wave)
         roots = None if coefficients is None else np.roots(coefficients[::-1]).astype(np.complex128)
         found.add(None if roots is None else _count_sides(wave * roots, wave))
@@ -86,7 +86,7 @@ def growth(terms: Sequence[Term], fields: Sequence[AppliedUndef], coordinate: Sy
     largest = 0.0
     for wave, _ in itertools.product(_COUNTED_WAVES, range(_STATES)):
         frozen = {c: 2j * np.pi * wave for c in bounds}
-        states = _random_states(generator, bounds, lowest=-1.5)
+        states = random_states(generator, bounds, lowest=-1.5)
         coefficients = _polynomial(terms, fields, coordinate, frozen, states, bounds, radius=1.0)
         if coefficients is not None and len(coefficients) > 1:
             largest = max(largest, float(np.roots(coefficients[::-1]).real.max()))
@@ -100,7 +100,7 @@ def _count_sides(roots: Coefficients, wave: float) -> tuple[int, int] | None:
     return int((roots.real < 0).sum()), int((roots.real > 0).sum())
 
 
-def _random_states(generator: np.random.Generator, bounds: Bounds, *, lowest: float) -> States:
+def random_states(generator: np.random.Generator, bounds: Bounds, *, lowest: float) -> States:
     """Draw coordinates in their ranges and anything else between the lowest value and 1.5."""
     return lambda symbols: {s: generator.uniform(*bounds.get(s, (lowest, 1.5))) for s in symbols}
 
@@ -119,7 +119,7 @@ def _polynomial(
     equations = [t for t in terms if t.kind == "equation"]
     if len(equations) != len(fields) or any(t.region is not None or t.residual.has(Integral) for t in equations):
         return None
-    rows = [_linearise(t.residual, fields, coordinate, frozen, states, bounds) for t in equations]
+    rows = [linearise(t.residual, fields, coordinate, frozen, states, bounds) for t in equations]
     if any(row is None for row in rows):
         return None
     matrix = [row for row in rows if row is not None]
@@ -132,7 +132,7 @@ def _polynomial(
     return coefficients[: present[-1] + 1] if present.size else None
 
 
-def _linearise(
+def linearise(
     residual: Expr,
     fields: Sequence[AppliedUndef],
     coordinate: Symbol,
