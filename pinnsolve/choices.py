@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import math
 from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass, replace
 from typing import Any
@@ -13,10 +14,9 @@ from torch import nn
 from pinnsolve.compiler.compile import CompiledProblem
 from pinnsolve.compiler.trial import build_trial
 from pinnsolve.declaration.characteristics import growth
-from pinnsolve.declaration.counting import orders, planes
-from pinnsolve.declaration.pseudo_time import Drive, drives
+from pinnsolve.declaration.counting import marching, orders
+from pinnsolve.declaration.pseudo_time import March, find_march
 from pinnsolve.declaration.terms import Term, evaluations
-from pinnsolve.domains.regions import ROUNDING
 from pinnsolve.errors import ProblemError, UnsupportedError
 from pinnsolve.networks.architectures import MLP, Architecture
 from pinnsolve.problem import Problem
@@ -48,6 +48,9 @@ _GROWTH = 8.0
 """Powers of e by which small waves grow over the range before windows are worth their time. Those of Kuramoto and Sivashinsky's
 equation in `problems/` grow by 10, which one network does not follow. Where they grow by less, by 5 for Allen and Cahn's and 1 for
 Korteweg and de Vries', one network for all times is as good in the same time or, for smooth solutions, far better."""
+
+_PSEUDO_STEP = 0.3
+"""First step in pseudo-time, times the rate of long waves."""
 
 _QUICK = 4
 """A quick run has this many times fewer points and ten times fewer steps; nothing else differs."""
@@ -83,7 +86,8 @@ class Plan:
         device: Where it runs.
         threads: Threads of torch on the CPU, or None to leave them as they are.
         directions: Terms of a long sum of derivatives that are evaluated, or None for all.
-        drives: What moves in pseudo-time, or nothing.
+        march: What moves in pseudo-time, or None to solve the equations at once.
+        pseudo_step: The first step in pseudo-time.
         choices: What was decided, for the user to see.
     """
 
@@ -96,7 +100,8 @@ class Plan:
     device: torch.device
     threads: int | None
     directions: int | None
-    drives: tuple[Drive, ...]
+    march: March | None
+    pseudo_step: float
     choices: tuple[Choice, ...]
 
 
@@ -149,7 +154,7 @@ def choose(
     weights = _weights(compiled, training.weights, choices)
     if windows:
         network = in_windows(problem, network, windows)
-    moving = () if training.pseudo_time is None else _drives(problem, phases, choices)
+    march, pseudo_step = _march(problem, training, phases, choices)
     return Plan(
         network,
         counts,
@@ -160,7 +165,8 @@ def choose(
         where,
         threads,
         training.directions,
-        moving,
+        march,
+        pseudo_step,
         tuple(choices),
     )
 
@@ -193,26 +199,26 @@ def meet_conditions(problem: Problem, network: Any = None) -> tuple[Problem, tup
 
 def _network(problem: Problem) -> tuple[MLP, str]:
     """Choose a small network, and say why it."""
-    marching = _marching(problem)
+    times = marching(problem.terms, problem.fields, problem.bounds)
     few = "so few weights suit a dense second-order method"
     sines = MLP(width=20, depth=3, activation="sine")
     if len(problem.coordinates) == 1:
         return sines, f"one coordinate; sines follow oscillations, and {few}"
-    if not marching:
+    if not times:
         return sines, f"nothing evolves; sines suit smooth fields best, and {few}"
-    evolves = f"the solution evolves in {', '.join(map(str, marching))}"
-    if _keeps_its_form(problem, marching):
+    evolves = f"the solution evolves in {', '.join(map(str, times))}"
+    if _keeps_its_form(problem, times):
         return sines, f"{evolves} by linear equations of first order, which cannot steepen; {few}"
     return MLP(width=20, depth=3), f"{evolves} and may steepen or run back and forth, which tanh follows; {few}"
 
 
-def _keeps_its_form(problem: Problem, marching: Sequence[Symbol]) -> bool:
+def _keeps_its_form(problem: Problem, times: Sequence[Symbol]) -> bool:
     """Return whether equations are linear, and of first order in what evolves.
 
     Where they are of second order, as for waves, networks of sines often stay in a minimum far from the solution.
     """
     highest = orders(problem.terms, problem.fields)
-    if any(order > 1 for (_, coordinate), order in highest.items() if coordinate in marching):
+    if any(order > 1 for (_, coordinate), order in highest.items() if coordinate in times):
         return False
     return all(_linear(term) for term in problem.terms if term.kind == "equation")
 
@@ -223,11 +229,11 @@ def _grows_in(problem: Problem) -> Symbol | None:
     Errors then grow as well, and a network for all times at once learns some other solution, or none. Where nothing grows, or the
     evolution is of second order, whose velocity carries errors from window to window, one network does better than windows.
     """
-    marching = _marching(problem)
+    times = marching(problem.terms, problem.fields, problem.bounds)
     equations = [term for term in problem.terms if term.kind == "equation"]
-    if len(marching) != 1 or all(_linear(term) for term in equations):
+    if len(times) != 1 or all(_linear(term) for term in equations):
         return None
-    (time,) = marching
+    (time,) = times
     highest = orders(equations, problem.fields)
     across = {c: order for (_, c), order in sorted(highest.items(), key=lambda item: item[1]) if c != time}
     far = any(order >= 3 or (order and c in problem.periods) for c, order in across.items())
@@ -251,34 +257,39 @@ def _windows(problem: Problem, network: Any, time: Symbol, choices: list[Choice]
     return windows
 
 
-def _drives(problem: Problem, phases: Sequence[Phase], choices: list[Choice]) -> tuple[Drive, ...]:
-    """Choose what moves in pseudo-time."""
+def _march(
+    problem: Problem, training: Training, phases: Sequence[Phase], choices: list[Choice]
+) -> tuple[March | None, float]:
+    """Choose whether nonlinear equations are marched to their solution in pseudo-time, and the first step.
+
+    Training that sees r = 0 at once stays in minima of |r| that solve nothing, as for Blasius' equation or predators and prey.
+    """
+    step, chosen = training.pseudo_time, training.pseudo_time is None
+    equations = [term for term in problem.terms if term.kind == "equation"]
+    if step == math.inf or (chosen and (training.phases is not None or all(_linear(term) for term in equations))):
+        return None, math.inf
     if not phases[-1].resample:
         found = f"{type(phases[-1]).__name__} keeps its points, and a step in pseudo-time lasts from draw to draw"
         raise ProblemError("pseudo_time", found, "write resample=1 for LevenbergMarquardt, 100 for other phases")
-    moving = drives(problem.terms, problem.fields, problem.bounds, problem.unknowns)
-    text = ", ".join(f"{d.equation} moves {problem.fields[d.field]}, {'+' if d.sign > 0 else '-'}" for d in moving)
-    choices.append(Choice("pseudo-time", text, "short waves decay so", "leave pseudo_time out"))
-    return moving
+    try:
+        march = find_march(problem.terms, problem.fields, problem.bounds, problem.unknowns)
+    except ProblemError:
+        if chosen:
+            return None, math.inf
+        raise
+    if step is None:
+        step = _PSEUDO_STEP / march.rate
+    moved = ", ".join(f"{d.equation} moves {d.moved}, {'+' if d.sign > 0 else '-'}" for d in march.drives)
+    reason = "nonlinear equations are marched to their solution; short waves do not grow with these signs"
+    override = "training = ps.Training(pseudo_time=...), infinite for none"
+    choices.append(Choice("pseudo-time", f"first step {step:.2g}; {moved}", reason, override))
+    return march, step
 
 
 def _linear(term: Term) -> bool:
     values = {place: Dummy() for place in evaluations(term.residual)}
     opened = term.residual.xreplace(values)
     return all(not opened.diff(value).has(*values.values()) for value in values.values())
-
-
-def _marching(problem: Problem) -> list[Symbol]:
-    """Return the coordinates with conditions at their low end alone."""
-    slots = {f.func.__name__: f.args for f in problem.fields}
-    stands = [p for t in problem.terms if t.kind == "condition" for p in planes(t, slots, problem.bounds)]
-    found = []
-    for coordinate, (low, high) in problem.bounds.items():
-        places = [p.value for p in stands if p.coordinate == coordinate]
-        at_low = [place is not None and abs(place - low) <= ROUNDING * (high - low) for place in places]
-        if places and all(at_low):
-            found.append(coordinate)
-    return found
 
 
 def _phases(

@@ -7,7 +7,7 @@ from collections.abc import Mapping, Sequence
 from dataclasses import replace
 
 import torch
-from sympy import Dummy
+from sympy import Dummy, Expr
 from torch import Tensor
 
 from pinnsolve.compiler.compile import CompiledProblem, CompiledTerm, compile_expression, term_inputs
@@ -37,7 +37,7 @@ class PseudoTime:
         self._drives = {drive.equation: drive for drive in drives}
         self._equations = tuple(term for term in compiled.terms if term.name in self._drives)
         self._probes: list[CompiledTerm] = []
-        rate, before = Dummy("rate"), [Dummy(f"{f.func.__name__}_before") for f in compiled.problem.fields]
+        rate, before = Dummy("rate"), {drive.moved: Dummy(f"{drive.moved}_before") for drive in drives}
         self._plain = compiled
         self._columns: dict[str, list[str]] = {}
         moved = {term.name: self._moved(term.name, rate, before) for term in self._equations}
@@ -71,18 +71,17 @@ class PseudoTime:
             extended |= dict.fromkeys(names, torch.cat([given, columns], dim=1))
         return extended
 
-    def _moved(self, name: str, rate: Dummy, before: Sequence[Dummy]) -> CompiledTerm:
-        """Compile an equation in pseudo-time, and what it reads of the fields.
+    def _moved(self, name: str, rate: Dummy, before: Mapping[Expr, Dummy]) -> CompiledTerm:
+        """Compile an equation in pseudo-time, and what it reads of the fields before.
 
-        Equations with the same inputs read the same columns, all fields there, so that they go on sharing points and networks.
+        Equations with the same inputs read the same columns, all that moves there, so that they go on sharing points and networks.
         """
         problem, drive = self._plain.problem, self._drives[name]
         term = problem.term(name)
         inputs = term_inputs(term, problem)
-        here = [k for k, field in enumerate(problem.fields) if set(field.args) <= set(inputs)]
-        self._columns[name] = [f"{name}, {problem.fields[k]}" for k in here]
-        for k, probe in zip(here, self._columns[name], strict=True):
-            self._probes.append(compile_expression(probe, problem.fields[k], inputs, problem=problem))
-        change = problem.fields[drive.field] - before[drive.field]
-        residual = term.residual + drive.sign * rate * change
-        return compile_expression(name, residual, (*inputs, rate, *(before[k] for k in here)), problem=problem)
+        here = [moved for moved in before if moved.free_symbols <= set(inputs)]
+        self._columns[name] = [f"{name}, {moved}" for moved in here]
+        for moved, probe in zip(here, self._columns[name], strict=True):
+            self._probes.append(compile_expression(probe, moved, inputs, problem=problem))
+        residual = term.residual + drive.sign * rate * (drive.moved - before[drive.moved])
+        return compile_expression(name, residual, (*inputs, rate, *(before[m] for m in here)), problem=problem)

@@ -14,7 +14,7 @@ import pinnsolve as ps
 from pinnsolve.choices import choose
 from pinnsolve.compiler.compile import compile_problem
 from pinnsolve.compiler.trial import build_trial
-from pinnsolve.declaration.pseudo_time import drives
+from pinnsolve.declaration.pseudo_time import find_march
 from pinnsolve.errors import ProblemError
 from pinnsolve.networks import MLP
 from pinnsolve.points import TermPoints
@@ -46,8 +46,8 @@ def declared(equations: Any, *fields: Any) -> ps.Problem:
 
 def driven(equations: Any, *fields: Any) -> list[tuple[str, str, int]]:
     problem = declared(equations, *fields)
-    found = drives(problem.terms, problem.fields, problem.bounds, problem.unknowns)
-    return [(d.equation, problem.fields[d.field].func.__name__, d.sign) for d in found]
+    found = find_march(problem.terms, problem.fields, problem.bounds, problem.unknowns).drives
+    return [(d.equation, str(d.moved).partition("(")[0], d.sign) for d in found]
 
 
 @pytest.mark.parametrize("name", EVOLUTIONS)
@@ -112,7 +112,7 @@ def march(problem: ps.Problem, step: float, *, seed: int = 0) -> tuple[Any, Any,
     """A compiled problem, a trial and its march."""
     compiled = compile_problem(problem)
     trial = build_trial(problem, MLP(width=8, depth=2), seed=seed, dtype=torch.float64, device="cpu")
-    found = drives(problem.terms, problem.fields, problem.bounds, problem.unknowns)
+    found = find_march(problem.terms, problem.fields, problem.bounds, problem.unknowns).drives
     return compiled, trial, PseudoTime(compiled, trial, found, step)
 
 

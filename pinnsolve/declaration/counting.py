@@ -80,6 +80,19 @@ def planes(term: Term, slots: Mapping[str, tuple[Symbol, ...]], bounds: Bounds) 
     yield from (Plane(c, None, share, names, stand_in=True) for c in reflected if c not in pinned)
 
 
+def marching(terms: Sequence[Term], fields: Sequence[AppliedUndef], bounds: Bounds) -> list[Symbol]:
+    """Return the coordinates with conditions at their low end alone: those in which the solution evolves."""
+    slots = {f.func.__name__: f.args for f in fields}
+    stands = [p for t in terms if t.kind == "condition" for p in planes(t, slots, bounds)]
+    found = []
+    for coordinate, (low, high) in bounds.items():
+        places = [p.value for p in stands if p.coordinate == coordinate]
+        at_low = [place is not None and abs(place - low) <= ROUNDING * (high - low) for place in places]
+        if places and all(at_low):
+            found.append(coordinate)
+    return found
+
+
 def check_counts(terms: Sequence[Term], fields: Sequence[AppliedUndef], bounds: Bounds, *, free_unknowns: bool) -> None:
     """Raise when conditions are missing, or more than the equations can bear.
 

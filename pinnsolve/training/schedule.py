@@ -38,7 +38,8 @@ class Training:
             None: chosen from the problem where the phases are.
         pseudo_time: First step of an implicit march in pseudo-time towards r = 0: every equation reads r + s (u - u_before) / step
             = 0 with the u_before of the last draw of the points, and steps grow as the residual falls (Cao and Zhang 2023; Kelley
-            and Keyes 1998). Which field u and which sign s an equation has follows from its short waves. None: r = 0 at once.
+            and Keyes 1998). Which field u and which sign s an equation has follows from its short waves. Infinite: r = 0 at once.
+            None: chosen from the problem where the phases are.
         directions: In high dimension, how many terms of a long sum of derivatives, such as a Laplacian, are evaluated: others in
             every draw of the points, scaled up. The estimate is unbiased, with the variance d²/k (1 - k/d) s² for k of d terms of
             sample variance s²; its square is not. None: all.
@@ -87,8 +88,10 @@ class Training:
         if isinstance(self.weighting, type) or not isinstance(self.weighting, Weighting | None):
             remedy = "write a weighting such as GradientNorm() or Causal(t), or None for fixed weights"
             raise ProblemError("weighting", f"{self.weighting!r} is not a weighting", remedy)
-        if self.pseudo_time is not None and not 0 < self.pseudo_time < math.inf:
-            raise ProblemError("pseudo_time", f"{self.pseudo_time!r}", "write a first step such as 0.1, or None")
+        if self.pseudo_time is not None and not self.pseudo_time > 0:
+            raise ProblemError(
+                "pseudo_time", f"{self.pseudo_time!r}", "write a first step such as 0.1, or infinity for none"
+            )
         if self.directions is not None and self.directions < 1:
             raise ProblemError("directions", f"{self.directions!r}", "write a number of terms, or None for all")
         if self.phases is not None:
