@@ -15,11 +15,12 @@ from pinnsolve.compiler.compile import CompiledProblem
 from pinnsolve.compiler.trial import build_trial
 from pinnsolve.declaration.characteristics import growth
 from pinnsolve.declaration.counting import marching, orders
-from pinnsolve.declaration.pseudo_time import March, find_march
+from pinnsolve.declaration.pseudo_time import find_march
 from pinnsolve.declaration.terms import Term, evaluations
 from pinnsolve.errors import ProblemError, UnsupportedError
 from pinnsolve.networks.architectures import MLP, Architecture
 from pinnsolve.problem import Problem
+from pinnsolve.pseudo_time import Marching
 from pinnsolve.training.gauss_newton import LevenbergMarquardt
 from pinnsolve.training.optimizers import Adam
 from pinnsolve.training.phase import Phase
@@ -50,7 +51,8 @@ equation in `problems/` grow by 10, which one network does not follow. Where the
 Korteweg and de Vries', one network for all times is as good in the same time or, for smooth solutions, far better."""
 
 _PSEUDO_STEP = 0.3
-"""First step in pseudo-time, times the rate of long waves."""
+"""First step in pseudo-time, times the rate of long waves. The march is for what is stuck: minima of |r| that solve nothing, as for
+Blasius' equation or predators and prey; where r = 0 is found at once, it would cost time."""
 
 _QUICK = 4
 """A quick run has this many times fewer points and ten times fewer steps; nothing else differs."""
@@ -86,8 +88,7 @@ class Plan:
         device: Where it runs.
         threads: Threads of torch on the CPU, or None to leave them as they are.
         directions: Terms of a long sum of derivatives that are evaluated, or None for all.
-        march: What moves in pseudo-time, or None to solve the equations at once.
-        pseudo_step: The first step in pseudo-time.
+        marching: How equations are solved in pseudo-time, or None to solve them at once.
         choices: What was decided, for the user to see.
     """
 
@@ -100,8 +101,7 @@ class Plan:
     device: torch.device
     threads: int | None
     directions: int | None
-    march: March | None
-    pseudo_step: float
+    marching: Marching | None
     choices: tuple[Choice, ...]
 
 
@@ -154,7 +154,7 @@ def choose(
     weights = _weights(compiled, training.weights, choices)
     if windows:
         network = in_windows(problem, network, windows)
-    march, pseudo_step = _march(problem, training, phases, choices)
+    march = _march(problem, training, phases, choices)
     return Plan(
         network,
         counts,
@@ -166,7 +166,6 @@ def choose(
         threads,
         training.directions,
         march,
-        pseudo_step,
         tuple(choices),
     )
 
@@ -257,17 +256,12 @@ def _windows(problem: Problem, network: Any, time: Symbol, choices: list[Choice]
     return windows
 
 
-def _march(
-    problem: Problem, training: Training, phases: Sequence[Phase], choices: list[Choice]
-) -> tuple[March | None, float]:
-    """Choose whether nonlinear equations are marched to their solution in pseudo-time, and the first step.
-
-    Training that sees r = 0 at once stays in minima of |r| that solve nothing, as for Blasius' equation or predators and prey.
-    """
+def _march(problem: Problem, training: Training, phases: Sequence[Phase], choices: list[Choice]) -> Marching | None:
+    """Choose whether equations are marched to their solution in pseudo-time, and the first step."""
     step, chosen = training.pseudo_time, training.pseudo_time is None
     equations = [term for term in problem.terms if term.kind == "equation"]
     if step == math.inf or (chosen and (training.phases is not None or all(_linear(term) for term in equations))):
-        return None, math.inf
+        return None
     if not phases[-1].resample:
         found = f"{type(phases[-1]).__name__} keeps its points, and a step in pseudo-time lasts from draw to draw"
         raise ProblemError("pseudo_time", found, "write resample=1 for LevenbergMarquardt, 100 for other phases")
@@ -275,15 +269,15 @@ def _march(
         march = find_march(problem.terms, problem.fields, problem.bounds, problem.unknowns)
     except ProblemError:
         if chosen:
-            return None, math.inf
+            return None
         raise
-    if step is None:
-        step = _PSEUDO_STEP / march.rate
+    marching = Marching(march.drives, _PSEUDO_STEP / march.rate if step is None else step, waits=chosen)
     moved = ", ".join(f"{d.equation} moves {d.moved}, {'+' if d.sign > 0 else '-'}" for d in march.drives)
-    reason = "nonlinear equations are marched to their solution; short waves do not grow with these signs"
+    when = "if the residual stops falling early, " if chosen else ""
+    reason = "short waves do not grow with these signs"
     override = "training = ps.Training(pseudo_time=...), infinite for none"
-    choices.append(Choice("pseudo-time", f"first step {step:.2g}; {moved}", reason, override))
-    return march, step
+    choices.append(Choice("pseudo-time", f"{when}first step {marching.step:.2g}; {moved}", reason, override))
+    return marching
 
 
 def _linear(term: Term) -> bool:

@@ -147,8 +147,8 @@ def _fit_one(
     sampled = None if plan.directions is None else SampledDerivatives(plan.directions, seed=seed)
     trained = compiled if sampled is None else replace(compiled, differentiate=sampled)
     pseudo_time = None
-    if plan.march is not None:
-        pseudo_time = PseudoTime(trained, trial, plan.march.drives, plan.pseudo_step)
+    if plan.marching is not None:
+        pseudo_time = PseudoTime(trained, trial, plan.marching, tell)
         trained = pseudo_time.compiled
     draws = _Draws(points, trial, sampled, pseudo_time)
     chunk, places = chunk_size(compiled, trial, memory=PLAIN_MEMORY), term_places(compiled)

@@ -18,7 +18,7 @@ from pinnsolve.declaration.pseudo_time import find_march
 from pinnsolve.errors import ProblemError
 from pinnsolve.networks import MLP
 from pinnsolve.points import TermPoints
-from pinnsolve.pseudo_time import PseudoTime
+from pinnsolve.pseudo_time import Marching, PseudoTime
 from pinnsolve.training.objective import Objective
 
 x, y, t = symbols("x y t")
@@ -113,7 +113,7 @@ def march(problem: ps.Problem, step: float, *, seed: int = 0) -> tuple[Any, Any,
     compiled = compile_problem(problem)
     trial = build_trial(problem, MLP(width=8, depth=2), seed=seed, dtype=torch.float64, device="cpu")
     found = find_march(problem.terms, problem.fields, problem.bounds, problem.unknowns).drives
-    return compiled, trial, PseudoTime(compiled, trial, found, step)
+    return compiled, trial, PseudoTime(compiled, trial, Marching(found, step, waits=False), print)
 
 
 def test_a_step_is_one_of_the_implicit_euler_method():
@@ -181,7 +181,7 @@ def test_steps_grow_as_the_residual_falls_and_are_never_shorter_than_the_first()
     for _ in range(5):
         stepper.step(objective, expired=lambda: False)
     later, size = step_and_size()
-    assert later == pytest.approx(2.0 * largest / size)
+    assert later == pytest.approx(2.0 * (largest / size) ** 2)
     assert later > 3
     with torch.no_grad():
         next(iter(trial.parameters())).mul_(30)
