@@ -11,7 +11,7 @@ from scipy.interpolate import NdBSpline, make_interp_spline
 from pinnsolve.reference.finite_differences import Array, Axis
 
 _MOST_POINTS = 50_000
-_DEGREE = 5
+_LEAST_DEGREE = 5
 
 
 @dataclass(frozen=True)
@@ -79,21 +79,22 @@ class GridFunction:
 
 
 def interpolate(
-    values: Array, axes: Mapping[int, Axis | Array], *, kinked: frozenset[int] = frozenset()
+    values: Array, axes: Mapping[int, Axis | Array], *, kinked: frozenset[int] = frozenset(), accuracy: int = 4
 ) -> GridFunction:
     """Return the tensor-product spline through values on a grid.
 
-    Its error is of order 6, above that of the formulas, so that a reference is as good between nodes as on them.
+    Its error is of an order above that of the formulas, so that a reference is as good between nodes as on them.
 
     Args:
         values: One axis for each coordinate, in the order of `axes`.
         axes: The places for each coordinate; arrays need not be equally spaced.
         kinked: The coordinates along which slopes may jump; there the spline is of degree 1, which does not overshoot.
+        accuracy: Order of the formulas that gave the values.
     """
     knots, degrees, periods = [], [], {}
     coefficients: Array = np.asarray(values, dtype=np.float64)
     for column, (coordinate, axis) in enumerate(axes.items()):
-        degree = 1 if coordinate in kinked else _DEGREE
+        degree = 1 if coordinate in kinked else max(_LEAST_DEGREE, accuracy + 1)
         places = axis.nodes if isinstance(axis, Axis) else np.asarray(axis)
         if isinstance(axis, Axis) and axis.periodic:
             # A few nodes beyond each end make the spline as good there as inside.
