@@ -14,8 +14,8 @@ from pinnsolve.reference.collocation import Layout
 from pinnsolve.reference.finite_differences import Array, Axis
 from pinnsolve.reference.method_of_lines import Evolution, march
 from pinnsolve.reference.newton import UnresolvedError
-from pinnsolve.reference.refinement import Level, difference
-from pinnsolve.reference.result import GridFunction, comparison_grid, interpolate
+from pinnsolve.reference.refinement import difference
+from pinnsolve.reference.result import GridFunction, Level, comparison_grid, interpolate
 from pinnsolve.reference.rosenbrock import OutOfTimeError, Path
 from pinnsolve.reference.steady import BoundaryValues, solve_steady
 
@@ -24,9 +24,16 @@ _TIMES = 64
 
 
 def evolution_level(
-    problem: Problem, evolution: Evolution, *, cells: Mapping[int, int], tolerance: float, steps: int, deadline: float
+    problem: Problem,
+    evolution: Evolution,
+    *,
+    cells: Mapping[int, int],
+    tolerance: float,
+    steps: int,
+    deadline: float,
+    first: bool = True,
 ) -> Level:
-    """Return the solution of an evolution on one grid, with the error of the time steps while that costs little.
+    """Return the solution of an evolution on one grid, with the error of the time steps on the first and while that costs little.
 
     The error is measured by a second run with a looser tolerance.
 
@@ -37,6 +44,7 @@ def evolution_level(
         tolerance: Of the time steps.
         steps: The least number of time steps.
         deadline: Value of `time.monotonic` at which to give up.
+        first: No coarser grid has measured the error of the time steps.
     """
     began = clock.monotonic()
     layout, path = march(evolution, cells, tolerance=tolerance, steps=steps, deadline=deadline)
@@ -49,7 +57,7 @@ def evolution_level(
     ]
     label = _label(problem.coordinates, cells) if cells else f"{len(path.times) - 1} steps"
     level = Level(label, cells, _evolving(problem, evolution, layout, path), comparison_grid(sides)[0])
-    if not cells or clock.monotonic() - began > _CHEAP_SECONDS:
+    if not cells or (not first and clock.monotonic() - began > _CHEAP_SECONDS):
         return level
     # Steps twice as long in a method of order five: the error grows 32 times; two thirds of that are believed.
     try:

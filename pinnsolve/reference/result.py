@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Callable, Mapping, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 
 import numpy as np
 from scipy.interpolate import NdBSpline, make_interp_spline
@@ -30,6 +30,29 @@ class GridRow:
 
 
 @dataclass(frozen=True)
+class Level:
+    """The solution on one grid.
+
+    Args:
+        label: The grid, for the table.
+        cells: Intervals of every space coordinate, by position.
+        functions: Each field by name.
+        points: Where this grid is compared with finer ones.
+        free: The fields that are fixed only up to a constant.
+        time_error: Relative L2 error of each field that refining the grid does not reduce, where it was measured.
+        seconds: What it took.
+    """
+
+    label: str
+    cells: Mapping[int, int]
+    functions: Mapping[str, Callable[[Array], Array]]
+    points: Array
+    free: frozenset[str] = frozenset()
+    time_error: Mapping[str, float] = field(default_factory=dict)
+    seconds: float = 0.0
+
+
+@dataclass(frozen=True)
 class Reference:
     """A solution to compare with, and how far it can be trusted.
 
@@ -43,6 +66,7 @@ class Reference:
         seconds: Wall time it took.
         table: Differences and observed orders over the grids.
         method: One sentence that names method and grid.
+        levels: The solutions behind the rows of the table, where there are some.
     """
 
     kind: str
@@ -54,6 +78,7 @@ class Reference:
     seconds: float
     table: tuple[GridRow, ...]
     method: str
+    levels: tuple[Level, ...] = ()
 
 
 @dataclass(frozen=True)

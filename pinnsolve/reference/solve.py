@@ -22,8 +22,8 @@ from pinnsolve.reference.measured import measured_reference
 from pinnsolve.reference.method_of_lines import find_time, read_evolution
 from pinnsolve.reference.newton import UnresolvedError
 from pinnsolve.reference.reading import REMEDY, Reading, read
-from pinnsolve.reference.refinement import Level, Refinement, refine
-from pinnsolve.reference.result import Reference, comparison_grid, counts_within
+from pinnsolve.reference.refinement import Refinement, refine
+from pinnsolve.reference.result import Level, Reference, comparison_grid, counts_within
 from pinnsolve.reference.rosenbrock import OutOfTimeError
 from pinnsolve.reference.spectral import Spectral, spectral_reference
 from pinnsolve.reference.steady import read_boundary_values
@@ -156,6 +156,7 @@ def _finite_differences(problem: Problem, spec: FiniteDifferences, unknowns: Map
         seconds=clock.monotonic() - began,
         table=refinement.table,
         method=method if finest.cells else f"Rodas5P with {finest.label}",
+        levels=refinement.levels,
     )
 
 
@@ -189,7 +190,9 @@ def _refine(
         )
     try:
         refinement = fixed(
-            lambda grid, _: march(cells=grid, tolerance=_TOLERANCE, steps=steps), grids, accuracy=accuracy
+            lambda grid, before: march(cells=grid, tolerance=_TOLERANCE, steps=steps, first=before is None),
+            grids,
+            accuracy=accuracy,
         )
     except UnresolvedError as error:
         if accuracy <= _USUAL_ORDER:
