@@ -257,7 +257,7 @@ def test_a_source_without_a_value_is_refused_by_the_name_of_its_term() -> None:
 
 def test_a_problem_without_its_statements_is_refused() -> None:
     loaded = problem_from_data(problem_to_data(heat()))
-    with pytest.raises(ps.ProblemError, match="loaded from a run, .* · give the problem of its problem file"):
+    with pytest.raises(ps.ProblemError, match=r"loaded from a run, .* · give the problem of its problem file"):
         ps.manufactured(loaded, {u: WAVE})
 
 

@@ -51,12 +51,14 @@ class Refinement:
         steps: From each grid to the next.
         accuracy: The order of the formulas.
         rounding: The least error that is estimated.
+        refused: A grid had no solution.
     """
 
     levels: tuple[Level, ...]
     steps: tuple[Step, ...]
     accuracy: int
     rounding: float = _ROUNDING
+    refused: bool = False
 
     @property
     def error(self) -> dict[str, float]:
@@ -156,6 +158,7 @@ def refine(
             break
         except UnresolvedError as error:
             refused.append(error)  # a nonlinear problem may have its solution on fine grids only
+            done = replace(done, refused=True)
             if done.levels or len(refused) == _TRIALS or clock.monotonic() > deadline:
                 break
             continue

@@ -198,7 +198,7 @@ def _refine(
         if accuracy <= _USUAL_ORDER:
             raise
         raise _unstable(accuracy) from error
-    if accuracy > _USUAL_ORDER and max(refinement.error.values()) > _WORTHLESS:
+    if accuracy > _USUAL_ORDER and (refinement.refused or max(refinement.error.values()) > _WORTHLESS):
         raise _unstable(accuracy)
     return refinement
 
