@@ -32,7 +32,7 @@ from sympy.core.function import AppliedUndef
 from pinnsolve.declaration.ansatz import substitute
 from pinnsolve.declaration.observations import Observations
 from pinnsolve.declaration.slots import check_symbols, nearest
-from pinnsolve.declaration.terms import Statement, on, read_statements, resolve
+from pinnsolve.declaration.terms import Statement, evaluations, on, read_statements, resolve
 from pinnsolve.domains.regions import Array, Boundary, Region
 from pinnsolve.domains.sampling import draw
 from pinnsolve.errors import ProblemError
@@ -145,7 +145,11 @@ def _shifted(problem: Problem, statements: Sequence[Statement], exact: Solution)
     """Yield r - r[e] for every r."""
     values = _values_of_unknowns(problem)
     for statement in statements:
-        residual = resolve(statement.expression, statement.name).xreplace(values)
+        declared = resolve(statement.expression, statement.name)
+        residual = declared.xreplace(values)
+        if lost := evaluations(declared).keys() - evaluations(residual).keys():
+            found = f"{', '.join(sorted(map(str, lost)))} drops out at the initial values of the unknowns"
+            raise ProblemError(f"manufactured, {statement.name}", found, "give initial values other than 0")
         left = _put(problem, residual, exact)
         _check_source(problem, statement, left)
         yield replace(statement, expression=residual - _without_rounding(problem, statement.region, left))

@@ -195,6 +195,17 @@ def test_unknowns_are_held_at_their_initial_values() -> None:
     assert (made.terms[0].residual - u.diff(t) + u.diff(x, 2) / 4).equals(0)
 
 
+def test_an_unknown_whose_initial_value_takes_a_derivative_away_is_refused() -> None:
+    problem = ps.Problem(
+        domain=STRIP,
+        equations={"heat": Eq(u.diff(t), s * u.diff(x, 2))},
+        conditions=[Eq(u(x, 0), 0), Eq(u(0, t), 0), Eq(u(1, t), 0)],
+        unknowns={s: 0.0},
+    )
+    with pytest.raises(ps.ProblemError, match=r"manufactured, heat · Derivative\(u\(x, t\), \(x, 2\)\) drops out"):
+        ps.manufactured(problem, {u: WAVE})
+
+
 def test_observations_are_those_of_the_solution_at_the_same_places() -> None:
     places = np.linspace(0.1, 0.9, 7)
     keys = {u: places, nu * u.diff(x) + x: places, Integral(u(s, t), (s, 0, 1)): places}
