@@ -19,6 +19,7 @@ if TYPE_CHECKING:
     from pinnsolve.errors import ProblemError as ProblemError
     from pinnsolve.errors import UnsupportedError as UnsupportedError
     from pinnsolve.fitting import Limits as Limits
+    from pinnsolve.manufactured_solutions import manufactured as manufactured
     from pinnsolve.networks.architectures import MLP as MLP
     from pinnsolve.networks.architectures import ModifiedMLP as ModifiedMLP
     from pinnsolve.networks.architectures import PirateNet as PirateNet
@@ -83,6 +84,7 @@ _HOMES = {
     "reference.stream_function": ("StreamFunction",),
     "solution": ("Solution", "load"),
     "fitting": ("Limits",),
+    "manufactured_solutions": ("manufactured",),
     "solver": ("solve",),
 }
 _HOME_OF = {name: module for module, names in _HOMES.items() for name in names}

@@ -193,7 +193,14 @@ def _reference_to_data(spec: Any) -> dict[str, Any] | None:
         cells = [[to_tree(symbol), count] for symbol, count in (spec.cells or {}).items()]
     except TreeError:
         return None
-    return {"kind": "FiniteDifferences", "cells": cells, "unknowns": unknowns, "seconds": spec.seconds}
+    order = None if spec.order is None else int(spec.order)
+    return {
+        "kind": "FiniteDifferences",
+        "cells": cells,
+        "order": order,
+        "unknowns": unknowns,
+        "seconds": spec.seconds,
+    }
 
 
 def _reference_from_data(
@@ -215,7 +222,8 @@ def _reference_from_data(
     cells = {from_tree(symbol): count for symbol, count in data["cells"]} or None
     if cells is not None and max(cells.values()) > _MOST_CELLS:
         raise ValueError(f"a reference of more than {_MOST_CELLS} cells")
-    return FiniteDifferences(cells, unknowns=unknowns, seconds=float(data["seconds"]))
+    order = data.get("order")  # solutions stored before there was a choice have none
+    return FiniteDifferences(cells, order=order, unknowns=unknowns, seconds=float(data["seconds"]))
 
 
 def _read_spec(data: Mapping[str, Any] | None) -> Any:

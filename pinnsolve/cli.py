@@ -131,12 +131,20 @@ def run(problem: Path, **options: Any) -> None:
     metavar="REL_L2",
     help="Exit 6 if the error is above; of a PROBLEM.py, the reference's own.",
 )
+@click.option(
+    "--manufactured",
+    "known",
+    is_flag=True,
+    help="Choose a solution, give PROBLEM.py its sources, print the true error.",
+)
 @click.option("--json", "as_json", is_flag=True, help="Print the outcome as JSON on stdout.")
-def verify(path: Path, tol: float | None, as_json: bool) -> None:
+def verify(path: Path, tol: float | None, known: bool, as_json: bool) -> None:
     """Print the reference's own convergence, then the error of a RUN against it; for a PROBLEM.py the reference alone."""
-    from pinnsolve.verification import verify_path
+    from pinnsolve.verification import verify_manufactured, verify_path
 
-    sys.exit(verify_path(path, tolerance=tol, as_json=as_json))
+    if known and path.is_dir():
+        raise click.UsageError("--manufactured is for a PROBLEM.py: a run has its solution already")
+    sys.exit((verify_manufactured if known else verify_path)(path, tolerance=tol, as_json=as_json))
 
 
 @cli.command("eval")

@@ -1,20 +1,28 @@
-"""Verification: the reference's own convergence table, and a solution's error against it."""
+"""Verification: the reference's own convergence table, its true error on a manufactured solution, a solution's error against it."""
 
 from __future__ import annotations
 
 import json
 import math
+from dataclasses import replace
 from pathlib import Path
 from typing import Any
 
 import click
+import numpy as np
 
 from pinnsolve.archive import finite
 from pinnsolve.comparison import compare, estimate
 from pinnsolve.errors import UnsupportedError
+from pinnsolve.problem import Problem
 from pinnsolve.problem_file import load_problem_file
-from pinnsolve.reference.result import Reference
+from pinnsolve.reference.exact import Exact, exact_reference
+from pinnsolve.reference.refinement import observed_order
+from pinnsolve.reference.result import Reference, relative_l2
 from pinnsolve.reference.solve import FiniteDifferences, solve_reference
+from pinnsolve.reference.spectral import Spectral
+from pinnsolve.reference.stream_function import StreamFunction
+from pinnsolve.smooth_solutions import choose_solution
 from pinnsolve.solution import Solution, load
 
 _MISSED = 6
@@ -42,12 +50,34 @@ def verify_path(path: Path, *, tolerance: float | None, as_json: bool) -> int:
         errors, own = compare(solution, reference), estimate(solution, reference)
     outcome = _outcome(reference, errors, own)
     click.echo(json.dumps(finite(outcome), indent=1) if as_json else _text(outcome))
-    if tolerance is None:
-        return 0
     judged = [e["relative_l2"] for e in errors.values()]
     if solution is None and reference is not None:
         judged = list(reference.estimated_relative_l2.values())
-    return 0 if judged and all(error <= tolerance for error in judged) else _MISSED  # a NaN is no success
+    return _exit_code(tolerance, judged)
+
+
+def verify_manufactured(path: Path, *, tolerance: float | None, as_json: bool) -> int:
+    """Solve a problem file, given sources and data for a known solution, by its reference's method; return the exit code.
+
+    Args:
+        path: A problem file.
+        tolerance: Largest relative L2 error against that solution that is good enough.
+        as_json: Print JSON in place of text.
+    """
+    file = load_problem_file(path)
+    solution, problem = choose_solution(file.problem)
+    reference = _solve_by_any(problem, file.reference)
+    outcome = _outcome(reference, {}, None)
+    outcome["manufactured"] = {str(field): str(expression) for field, expression in solution.items()}
+    if reference is not None:
+        rows = _true_errors(reference, exact_reference(problem, Exact(solution), unknowns={}))
+        largest = [max(errors.values(), key=lambda e: e["relative_l2"])["relative_l2"] for errors in rows]
+        for row, error, before in zip(outcome["table"], largest, [math.nan, *largest], strict=False):
+            row |= {"error": error, "error_order": observed_order(error, before)}
+        own = reference.estimated_relative_l2
+        outcome["errors"] = {n: e | {"verdict": _ratio(own[n], e["relative_l2"])} for n, e in rows[-1].items()}
+    click.echo(json.dumps(finite(outcome), indent=1) if as_json else _text(outcome))
+    return _exit_code(tolerance, [e["relative_l2"] for e in outcome["errors"].values()])
 
 
 def load_with_reference(path: Path) -> Solution:
@@ -61,12 +91,61 @@ def load_with_reference(path: Path) -> Solution:
     return solution
 
 
+def _exit_code(tolerance: float | None, judged: list[float]) -> int:
+    if tolerance is None:
+        return 0
+    return 0 if judged and all(error <= tolerance for error in judged) else _MISSED  # a NaN is no success
+
+
+def _true_errors(reference: Reference, truth: Reference) -> list[dict[str, dict[str, float]]]:
+    """Return the errors of every field on every grid, at the reference's points."""
+    points = reference.points
+    exact = truth.evaluate(points)
+    rows = []
+    for level in reference.levels:
+        errors = {}
+        for name, function in level.functions.items():
+            values, known = function(points), np.isfinite(exact[name])
+            gap, size = values[known] - exact[name][known], exact[name][known]
+            free = name in level.free
+            shift = gap.mean() if free else 0.0
+            errors[name] = {
+                "relative_l2": relative_l2(gap, size, free_constant=free),
+                "max": float(np.abs(gap - shift).max()),
+            }
+        rows.append(errors)
+    return rows
+
+
+def _ratio(estimated: float, error: float) -> str:
+    if not math.isfinite(estimated):
+        return "nothing was estimated"
+    return f"estimated {estimated / error:.2g} times as large" if error > 0 else "none"
+
+
 def _solve(problem: Any, spec: Any, unknowns: Any) -> Reference | None:
     try:
         return solve_reference(problem, spec or FiniteDifferences(), unknowns=unknowns)
     except UnsupportedError as error:
         click.echo(f"no reference: {error}", err=True)
         return None
+
+
+def _solve_by_any(problem: Problem, spec: Any) -> Reference | None:
+    """Solve by the method that a file names, on grids that suit a smooth solution, or by the first method that can."""
+    specs: list[Any] = [FiniteDifferences(), StreamFunction()]
+    if isinstance(spec, FiniteDifferences):
+        specs = [replace(spec, cells=None)]
+    elif isinstance(spec, Spectral | StreamFunction):
+        specs = [spec]
+    refused = []
+    for method in specs:
+        try:
+            return solve_reference(problem, method, unknowns={})
+        except UnsupportedError as error:
+            refused.append(error)
+    click.echo(f"no reference: {refused[0]}", err=True)
+    return None
 
 
 def _kind(solution: Solution) -> str:
@@ -100,17 +179,10 @@ def _verdict(error: float, own: float | None) -> str:
 
 def _text(outcome: dict[str, Any]) -> str:
     reference = outcome["reference"]
+    lines = [f"manufactured solution: {field} = {form}" for field, form in outcome.get("manufactured", {}).items()]
     if reference["kind"] == "none":
-        return "no reference"
-    lines = [f"reference: {reference['method']} ({reference['seconds']:.1f} s)"]
-    if outcome["table"]:
-        lines.append(f"  {'grid':<24} {'difference':>12} {'order':>7}")
-    for row in outcome["table"]:
-        cells = [
-            f"{v:{form}}" if math.isfinite(v) else "-"
-            for v, form in ((row["difference"], ".3e"), (row["order"], ".2f"))
-        ]
-        lines.append(f"  {row['cells']:<24} {cells[0]:>12} {cells[1]:>7}")
+        return "\n".join([*lines, "no reference"])
+    lines += [f"reference: {reference['method']} ({reference['seconds']:.1f} s)", *_table(outcome["table"])]
     for name, own in reference["estimated_relative_l2"].items():
         lines.append(
             f"  own error of {name}: {'unknown' if not math.isfinite(own) else f'{own:.2e}'} (relative L2, estimated)"
@@ -120,3 +192,17 @@ def _text(outcome: dict[str, Any]) -> str:
             f"error of {name}: relative L2 {error['relative_l2']:.2e}, max {error['max']:.2e}: {error['verdict']}"
         )
     return "\n".join(lines)
+
+
+def _table(rows: list[dict[str, Any]]) -> list[str]:
+    """Return a convergence table, with the columns of the true error where it is known."""
+    columns = [("difference", "difference", 12, ".3e"), ("order", "order", 7, ".2f")]
+    if rows and "error" in rows[0]:
+        columns += [("error", "true error", 12, ".3e"), ("error_order", "order", 7, ".2f")]
+    lines = [" ".join([f"  {'grid':<24}", *(f"{title:>{width}}" for _, title, width, _ in columns)])] if rows else []
+    for row in rows:
+        cells = [
+            f"{f'{row[key]:{form}}' if math.isfinite(row[key]) else '-':>{width}}" for key, _, width, form in columns
+        ]
+        lines.append(" ".join([f"  {row['cells']:<24}", *cells]))
+    return lines

@@ -215,7 +215,7 @@ nu = symbols("nu")
 @pytest.mark.parametrize(
     ("spec", "kept"),
     [
-        (ps.FiniteDifferences(cells={x: 64}, unknowns={nu: 0.1}, seconds=9.0), True),
+        (ps.FiniteDifferences(cells={x: 64}, order=6, unknowns={nu: 0.1}, seconds=9.0), True),
         (ps.FiniteDifferences(), True),
         (ps.Exact({u: (0.1 + 0.2) * exp(-t) * sin(pi * x)}, unknowns={nu: 0.1}), True),
         (ps.Exact({u: besselj(0, x)}), False),
@@ -231,6 +231,7 @@ def test_a_reference_that_can_be_stored_comes_back(spec: Any, kept: bool, tmp_pa
     if kept:
         assert type(found) is type(spec) and found.unknowns == spec.unknowns
         assert getattr(found, "cells", None) == getattr(spec, "cells", None)
+        assert getattr(found, "order", None) == getattr(spec, "order", None)
         if isinstance(spec, ps.Exact):
             assert list(found.fields.values()) == list(spec.fields.values())
     else:

@@ -266,6 +266,30 @@ class TestOtherVerbs:
         codes = [main(["verify", str(file), "--tol", tolerance]) for tolerance in ("1e-3", "1e-30")]
         assert codes == [0, 6] and "own error of q" in capsys.readouterr().out
 
+    def test_verify_on_a_manufactured_solution_prints_the_true_error(
+        self, tmp_path: Path, capsys: pytest.CaptureFixture[str]
+    ) -> None:
+        file = written(tmp_path)
+        assert main(["verify", str(file), "--manufactured"]) == 0
+        text = capsys.readouterr().out
+        assert "manufactured solution: q(t) = sin(8*t + 1)" in text and "true error" in text
+        assert re.search(r"error of q: relative L2 \S+, max \S+: estimated \S+ times as large", text)
+        assert main(["verify", str(file), "--manufactured", "--json"]) == 0
+        outcome = json.loads(capsys.readouterr().out)
+        assert outcome["manufactured"] == {"q(t)": "sin(8*t + 1)"}
+        error, finest = outcome["errors"]["q"]["relative_l2"], outcome["table"][-1]
+        assert finest["error"] == error and finest["error_order"] == pytest.approx(5, abs=0.3)
+        assert error / 3 < outcome["reference"]["estimated_relative_l2"]["q"] < 3 * error
+
+    def test_verify_holds_the_true_error_to_the_tolerance(
+        self, tmp_path: Path, run: Path, capsys: pytest.CaptureFixture[str]
+    ) -> None:
+        file = written(tmp_path)
+        codes = [main(["verify", str(file), "--manufactured", "--tol", tol]) for tol in ("1e-6", "1e-30")]
+        assert codes == [0, 6]
+        assert main(["verify", str(run), "--manufactured"]) == 2
+        assert "a run has its solution already" in capsys.readouterr().err
+
     def test_eval_on_a_grid_gives_a_table(self, run: Path, capsys: pytest.CaptureFixture[str]) -> None:
         assert main(["eval", str(run), "--grid", "t=0:1:5"]) == 0
         rows = list(csv.reader(capsys.readouterr().out.splitlines()))

@@ -47,6 +47,11 @@ def test_rounding_of_floating_point_numbers_is_no_contradiction():
     heat(0.1 * (1 + x) + 0.2, 0.3 + 0 * t)
 
 
+def test_a_high_power_is_read_as_it_is_written():
+    """Expanded, (2 x - 1)^64 has coefficients of 1e30 that cancel to nothing but rounding at x = 1."""
+    heat(1 - (2 * x - 1) ** 64, 0 * t)
+
+
 def test_edges_in_three_dimensions_must_agree_all_along():
     v, box = fields("v", x, y, t), Box({x: (0, 1), y: (0, 1), t: (0, 1)})
 

@@ -14,7 +14,7 @@ PACKAGE = Path(__file__).resolve().parents[1] / "pinnsolve"
 BANS = {
     "the training stack knows no SymPy": (("jets", "networks", "training"), {"sympy"}),
     "declarations and references know no torch": (
-        ("problem", "operators", "domains", "declaration", "reference"),
+        ("problem", "operators", "domains", "declaration", "reference", "manufactured_solutions", "smooth_solutions"),
         {"torch"},
     ),
     "the referee shares no code with the player": (

@@ -325,8 +325,10 @@ def test_a_coefficient_without_a_value_at_zero_is_started_elsewhere() -> None:
     assert np.ptp(energy) < 1e-3
 
 
-@pytest.mark.parametrize("spec", [{"cells": {x: 3}}, {"cells": {x: 2.5}}, {"seconds": 0.0}])
-def test_impossible_grids_are_errors(spec: Any) -> None:
+@pytest.mark.parametrize(
+    "spec", [{"cells": {x: 3}}, {"cells": {x: 2.5}}, {"seconds": 0.0}, {"order": 3}, {"order": 4.0}]
+)
+def test_impossible_grids_and_orders_are_errors(spec: Any) -> None:
     with pytest.raises(ProblemError, match="FiniteDifferences"):
         FiniteDifferences(**spec)
 

@@ -37,6 +37,7 @@ from pinnsolve.compiler.trial import Trial, Unknowns
 from pinnsolve.declaration.observations import Observations
 from pinnsolve.declaration.terms import on
 from pinnsolve.domains.regions import Box, Interval
+from pinnsolve.manufactured_solutions import manufactured
 from pinnsolve.operators import advect, curl, div, fields, grad, laplacian
 from pinnsolve.points import term_points
 from pinnsolve.problem import Problem
@@ -478,3 +479,19 @@ def test_sizes_in_any_unit(length: float):
         conditions={"left": Eq(u(0), 0), "right": Eq(u(length), 0)},
     )
     assert_vanishes(problem, lambda x: torch.sin(math.pi * x / length), wrong=lambda x: (x / length) ** 3 + 1)
+
+
+def test_a_manufactured_solution_with_an_integral_and_a_normal():
+    u, box = fields("u", x, t), Box({x: (0, 1), t: (0, 1)})
+    wall = box.face(x, 1)
+    problem = Problem(
+        domain=box,
+        equations=Eq(u.diff(t), u.diff(x, 2) + u * Integral(u(s, t) * exp(-s * x), (s, 0, 1))),
+        conditions={
+            "start": Eq(u(x, 0), 0),
+            "left": Eq(u(0, t), 0),
+            "flux": on(wall, Eq(wall.normal[0] * u.diff(x) + u**2, 0)),
+        },
+    )
+    made = manufactured(problem, {u: exp(-t) * sin(3 * x + 1)})
+    assert_vanishes(made, lambda x, t: torch.exp(-t) * torch.sin(3 * x + 1))

@@ -12,7 +12,7 @@ from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass
 
 import numpy as np
-from sympy import Derivative, Expr, Float, Integral, Subs, Symbol
+from sympy import Derivative, Expr, Float, Integer, Integral, Subs, Symbol
 from sympy.core.function import AppliedUndef
 
 from pinnsolve.declaration.terms import Term, evaluations
@@ -51,7 +51,9 @@ def given_values(terms: Sequence[Term], fields: Sequence[AppliedUndef], bounds: 
         slope = term.residual.diff(place) if isinstance(place, AppliedUndef) else None
         if slope is None or any(reading.orders) or not slope.is_number or slope == 0:
             continue
-        value = -(term.residual - slope * place).expand() / slope
+        value = (
+            -term.residual.xreplace({place: Integer(0)}) / slope
+        )  # as written: expanding (2 x - 1)^64 loses all digits
         if not value.free_symbols <= set(bounds):
             continue
         inside = dict(term.region.bounds) if term.region is not None else {}

@@ -14,8 +14,8 @@ from pinnsolve.reference.collocation import Layout
 from pinnsolve.reference.finite_differences import Array, Axis
 from pinnsolve.reference.method_of_lines import Evolution, march
 from pinnsolve.reference.newton import UnresolvedError
-from pinnsolve.reference.refinement import Level, difference
-from pinnsolve.reference.result import GridFunction, comparison_grid, interpolate
+from pinnsolve.reference.refinement import difference
+from pinnsolve.reference.result import GridFunction, Level, comparison_grid, interpolate
 from pinnsolve.reference.rosenbrock import OutOfTimeError, Path
 from pinnsolve.reference.steady import BoundaryValues, solve_steady
 
@@ -24,9 +24,16 @@ _TIMES = 64
 
 
 def evolution_level(
-    problem: Problem, evolution: Evolution, *, cells: Mapping[int, int], tolerance: float, steps: int, deadline: float
+    problem: Problem,
+    evolution: Evolution,
+    *,
+    cells: Mapping[int, int],
+    tolerance: float,
+    steps: int,
+    deadline: float,
+    first: bool = True,
 ) -> Level:
-    """Return the solution of an evolution on one grid, with the error of the time steps while that costs little.
+    """Return the solution of an evolution on one grid, with the error of the time steps on the first and while that costs little.
 
     The error is measured by a second run with a looser tolerance.
 
@@ -37,17 +44,20 @@ def evolution_level(
         tolerance: Of the time steps.
         steps: The least number of time steps.
         deadline: Value of `time.monotonic` at which to give up.
+        first: No coarser grid has measured the error of the time steps.
     """
     began = clock.monotonic()
     layout, path = march(evolution, cells, tolerance=tolerance, steps=steps, deadline=deadline)
     low, high = evolution.bounds[evolution.time]
     sides = [
-        np.linspace(low, high, _TIMES + 1) if c == evolution.time else _nodes(evolution.bounds[c], cells[c], layout)
+        np.linspace(low, high, _TIMES + 1)
+        if c == evolution.time
+        else _nodes(evolution.bounds[c], cells[c], kinked=evolution.kinked)
         for c in range(len(evolution.bounds))
     ]
     label = _label(problem.coordinates, cells) if cells else f"{len(path.times) - 1} steps"
     level = Level(label, cells, _evolving(problem, evolution, layout, path), comparison_grid(sides)[0])
-    if not cells or clock.monotonic() - began > _CHEAP_SECONDS:
+    if not cells or (not first and clock.monotonic() - began > _CHEAP_SECONDS):
         return level
     # Steps twice as long in a method of order five: the error grows 32 times; two thirds of that are believed.
     try:
@@ -68,10 +78,11 @@ def steady_level(
     solved, free = solve_steady(values, layout, start=start)
     names = [f.func.__name__ for f in problem.fields]
     functions = {
-        name: interpolate(solved[layout.numbers(k)], layout.axes[k], kinked=_kinked(layout))
+        name: _spline(solved[layout.numbers(k)], layout.axes[k], layout, kinked=values.kinked)
         for k, name in enumerate(names)
     }
-    points, _ = comparison_grid([_nodes(values.bounds[c], cells[c], layout) for c in range(len(values.bounds))])
+    sides = [_nodes(values.bounds[c], cells[c], kinked=values.kinked) for c in range(len(values.bounds))]
+    points, _ = comparison_grid(sides)
     return Level(_label(problem.coordinates, cells), cells, functions, points, frozenset(names[k] for k in free))
 
 
@@ -83,7 +94,7 @@ def _evolving(problem: Problem, evolution: Evolution, layout: Layout, path: Path
         axes: dict[int, Axis | Array] = {evolution.time: path.times, **layout.axes[unknown]}
         if problem.coordinates[evolution.time] not in f.args:
             values, axes = values[-1], dict(layout.axes[unknown])
-        functions[f.func.__name__] = interpolate(values, axes, kinked=_kinked(layout))
+        functions[f.func.__name__] = _spline(values, axes, layout, kinked=evolution.kinked)
     return functions
 
 
@@ -96,13 +107,15 @@ def _resampled(problem: Problem, layout: Layout, previous: Level) -> Array:
     return np.concatenate(parts)
 
 
-def _kinked(layout: Layout) -> frozenset[int]:
-    return frozenset(layout.space) if layout.accuracy == 2 else frozenset()
+def _spline(values: Array, axes: Mapping[int, Axis | Array], layout: Layout, *, kinked: bool) -> GridFunction:
+    return interpolate(
+        values, axes, kinked=frozenset(layout.space) if kinked else frozenset(), accuracy=layout.accuracy
+    )
 
 
-def _nodes(ends: tuple[float, float], cells: int, layout: Layout) -> Array:
+def _nodes(ends: tuple[float, float], cells: int, *, kinked: bool) -> Array:
     """Return the nodes, and the midpoints where it is the interpolation between them that limits the accuracy."""
-    return np.linspace(*ends, cells * (2 if _kinked(layout) else 1) + 1)
+    return np.linspace(*ends, cells * (2 if kinked else 1) + 1)
 
 
 def _label(coordinates: tuple[Symbol, ...], cells: Mapping[int, int]) -> str:

@@ -51,6 +51,7 @@ class Evolution:
         coordinates: The coordinates' symbols.
         bounds: The ranges.
         accuracy: Order of the formulas.
+        kinked: A coefficient jumps, so that slopes may.
     """
 
     time: int
@@ -64,6 +65,7 @@ class Evolution:
     coordinates: tuple[Symbol, ...]
     bounds: Bounds
     accuracy: int
+    kinked: bool
 
     def layout(self, cells: Mapping[int, int]) -> Layout:
         """Return where the unknowns are on a grid of so many cells."""
@@ -97,8 +99,8 @@ def is_initial(reading: Reading, coordinate: int, *, bounds: Bounds) -> bool:
     )
 
 
-def read_evolution(problem: Problem, readings: Sequence[Reading], *, time: int) -> Evolution:
-    """Write a problem as first-order laws in time.
+def read_evolution(problem: Problem, readings: Sequence[Reading], *, time: int, accuracy: int = 4) -> Evolution:
+    """Write a problem as first-order laws in time, for formulas of an order in space.
 
     Raises:
         UnsupportedError: A time derivative that cannot be isolated, or conditions without a place.
@@ -139,7 +141,8 @@ def read_evolution(problem: Problem, readings: Sequence[Reading], *, time: int) 
         shifted=shifted,
         coordinates=equations[0].coordinates,
         bounds=bounds,
-        accuracy=2 if any(r.jumps for r in equations) else 4,
+        accuracy=accuracy,
+        kinked=any(r.jumps for r in equations),
     )
 
 

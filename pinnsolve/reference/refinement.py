@@ -11,12 +11,12 @@ from __future__ import annotations
 import math
 import time as clock
 from collections.abc import Callable, Iterable, Mapping
-from dataclasses import dataclass, field, replace
+from dataclasses import dataclass, replace
 from typing import TypeVar
 
 from pinnsolve.reference.finite_differences import Array
 from pinnsolve.reference.newton import UnresolvedError
-from pinnsolve.reference.result import GridRow, relative_l2
+from pinnsolve.reference.result import GridRow, Level, relative_l2
 from pinnsolve.reference.rosenbrock import OutOfTimeError
 
 Grid = TypeVar("Grid")
@@ -29,29 +29,6 @@ _CLOSE = 1e-5
 _TRIALS = 3
 _GOAL, _CHEAP_GOAL, _CHEAP_SECONDS = 1e-5, 1e-8, 2.0
 """Refine to the first error; go on to the second while a grid is expected to take less than this."""
-
-
-@dataclass(frozen=True)
-class Level:
-    """The solution on one grid.
-
-    Args:
-        label: The grid, for the table.
-        cells: Intervals of every space coordinate, by position.
-        functions: Each field by name.
-        points: Where this grid is compared with finer ones.
-        free: The fields that are fixed only up to a constant.
-        time_error: Relative L2 error of each field that refining the grid does not reduce, where it was measured.
-        seconds: What it took.
-    """
-
-    label: str
-    cells: Mapping[int, int]
-    functions: Mapping[str, Callable[[Array], Array]]
-    points: Array
-    free: frozenset[str] = frozenset()
-    time_error: Mapping[str, float] = field(default_factory=dict)
-    seconds: float = 0.0
 
 
 @dataclass(frozen=True)
@@ -73,11 +50,15 @@ class Refinement:
         levels: Coarsest first.
         steps: From each grid to the next.
         accuracy: The order of the formulas.
+        rounding: The least error that is estimated.
+        refused: A grid had no solution.
     """
 
     levels: tuple[Level, ...]
     steps: tuple[Step, ...]
     accuracy: int
+    rounding: float = _ROUNDING
+    refused: bool = False
 
     @property
     def error(self) -> dict[str, float]:
@@ -89,7 +70,7 @@ class Refinement:
         for name, last in self.steps[-1].last.items():
             order = observed_order(last, self.steps[-1].before.get(name, 2 * last))
             believed = min(max(order, _LEAST_ORDER), float(self.accuracy)) if math.isfinite(order) else _LEAST_ORDER
-            result[name] = max(last / (2**believed - 1) + time_error.get(name, 0.0), _ROUNDING)
+            result[name] = max(last / (2**believed - 1) + time_error.get(name, 0.0), self.rounding)
         return result
 
     @property
@@ -142,6 +123,7 @@ def refine(
     all_grids: bool,
     growth: float,
     deadline: float,
+    rounding: float = _ROUNDING,
 ) -> Refinement:
     """Solve on finer and finer grids until the estimated error is small or the time is near its end.
 
@@ -152,12 +134,13 @@ def refine(
         all_grids: Stop for time only.
         growth: Factor of cost from a grid to the next.
         deadline: Value of `time.monotonic` at which the time is over.
+        rounding: The least error that is estimated.
 
     Raises:
         OutOfTimeError: Not even the first grid was done in time.
         UnresolvedError: No grid has a solution.
     """
-    done = Refinement((), (), accuracy)
+    done = Refinement((), (), accuracy, rounding)
     refused: list[UnresolvedError] = []
     for grid in grids:
         if done.levels:
@@ -175,6 +158,7 @@ def refine(
             break
         except UnresolvedError as error:
             refused.append(error)  # a nonlinear problem may have its solution on fine grids only
+            done = replace(done, refused=True)
             if done.levels or len(refused) == _TRIALS or clock.monotonic() > deadline:
                 break
             continue

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Callable, Mapping, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 
 import numpy as np
 from scipy.interpolate import NdBSpline, make_interp_spline
@@ -11,7 +11,7 @@ from scipy.interpolate import NdBSpline, make_interp_spline
 from pinnsolve.reference.finite_differences import Array, Axis
 
 _MOST_POINTS = 50_000
-_DEGREE = 5
+_LEAST_DEGREE = 5
 
 
 @dataclass(frozen=True)
@@ -30,6 +30,29 @@ class GridRow:
 
 
 @dataclass(frozen=True)
+class Level:
+    """The solution on one grid.
+
+    Args:
+        label: The grid, for the table.
+        cells: Intervals of every space coordinate, by position.
+        functions: Each field by name.
+        points: Where this grid is compared with finer ones.
+        free: The fields that are fixed only up to a constant.
+        time_error: Relative L2 error of each field that refining the grid does not reduce, where it was measured.
+        seconds: What it took.
+    """
+
+    label: str
+    cells: Mapping[int, int]
+    functions: Mapping[str, Callable[[Array], Array]]
+    points: Array
+    free: frozenset[str] = frozenset()
+    time_error: Mapping[str, float] = field(default_factory=dict)
+    seconds: float = 0.0
+
+
+@dataclass(frozen=True)
 class Reference:
     """A solution to compare with, and how far it can be trusted.
 
@@ -43,6 +66,7 @@ class Reference:
         seconds: Wall time it took.
         table: Differences and observed orders over the grids.
         method: One sentence that names method and grid.
+        levels: The solutions behind the rows of the table, where there are some.
     """
 
     kind: str
@@ -54,6 +78,7 @@ class Reference:
     seconds: float
     table: tuple[GridRow, ...]
     method: str
+    levels: tuple[Level, ...] = ()
 
 
 @dataclass(frozen=True)
@@ -79,21 +104,22 @@ class GridFunction:
 
 
 def interpolate(
-    values: Array, axes: Mapping[int, Axis | Array], *, kinked: frozenset[int] = frozenset()
+    values: Array, axes: Mapping[int, Axis | Array], *, kinked: frozenset[int] = frozenset(), accuracy: int = 4
 ) -> GridFunction:
     """Return the tensor-product spline through values on a grid.
 
-    Its error is of order 6, above that of the formulas, so that a reference is as good between nodes as on them.
+    Its error is of an order above that of the formulas, so that a reference is as good between nodes as on them.
 
     Args:
         values: One axis for each coordinate, in the order of `axes`.
         axes: The places for each coordinate; arrays need not be equally spaced.
         kinked: The coordinates along which slopes may jump; there the spline is of degree 1, which does not overshoot.
+        accuracy: Order of the formulas that gave the values.
     """
     knots, degrees, periods = [], [], {}
     coefficients: Array = np.asarray(values, dtype=np.float64)
     for column, (coordinate, axis) in enumerate(axes.items()):
-        degree = 1 if coordinate in kinked else _DEGREE
+        degree = 1 if coordinate in kinked else max(_LEAST_DEGREE, accuracy + 1)
         places = axis.nodes if isinstance(axis, Axis) else np.asarray(axis)
         if isinstance(axis, Axis) and axis.periodic:
             # A few nodes beyond each end make the spline as good there as inside.

@@ -20,9 +20,10 @@ from pinnsolve.reference.finite_differences import Array
 from pinnsolve.reference.levels import evolution_level, steady_level
 from pinnsolve.reference.measured import measured_reference
 from pinnsolve.reference.method_of_lines import find_time, read_evolution
+from pinnsolve.reference.newton import UnresolvedError
 from pinnsolve.reference.reading import REMEDY, Reading, read
-from pinnsolve.reference.refinement import Level, Refinement, refine
-from pinnsolve.reference.result import Reference, comparison_grid, counts_within
+from pinnsolve.reference.refinement import Refinement, refine
+from pinnsolve.reference.result import Level, Reference, comparison_grid, counts_within
 from pinnsolve.reference.rosenbrock import OutOfTimeError
 from pinnsolve.reference.spectral import Spectral, spectral_reference
 from pinnsolve.reference.steady import read_boundary_values
@@ -36,13 +37,16 @@ _GROWTH = {0: 2.0, 1: 2.5, 2: 8.0, 3: 64.0}
 """Factor in the cost of a sparse LU when the cells double, by space coordinates: n, n^(3/2), n^2."""
 
 _FEWEST_CELLS = 8
-_HIGHEST_ACCURACY = 4
-"""Order of the formulas where they are widest: a derivative of order m then reads m + 4 nodes."""
+_ORDERS, _USUAL_ORDER, _ORDER_AT_JUMPS = (2, 4, 6), 4, 2
+"""Orders of the formulas: a derivative of order m reads up to m + 2, m + 4 or m + 6 nodes."""
 
 _TOLERANCE = 1e-9
 _ODE_TOLERANCE, _ODE_ORDER, _ODE_LEVELS = 1e-8, 5, (0, 1, 2)
 """Without space, every level halves the steps of a method of order five: the tolerance by 32, and the longest step by 2, without
 which a smooth solution would take the same steps on all levels and its error seem zero."""
+
+_WORTHLESS = 0.5
+"""Estimated relative error of a solution that nobody can use."""
 
 _FEWEST_STEPS = 64
 _TIMES = 100
@@ -55,15 +59,17 @@ class FiniteDifferences:
     Args:
         cells: Intervals of the finest grid for each space coordinate; chosen, and refined until the estimated error is about
             1e-5 or less, when omitted. A number for the coordinate of evolution is the least number of time steps.
+        order: Order of the formulas in space, 2, 4 or 6; when omitted 4, and 2 where a coefficient jumps.
         unknowns: Values at which unknown parameters are held; the values given to `solve` otherwise.
         seconds: Time limit.
 
     Raises:
-        ProblemError: A number of cells that is not an integer of at least 8, or a time limit that is not positive.
+        ProblemError: A number of cells that is not an integer of at least 8, another order, or a time limit that is not positive.
     """
 
     cells: Mapping[Symbol, int] | None = None
     _: KW_ONLY
+    order: int | None = None
     unknowns: Mapping[Symbol, float] | None = None
     seconds: float = 60.0
 
@@ -73,6 +79,8 @@ class FiniteDifferences:
                 raise ProblemError(
                     "FiniteDifferences", f"cells {coordinate}: {count!r}", f"give {_FEWEST_CELLS} or more"
                 )
+        if self.order is not None and (not isinstance(self.order, int | np.integer) or self.order not in _ORDERS):
+            raise ProblemError("FiniteDifferences", f"order={self.order!r}", "give 2, 4 or 6, or leave it out")
         if not self.seconds > 0:
             raise ProblemError("FiniteDifferences", f"seconds={self.seconds!r}", "give a positive number of seconds")
 
@@ -148,6 +156,7 @@ def _finite_differences(problem: Problem, spec: FiniteDifferences, unknowns: Map
         seconds=clock.monotonic() - began,
         table=refinement.table,
         method=method if finest.cells else f"Rodas5P with {finest.label}",
+        levels=refinement.levels,
     )
 
 
@@ -159,17 +168,18 @@ def _refine(
         raise UnsupportedError("domain", f"no finite-difference reference: {len(space)} space coordinates", REMEDY)
     chosen = {problem.coordinates.index(c): n for c, n in (spec.cells or {}).items()}
     all_grids = bool(set(chosen) & set(space)) or not space
+    accuracy = _accuracy(spec, readings, space)
     highest = max((slot.orders[c] for reading in readings for slot in reading.slots for c in space), default=0)
-    grids = _grids(space, chosen, len(problem.fields), fewest=max(_FEWEST_CELLS, highest + _HIGHEST_ACCURACY))
+    grids = _grids(space, chosen, len(problem.fields), fewest=max(_FEWEST_CELLS, highest + accuracy))
     fixed = functools.partial(refine, all_grids=all_grids, growth=_GROWTH[len(space)], deadline=deadline)
     if time is None:
-        values = read_boundary_values(problem, readings)
+        values = read_boundary_values(problem, readings, accuracy=accuracy)
         return fixed(
             lambda grid, before: steady_level(problem, values, cells=grid, previous=before),
             grids,
-            accuracy=values.accuracy,
+            accuracy=accuracy,
         )
-    evolution = read_evolution(problem, readings, time=time)
+    evolution = read_evolution(problem, readings, time=time, accuracy=accuracy)
     steps = max(chosen.get(time, 0), _FEWEST_STEPS)
     march = functools.partial(evolution_level, problem, evolution, deadline=deadline)
     if not space:
@@ -178,9 +188,47 @@ def _refine(
             _ODE_LEVELS,
             accuracy=_ODE_ORDER,
         )
-    return fixed(
-        lambda grid, _: march(cells=grid, tolerance=_TOLERANCE, steps=steps), grids, accuracy=evolution.accuracy
+    try:
+        refinement = fixed(
+            lambda grid, before: march(cells=grid, tolerance=_TOLERANCE, steps=steps, first=before is None),
+            grids,
+            accuracy=accuracy,
+        )
+    except UnresolvedError as error:
+        if accuracy <= _USUAL_ORDER:
+            raise
+        raise _unstable(accuracy) from error
+    if accuracy > _USUAL_ORDER and (refinement.refused or max(refinement.error.values()) > _WORTHLESS):
+        raise _unstable(accuracy)
+    return refinement
+
+
+def _unstable(accuracy: int) -> UnsupportedError:
+    found = (
+        f"with order={accuracy} the solution grows without bound on fine grids: where nothing damps, as in waves and "
     )
+    found += "transport, the one-sided formulas of this order at the ends of a coordinate are unstable"
+    return UnsupportedError("FiniteDifferences", found, f"give order={_USUAL_ORDER}, or leave it out")
+
+
+def _accuracy(spec: FiniteDifferences, readings: Sequence[Reading], space: tuple[int, ...]) -> int:
+    """Return the order of the formulas in space.
+
+    Raises:
+        ProblemError: An order that the problem does not allow.
+    """
+    jumping = next((r.name for r in readings if r.kind == "equation" and r.jumps), None)
+    if spec.order is None:
+        return _USUAL_ORDER if jumping is None else _ORDER_AT_JUMPS
+    if not space:
+        found = f"order={spec.order} without a space coordinate"
+        raise ProblemError(
+            "FiniteDifferences", found, f"leave it out: time is followed by a method of order {_ODE_ORDER}"
+        )
+    if jumping is not None and spec.order > _ORDER_AT_JUMPS:
+        found = f"order={spec.order}, and a coefficient of {jumping} jumps, across which no formula is of this order"
+        raise ProblemError("FiniteDifferences", found, f"give order={_ORDER_AT_JUMPS}, or leave it out")
+    return spec.order
 
 
 def _grids(space: tuple[int, ...], chosen: Mapping[int, int], fields: int, *, fewest: int) -> list[dict[int, int]]:

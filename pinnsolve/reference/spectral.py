@@ -30,8 +30,8 @@ from pinnsolve.reference.finite_differences import Array
 from pinnsolve.reference.method_of_lines import Evolution, find_time, read_evolution
 from pinnsolve.reference.newton import UnresolvedError
 from pinnsolve.reference.reading import REMEDY, Slot, read
-from pinnsolve.reference.refinement import Level, difference, refine
-from pinnsolve.reference.result import Reference, comparison_grid, counts_within
+from pinnsolve.reference.refinement import difference, refine
+from pinnsolve.reference.result import Level, Reference, comparison_grid, counts_within
 from pinnsolve.reference.rosenbrock import OutOfTimeError
 from pinnsolve.reference.waves import Waves
 
@@ -204,6 +204,7 @@ def spectral_reference(problem: Problem, spec: Spectral, *, unknowns: Mapping[Sy
         seconds=clock.monotonic() - began,
         table=refinement.table,
         method=f"Fourier series in space, ETDRK4 in time, on {finest.label}",
+        levels=refinement.levels,
     )
 
 

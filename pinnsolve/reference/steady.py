@@ -54,6 +54,7 @@ class BoundaryValues:
         coordinates: The coordinates' symbols.
         bounds: The ranges.
         accuracy: Order of the formulas.
+        kinked: A coefficient jumps, so that slopes may.
     """
 
     own: tuple[frozenset[int], ...]
@@ -65,6 +66,7 @@ class BoundaryValues:
     coordinates: tuple[Symbol, ...]
     bounds: Bounds
     accuracy: int
+    kinked: bool
 
     def layout(self, cells: Mapping[int, int]) -> Layout:
         """Return where the unknowns are on a grid of so many cells."""
@@ -72,8 +74,8 @@ class BoundaryValues:
         return Layout(axes, tuple(range(len(self.bounds))), self.accuracy)
 
 
-def read_boundary_values(problem: Problem, readings: Sequence[Reading]) -> BoundaryValues:
-    """Match equations, fields and conditions.
+def read_boundary_values(problem: Problem, readings: Sequence[Reading], *, accuracy: int) -> BoundaryValues:
+    """Match equations, fields and conditions, for formulas of an order.
 
     Raises:
         UnsupportedError: No complete matching.
@@ -101,7 +103,8 @@ def read_boundary_values(problem: Problem, readings: Sequence[Reading]) -> Bound
         shifted={q: c for q, (_, c) in fluxes.items()},
         coordinates=equations[0].coordinates,
         bounds=bounds,
-        accuracy=2 if any(r.jumps for r in equations) else 4,
+        accuracy=accuracy,
+        kinked=any(r.jumps for r in equations),
     )
 
 
