@@ -23,9 +23,9 @@ from pinnsolve.training.chunks import sharing
 _DRAWS = 25
 """Draws over which residuals are compared."""
 
-_SLOW, _UNSOLVED = 0.7, 0.02
-"""A residual that falls by less than the first factor over so many draws, and is more than the second part of the sum of the sizes
-of the terms that it is made of, is stuck where nothing is solved."""
+_SLOW, _UNSOLVED = 0.9, 0.02
+"""A residual that falls by less than the first factor over so many draws is stuck where nothing is solved if it is more than the
+second part of what it was at first, or of the sizes of the terms that it is made of."""
 
 _GROWTH = 2
 """Power of the fall of the residual by which steps grow."""
@@ -118,8 +118,8 @@ class PseudoTime:
         recent = median(self._sizes[-_DRAWS:])
         if recent <= _SLOW * median(self._sizes[-2 * _DRAWS : -_DRAWS]):
             return False
-        sums = self._probe(points, self._sums)
-        return recent > _UNSOLVED * self._size(sums, [term.name for term in self._sums])
+        sums = self._size(self._probe(points, self._sums), [term.name for term in self._sums])
+        return recent > _UNSOLVED * min(self._sizes[0], sums)
 
     def _probe(self, points: Mapping[str, Tensor], terms: Sequence[CompiledTerm]) -> dict[str, Tensor]:
         """Evaluate terms at the points of the equations that they belong to."""

@@ -30,7 +30,7 @@ _SAMPLES = 16
 """Directions and states looked at for each of them."""
 
 _NEUTRAL = 0.05
-"""Growth relative to the fastest wave that still counts as none: what lower derivatives leave."""
+"""Growth of the shortest waves, relative to the fastest rate of the same wave, that counts as none: lower derivatives leave it."""
 
 _DIGITS, _MARGIN = 3, 0.25
 """Dampings equal to so many digits, and growths closer than this part, are those of random states, and decide nothing."""
@@ -129,10 +129,11 @@ class _Waves:
         return float(np.mean(sums / np.where(sizes > 0, sizes, 1)))
 
     def growth(self, pairs: _Pairs) -> tuple[float, float]:
-        """Return the largest rate at which a wave grows, and the largest relative to the fastest rate of its wave."""
+        """Return the largest rate at which a wave grows, and the largest relative to the fastest of its wave, for the shortest."""
         rates = self.rates(pairs)
         growth, fastest = rates.real.max(axis=1), np.abs(rates).max(axis=1)
-        return float(growth.max()), float((growth / np.where(fastest > 0, fastest, 1)).max())
+        relative = growth / np.where(fastest > 0, fastest, 1)
+        return float(growth.max()), float(relative[-_SAMPLES:].max())
 
 
 def _best(waves: _Waves, pairings: Sequence[tuple[int, ...]]) -> _Pairs | None:
