@@ -5,6 +5,7 @@ from __future__ import annotations
 import time as clock
 from collections.abc import Mapping
 from dataclasses import replace
+from functools import partial
 
 import numpy as np
 from sympy import Symbol
@@ -17,6 +18,7 @@ from pinnsolve.reference.newton import UnresolvedError
 from pinnsolve.reference.refinement import Level, difference
 from pinnsolve.reference.result import GridFunction, comparison_grid, interpolate
 from pinnsolve.reference.rosenbrock import OutOfTimeError, Path
+from pinnsolve.reference.state import State
 from pinnsolve.reference.steady import BoundaryValues, solve_steady
 
 _CHEAP_SECONDS = 1.0
@@ -24,7 +26,14 @@ _TIMES = 64
 
 
 def evolution_level(
-    problem: Problem, evolution: Evolution, *, cells: Mapping[int, int], tolerance: float, steps: int, deadline: float
+    problem: Problem,
+    evolution: Evolution,
+    *,
+    cells: Mapping[int, int],
+    tolerance: float,
+    steps: int,
+    deadline: float,
+    state: State | None = None,
 ) -> Level:
     """Return the solution of an evolution on one grid, with the error of the time steps while that costs little.
 
@@ -37,9 +46,11 @@ def evolution_level(
         tolerance: Of the time steps.
         steps: The least number of time steps.
         deadline: Value of `time.monotonic` at which to give up.
+        state: A known state, beside which the rest is sought.
     """
     began = clock.monotonic()
-    layout, path = march(evolution, cells, tolerance=tolerance, steps=steps, deadline=deadline)
+    run = partial(march, evolution, cells, deadline=deadline, state=state)
+    layout, path = run(tolerance=tolerance, steps=steps)
     low, high = evolution.bounds[evolution.time]
     sides = [
         np.linspace(low, high, _TIMES + 1) if c == evolution.time else _nodes(evolution.bounds[c], cells[c], layout)
@@ -51,7 +62,7 @@ def evolution_level(
         return level
     # Steps twice as long in a method of order five: the error grows 32 times; two thirds of that are believed.
     try:
-        layout, loose = march(evolution, cells, tolerance=32 * tolerance, steps=steps // 2, deadline=deadline)
+        layout, loose = run(tolerance=32 * tolerance, steps=steps // 2)
     except (OutOfTimeError, UnresolvedError):
         return level
     loosened = replace(level, functions=_evolving(problem, evolution, layout, loose))
@@ -60,12 +71,25 @@ def evolution_level(
 
 
 def steady_level(
-    problem: Problem, values: BoundaryValues, *, cells: Mapping[int, int], previous: Level | None
+    problem: Problem,
+    values: BoundaryValues,
+    *,
+    cells: Mapping[int, int],
+    previous: Level | None,
+    state: State | None = None,
 ) -> Level:
-    """Return the solution of a boundary-value problem on one grid, with the one before as a first guess."""
+    """Return the solution of a boundary-value problem on one grid, with the one before as a first guess.
+
+    Args:
+        problem: The declaration.
+        values: The same, read.
+        cells: Intervals of every coordinate.
+        previous: The grid before.
+        state: A known state, beside which the rest is sought.
+    """
     layout = values.layout(cells)
     start = None if previous is None else _resampled(problem, layout, previous)
-    solved, free = solve_steady(values, layout, start=start)
+    solved, free = solve_steady(values, layout, start=start, state=state)
     names = [f.func.__name__ for f in problem.fields]
     functions = {
         name: interpolate(solved[layout.numbers(k)], layout.axes[k], kinked=_kinked(layout))

@@ -27,7 +27,7 @@ _ROUNDING = 1e-14
 
 _CLOSE = 1e-5
 _TRIALS = 3
-_GOAL, _CHEAP_GOAL, _CHEAP_SECONDS = 1e-5, 1e-8, 2.0
+GOALS, _CHEAP_SECONDS = (1e-5, 1e-8), 2.0
 """Refine to the first error; go on to the second while a grid is expected to take less than this."""
 
 
@@ -142,6 +142,7 @@ def refine(
     all_grids: bool,
     growth: float,
     deadline: float,
+    goals: tuple[float, float] = GOALS,
 ) -> Refinement:
     """Solve on finer and finer grids until the estimated error is small or the time is near its end.
 
@@ -152,6 +153,7 @@ def refine(
         all_grids: Stop for time only.
         growth: Factor of cost from a grid to the next.
         deadline: Value of `time.monotonic` at which the time is over.
+        goals: Refine to the first estimated error; go on to the second while a grid is expected to take little time.
 
     Raises:
         OutOfTimeError: Not even the first grid was done in time.
@@ -162,7 +164,7 @@ def refine(
     for grid in grids:
         if done.levels:
             expected = growth * done.levels[-1].seconds
-            goal = _CHEAP_GOAL if expected < _CHEAP_SECONDS else _GOAL
+            goal = goals[expected < _CHEAP_SECONDS]
             small = len(done.levels) > 2 and max(done.error.values()) <= goal and not all_grids
             if small or clock.monotonic() + expected > deadline:
                 break
