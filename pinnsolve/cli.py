@@ -131,12 +131,17 @@ def run(problem: Path, **options: Any) -> None:
     metavar="REL_L2",
     help="Exit 6 if the error is above; of a PROBLEM.py, the reference's own.",
 )
+@click.option(
+    "--defect", is_flag=True, help="Of a RUN: estimate the error without the reference too, from the residuals."
+)
 @click.option("--json", "as_json", is_flag=True, help="Print the outcome as JSON on stdout.")
-def verify(path: Path, tol: float | None, as_json: bool) -> None:
+def verify(path: Path, tol: float | None, defect: bool, as_json: bool) -> None:
     """Print the reference's own convergence, then the error of a RUN against it; for a PROBLEM.py the reference alone."""
     from pinnsolve.verification import verify_path
 
-    sys.exit(verify_path(path, tolerance=tol, as_json=as_json))
+    if defect and path.is_file():
+        raise click.UsageError("--defect asks for the error of a run; give a run directory")
+    sys.exit(verify_path(path, tolerance=tol, defect=defect, as_json=as_json))
 
 
 @cli.command("eval")

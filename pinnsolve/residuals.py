@@ -20,30 +20,35 @@ _STREAM = 3
 """Of random numbers: training and the choice of the best state draw from others, see `points`."""
 
 
-def held_out_residuals(solution: Solution, *, count: int = _POINTS) -> dict[str, dict[str, Any]]:
+def held_out_residuals(
+    solution: Solution, *, seed: int | None = None, count: int = _POINTS
+) -> dict[str, dict[str, Any]]:
     """Return the size of every term's residual on fresh points, those of conditions that hold exactly included.
 
     Misfits to observations are taken where they were measured: there are no other points.
 
     Args:
-        solution: What was trained; the seed of its record decides the points.
+        solution: What was trained.
+        seed: Decides the points; that of the run when omitted.
         count: Points for each term that ranges.
 
     Returns:
         `{"burgers": {"rms": ..., "max": ..., "max_at": {"x": ..., "t": ...}}}`; a term that holds at one point has that as place.
     """
-    return {term.name: _norms(solution, term, count, number) for number, term in enumerate(solution.problem.terms)}
+    seed = int(solution.record.get("seed", 0)) if seed is None else seed
+    return {
+        term.name: _norms(solution, term, count, int(np.random.SeedSequence((seed, _STREAM, k)).generate_state(1)[0]))
+        for k, term in enumerate(solution.problem.terms)
+    }
 
 
-def _norms(solution: Solution, term: Term, count: int, number: int) -> dict[str, Any]:
+def _norms(solution: Solution, term: Term, count: int, seed: int) -> dict[str, Any]:
     problem = solution.problem
-    seed = int(solution.record.get("seed", 0))
-    stream = int(np.random.SeedSequence((seed, _STREAM, number)).generate_state(1)[0])
     inputs = term_inputs(term, problem)
     if term.columns:
         points = np.stack(list(term.columns.values()), axis=1)
     else:
-        points = term_points(term, problem, count if term.free else 1, seed=stream)
+        points = term_points(term, problem, count if term.free else 1, seed=seed)
     like = next(solution.trial.parameters())
     with torch.no_grad():
         chunks = torch.as_tensor(points).to(like).split(_POINTS)

@@ -1,26 +1,32 @@
-"""Verification: the reference's own convergence table, and a solution's error against it."""
+"""Verification: the reference's own convergence table, a solution's error against it, its residuals, and an estimate from these."""
 
 from __future__ import annotations
 
 import json
 import math
+import textwrap
 from pathlib import Path
 from typing import Any
 
 import click
 
 from pinnsolve.archive import finite
-from pinnsolve.comparison import compare, estimate
+from pinnsolve.classical import AUTOMATIC, solve_first
+from pinnsolve.comparison import compare, estimate, verdict
+from pinnsolve.defect import Defect
 from pinnsolve.errors import UnsupportedError
 from pinnsolve.problem_file import load_problem_file
 from pinnsolve.reference.result import Reference
-from pinnsolve.reference.solve import FiniteDifferences, solve_reference
+from pinnsolve.reference.solve import solve_reference
+from pinnsolve.residuals import held_out_residuals
 from pinnsolve.solution import Solution, load
+from pinnsolve.summary import place_text, residual_lines
 
 _MISSED = 6
+_WIDTH = 100
 
 
-def verify_path(path: Path, *, tolerance: float | None, as_json: bool) -> int:
+def verify_path(path: Path, *, tolerance: float | None, as_json: bool, defect: bool = False) -> int:
     """Verify a problem file's reference, or a run against its reference, and return the exit code.
 
     Args:
@@ -28,25 +34,22 @@ def verify_path(path: Path, *, tolerance: float | None, as_json: bool) -> int:
         tolerance: Largest relative L2 error that is good enough: of a run against its reference, or of a file's reference by its
             own estimate.
         as_json: Print JSON in place of text.
+        defect: Estimate the error of a run from its residuals as well.
     """
-    solution = None
     if path.is_dir():
         solution = load_with_reference(path)
         reference = solution.reference
+        found = _defect(solution) if defect else None
+        outcome = _of_reference(reference) | _of_solution(solution, found)
+        judged = [e["relative_l2"] for e in outcome["errors"].values()]
     else:
         file = load_problem_file(path)
         reference = _solve(file.problem, file.reference, dict(file.problem.unknowns))
-    errors: dict[str, dict[str, float]] = {}
-    own = None
-    if solution is not None and reference is not None:
-        errors, own = compare(solution, reference), estimate(solution, reference)
-    outcome = _outcome(reference, errors, own)
+        outcome = _of_reference(reference) | {"errors": {}}
+        judged = [] if reference is None else list(reference.estimated_relative_l2.values())
     click.echo(json.dumps(finite(outcome), indent=1) if as_json else _text(outcome))
     if tolerance is None:
         return 0
-    judged = [e["relative_l2"] for e in errors.values()]
-    if solution is None and reference is not None:
-        judged = list(reference.estimated_relative_l2.values())
     return 0 if judged and all(error <= tolerance for error in judged) else _MISSED  # a NaN is no success
 
 
@@ -55,7 +58,7 @@ def load_with_reference(path: Path) -> Solution:
     solution = load(path)
     unknowns = {s: solution.unknowns[s.name] for s in solution.problem.unknowns}
     if solution.reference_spec is None and _kind(solution) != "none":
-        note = "the reference of the run is not stored with it: finite differences take its place"
+        note = "the reference of the run is not stored with it: a classical solver takes its place"
         click.echo(note, err=True)
     solution.reference = _solve(solution.problem, solution.reference_spec, unknowns)
     return solution
@@ -63,7 +66,9 @@ def load_with_reference(path: Path) -> Solution:
 
 def _solve(problem: Any, spec: Any, unknowns: Any) -> Reference | None:
     try:
-        return solve_reference(problem, spec or FiniteDifferences(), unknowns=unknowns)
+        if spec is None:
+            return solve_first(problem, AUTOMATIC, unknowns=unknowns)[0]
+        return solve_reference(problem, spec, unknowns=unknowns)
     except UnsupportedError as error:
         click.echo(f"no reference: {error}", err=True)
         return None
@@ -75,9 +80,17 @@ def _kind(solution: Solution) -> str:
     return str(reference.get("kind", "none")) if isinstance(reference, dict) else "none"
 
 
-def _outcome(reference: Reference | None, errors: dict[str, Any], own: float | None) -> dict[str, Any]:
+def _defect(solution: Solution) -> Defect | None:
+    try:
+        return solution.defect()
+    except UnsupportedError as error:
+        click.echo(f"no estimate from the defect: {error}", err=True)
+        return None
+
+
+def _of_reference(reference: Reference | None) -> dict[str, Any]:
     if reference is None:
-        return {"reference": {"kind": "none"}, "table": [], "errors": {}}
+        return {"reference": {"kind": "none"}, "table": []}
     return {
         "reference": {
             "kind": reference.kind,
@@ -85,38 +98,86 @@ def _outcome(reference: Reference | None, errors: dict[str, Any], own: float | N
             "seconds": reference.seconds,
             "estimated_relative_l2": dict(reference.estimated_relative_l2),
         },
-        "table": [{"cells": r.cells, "difference": r.difference, "order": r.order} for r in reference.table],
-        "errors": {n: e | {"verdict": _verdict(e["relative_l2"], own)} for n, e in errors.items()},
+        "table": _rows(reference),
     }
 
 
-def _verdict(error: float, own: float | None) -> str:
-    if own is None or not math.isfinite(own):
-        return "the reference's own error is unknown"
-    if error <= own:
-        return "at or below the reference's own error"
-    return f"{error / own:.0f} times the reference's own error" if own > 0 else "against a closed form"
+def _of_solution(solution: Solution, defect: Defect | None) -> dict[str, Any]:
+    """Return errors with their verdicts, residuals where nothing was trained, and the estimate from the defect."""
+    outcome: dict[str, Any] = {"errors": {}, "residuals": held_out_residuals(solution)}
+    if solution.reference is not None:
+        own = estimate(solution, solution.reference)
+        for name, error in compare(solution, solution.reference).items():
+            estimated = _upper(defect, name)
+            outcome["errors"][name] = error | {"verdict": verdict(error["relative_l2"], own, estimated=estimated)}
+    if defect is not None:
+        outcome["defect"] = {
+            "errors": dict(defect.errors),
+            "uncertainty": dict(defect.uncertainty),
+            "linear": defect.linear,
+            "method": defect.rest.method,
+            "seconds": defect.rest.seconds,
+            "table": _rows(defect.rest),
+            "meaning": defect.meaning,
+        }
+    return outcome
+
+
+def _upper(defect: Defect | None, name: str) -> float:
+    """Return the estimated error with its uncertainty added; NaN where there is none."""
+    return math.nan if defect is None else defect.errors[name]["relative_l2"] * (1 + defect.uncertainty[name])
+
+
+def _rows(reference: Reference) -> list[dict[str, Any]]:
+    return [{"cells": r.cells, "difference": r.difference, "order": r.order} for r in reference.table]
 
 
 def _text(outcome: dict[str, Any]) -> str:
+    lines = _reference_lines(outcome)
+    for name, error in outcome["errors"].items():
+        lines.append(
+            f"error of {name}: relative L2 {error['relative_l2']:.2e}, max {error['max']:.2e}"
+            f"{place_text(error['max_at'])}: {error['verdict']}"
+        )
+    residuals = residual_lines(finite(outcome.get("residuals", {})))
+    if residuals:
+        lines += ["residuals at points that were not trained on", *(f"  {line}" for line in residuals)]
+    return "\n".join([*lines, *(_defect_lines(outcome["defect"]) if "defect" in outcome else [])])
+
+
+def _reference_lines(outcome: dict[str, Any]) -> list[str]:
     reference = outcome["reference"]
     if reference["kind"] == "none":
-        return "no reference"
-    lines = [f"reference: {reference['method']} ({reference['seconds']:.1f} s)"]
-    if outcome["table"]:
-        lines.append(f"  {'grid':<24} {'difference':>12} {'order':>7}")
-    for row in outcome["table"]:
+        return ["no reference"]
+    lines = [f"reference: {reference['method']} ({reference['seconds']:.1f} s)", *_table_lines(outcome["table"])]
+    for name, own in reference["estimated_relative_l2"].items():
+        lines.append(
+            f"  own error of {name}: {'unknown' if not math.isfinite(own) else f'{own:.2e}'} (relative L2, estimated)"
+        )
+    return lines
+
+
+def _table_lines(table: list[dict[str, Any]]) -> list[str]:
+    lines = [f"  {'grid':<24} {'difference':>12} {'order':>7}"] if table else []
+    for row in table:
         cells = [
             f"{v:{form}}" if math.isfinite(v) else "-"
             for v, form in ((row["difference"], ".3e"), (row["order"], ".2f"))
         ]
         lines.append(f"  {row['cells']:<24} {cells[0]:>12} {cells[1]:>7}")
-    for name, own in reference["estimated_relative_l2"].items():
+    return lines
+
+
+def _defect_lines(defect: dict[str, Any]) -> list[str]:
+    lines = [
+        f"estimate from the defect: {defect['method']} ({defect['seconds']:.1f} s)",
+        *_table_lines(defect["table"]),
+    ]
+    for name, error in defect["errors"].items():
+        uncertainty = defect["uncertainty"][name]
+        within = f"within {100 * uncertainty:.1g} %" if math.isfinite(uncertainty) else "uncertainty unknown"
         lines.append(
-            f"  own error of {name}: {'unknown' if not math.isfinite(own) else f'{own:.2e}'} (relative L2, estimated)"
+            f"estimated error of {name}: relative L2 {error['relative_l2']:.2e}, max {error['max']:.2e}"
+            f"{place_text(error['max_at'])} ({within}, by refinement)"
         )
-    for name, error in outcome["errors"].items():
-        lines.append(
-            f"error of {name}: relative L2 {error['relative_l2']:.2e}, max {error['max']:.2e}: {error['verdict']}"
-        )
-    return "\n".join(lines)
+    return [*lines, *textwrap.wrap(defect["meaning"], _WIDTH, initial_indent="  ", subsequent_indent="  ")]

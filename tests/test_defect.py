@@ -189,7 +189,7 @@ def test_a_known_perturbation_is_found_again(name: str, known: Callable[..., Any
         assert missed < 3 * defect.uncertainty[field] + 1e-6
 
 
-@pytest.mark.parametrize("name", [n for n in CASES if n != "oscillator"])
+@pytest.mark.parametrize("name", [n for n in CASES if n not in ("oscillator", "heat", "Poisson")])
 def test_the_estimate_converges_with_the_order_of_the_formulas(name: str, known: Callable[..., Any]) -> None:
     case = CASES[name]
     solution, added = perturbed(case, known)

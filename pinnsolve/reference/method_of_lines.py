@@ -36,8 +36,8 @@ from pinnsolve.reference.reading import REMEDY, Reading, Slot, with_rate
 from pinnsolve.reference.rosenbrock import Path, StepTooSmallError, integrate
 from pinnsolve.reference.state import Known, State
 
-_SAMPLES = 2
-"""Times at which a known state is sampled, for each step or cell."""
+_SAMPLES = 4
+"""Times at which a known state is sampled, for each of the least number of steps."""
 
 
 @dataclass(frozen=True)
@@ -184,7 +184,7 @@ def march(
 
     known = None
     if state is not None:
-        known = Known(state, time, np.linspace(start, end, _SAMPLES * max(steps, *cells.values(), 1) + 1))
+        known = Known(state, time, np.linspace(start, end, _SAMPLES * steps + 1))
         evolution = evolution.for_rest()
     moving = [replace(law, expression=_moving(law), slots=law.rates) for law in evolution.laws]
     still = [replace(law, expression=_still(law)) for law in evolution.laws]
