@@ -37,6 +37,7 @@ _MOST_UNKNOWNS = {1: 200_000, 2: 300_000, 3: 40_000}
 _GROWTH = {0: 2.0, 1: 2.5, 2: 8.0, 3: 64.0}
 """Factor in the cost of a sparse LU when the cells double, by space coordinates: n, n^(3/2), n^2."""
 
+_MOST_COORDINATES = 4
 _FEWEST_CELLS = 8
 _HIGHEST_ACCURACY = 4
 """Order of the formulas where they are widest: a derivative of order m then reads m + 4 nodes."""
@@ -145,6 +146,9 @@ def _finite_differences(
     if not isinstance(problem.domain, Box):
         found = f"no finite-difference reference: the domain is a {type(problem.domain).__name__}, not a box"
         raise UnsupportedError("domain", found, REMEDY)
+    if len(problem.coordinates) > _MOST_COORDINATES:  # before reading, which takes minutes in a hundred dimensions
+        found = f"{len(problem.coordinates)} coordinates, and a grid has at most three of space and one of time"
+        raise UnsupportedError("domain", f"no finite-difference reference: {found}", REMEDY)
     readings = read(problem, unknowns)
     bounds = [problem.bounds[c] for c in problem.coordinates]
     time = find_time(readings, len(problem.fields), bounds=bounds)
