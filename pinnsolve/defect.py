@@ -28,8 +28,9 @@ _NONLINEAR = (
     "the equations are nonlinear: e leads to the solution that is found starting from the network, not linearised"
 )
 _NO_BOUND = (
-    "an estimate, no bound: it sees what its grids resolve, to the relative uncertainty told above; it trusts the network's "
-    "derivatives; and an error of the declaration itself is invisible to it"
+    "an estimate, no bound: it has the discretisation error of its grids, told above, and sees nothing finer than they are; it "
+    "supposes a stable problem, in which a small change of the data changes the solution little; it trusts the network's "
+    "derivatives; and a mistake in the declaration is invisible to it"
 )
 
 
