@@ -22,7 +22,8 @@ Array = np.ndarray
 _COMPARABLE = 3.0
 """An estimate of an error is good to a small factor: up to this ratio none of two is the larger one."""
 
-_MANY = 10.0
+_FEW, _MANY = 10.0, 1e4
+"""Ratios that are written with a decimal, and by a power of ten."""
 
 
 def compare(solution: Solution, reference: Reference) -> dict[str, dict[str, Any]]:
@@ -71,8 +72,9 @@ def verdict(error: float, own: float, *, estimated: float = math.nan) -> str:
         return "better than the reference, by the estimate from the defect"
     if error <= own:
         return "at or below the reference's own error"
-    times = f"{error / own:.2g}" if error < _MANY * own else f"{error / own:.0f}"
-    word = "comparable with" if error <= _COMPARABLE * own else "worse than"
+    ratio = error / own
+    times = f"{ratio:.2g}" if ratio < _FEW else f"{ratio:.0f}" if ratio < _MANY else f"{ratio:.1e}"
+    word = "comparable with" if ratio <= _COMPARABLE else "worse than"
     return f"{word} the reference's own error, {times} times it{doubt}"
 
 

@@ -10,8 +10,9 @@ from typing import Any
 import numpy as np
 import torch
 
-from pinnsolve.compiler.compile import compile_term, evaluate_term, term_inputs
+from pinnsolve.compiler.compile import CompiledTerm, compile_term, evaluate_term, term_inputs
 from pinnsolve.declaration.terms import Term
+from pinnsolve.errors import UnsupportedError
 from pinnsolve.points import term_points
 from pinnsolve.solution import Solution
 
@@ -25,7 +26,7 @@ def held_out_residuals(
 ) -> dict[str, dict[str, Any]]:
     """Return the size of every term's residual on fresh points, those of conditions that hold exactly included.
 
-    Misfits to observations are taken where they were measured: there are no other points.
+    Misfits to observations are taken where they were measured, there are no other points, and weighted by the noise as in training.
 
     Args:
         solution: What was trained.
@@ -36,23 +37,26 @@ def held_out_residuals(
         `{"burgers": {"rms": ..., "max": ..., "max_at": {"x": ..., "t": ...}}}`; a term that holds at one point has that as place.
     """
     seed = int(solution.record.get("seed", 0)) if seed is None else seed
-    return {
-        term.name: _norms(solution, term, count, int(np.random.SeedSequence((seed, _STREAM, k)).generate_state(1)[0]))
-        for k, term in enumerate(solution.problem.terms)
-    }
+    found: dict[str, dict[str, Any]] = {}
+    for k, term in enumerate(solution.problem.terms):
+        try:
+            program = compile_term(term, solution.problem)
+        except UnsupportedError:  # met exactly, so that the training had no need of it
+            continue
+        stream = int(np.random.SeedSequence((seed, _STREAM, k)).generate_state(1)[0])
+        found[term.name] = _norms(solution, term, program, count if term.free else 1, stream)
+    return found
 
 
-def _norms(solution: Solution, term: Term, count: int, seed: int) -> dict[str, Any]:
-    problem = solution.problem
-    inputs = term_inputs(term, problem)
+def _norms(solution: Solution, term: Term, program: CompiledTerm, count: int, seed: int) -> dict[str, Any]:
+    inputs = term_inputs(term, solution.problem)
     if term.columns:
         points = np.stack(list(term.columns.values()), axis=1)
     else:
-        points = term_points(term, problem, count if term.free else 1, seed=seed)
+        points = term_points(term, solution.problem, count, seed=seed)
     like = next(solution.trial.parameters())
     with torch.no_grad():
         chunks = torch.as_tensor(points).to(like).split(_POINTS)
-        program = compile_term(term, problem)
         values = torch.cat([evaluate_term(program, chunk, solution.trial) for chunk in chunks]).double().cpu().numpy()
     sizes = np.abs(values)
     worst = int(np.argmax(sizes))  # of values that are not finite, the first

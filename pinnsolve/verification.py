@@ -175,7 +175,7 @@ def _defect_lines(defect: dict[str, Any]) -> list[str]:
     ]
     for name, error in defect["errors"].items():
         uncertainty = defect["uncertainty"][name]
-        within = f"within {100 * uncertainty:.1g} %" if math.isfinite(uncertainty) else "uncertainty unknown"
+        within = f"to about {100 * uncertainty:.1g} %" if math.isfinite(uncertainty) else "uncertainty unknown"
         lines.append(
             f"estimated error of {name}: relative L2 {error['relative_l2']:.2e}, max {error['max']:.2e}"
             f"{place_text(error['max_at'])} ({within}, by refinement)"

@@ -177,6 +177,7 @@ def test_the_place_of_the_greatest_error_is_told(known: Callable[..., Any], grow
         (1e-5, 1e-5, math.nan, "at or below the reference's own error"),
         (2.5e-5, 1e-5, math.nan, "comparable with the reference's own error, 2.5 times it"),
         (4e-4, 1e-5, math.nan, "worse than the reference's own error, 40 times it"),
+        (4.0, 1e-5, math.nan, "worse than the reference's own error, 4.0e+05 times it"),
         (1.5e-5, 1e-5, 1e-8, "better than the reference, by the estimate from the defect"),
         (4e-4, 1e-5, 4e-4, "worse than the reference's own error, 40 times it"),
         (4e-4, 0.0, 4e-4, "against a closed form"),
