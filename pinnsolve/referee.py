@@ -93,6 +93,8 @@ class Referee:
             return None
         unknowns = {s: self.solution.unknowns[s.name] for s in self.solution.problem.unknowns}
         problem = self.solution.problem
+        if not isinstance(self.spec, COMPUTED):
+            self.notify(f"solving the problem by a classical solver too, at most {seconds:.2g} s")
         return solve_beside(problem, self.spec, self.reference, unknowns=unknowns, seconds=seconds)
 
     def observers(self, tolerance: float | None, watch: Watch | None) -> list[Callable[[Progress], None]]:
