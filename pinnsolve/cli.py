@@ -137,14 +137,21 @@ def run(problem: Path, **options: Any) -> None:
     is_flag=True,
     help="Choose a solution, give PROBLEM.py its sources, print the true error.",
 )
+@click.option(
+    "--defect", is_flag=True, help="Of a RUN: estimate the error without the reference too, from the residuals."
+)
 @click.option("--json", "as_json", is_flag=True, help="Print the outcome as JSON on stdout.")
-def verify(path: Path, tol: float | None, known: bool, as_json: bool) -> None:
+def verify(path: Path, tol: float | None, known: bool, defect: bool, as_json: bool) -> None:
     """Print the reference's own convergence, then the error of a RUN against it; for a PROBLEM.py the reference alone."""
     from pinnsolve.verification import verify_manufactured, verify_path
 
     if known and path.is_dir():
         raise click.UsageError("--manufactured is for a PROBLEM.py: a run has its solution already")
-    sys.exit((verify_manufactured if known else verify_path)(path, tolerance=tol, as_json=as_json))
+    if defect and path.is_file():
+        raise click.UsageError("--defect asks for the error of a run; give a run directory")
+    if known:
+        sys.exit(verify_manufactured(path, tolerance=tol, as_json=as_json))
+    sys.exit(verify_path(path, tolerance=tol, defect=defect, as_json=as_json))
 
 
 @cli.command("eval")

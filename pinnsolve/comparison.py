@@ -1,4 +1,4 @@
-"""Comparison: the errors of a solution against a reference, field by field.
+"""Comparison: the errors of a solution against a reference, field by field, and how they are to be read.
 
 The relative L2 error is |u - r| / |r| in the root-mean-square sense over the reference's points. A field that the declaration
 fixes only up to a constant, or a function of some coordinates, is compared without its mean over the others.
@@ -8,6 +8,8 @@ from __future__ import annotations
 
 import dataclasses
 import math
+from collections.abc import Iterator
+from typing import Any
 
 import numpy as np
 from sympy import Symbol
@@ -17,38 +19,63 @@ from pinnsolve.solution import Solution
 
 Array = np.ndarray
 
+_COMPARABLE = 3.0
+"""An estimate of an error is good to a small factor: up to this ratio none of two is the larger one."""
 
-def compare(solution: Solution, reference: Reference) -> dict[str, dict[str, float]]:
-    """Return `{"u": {"relative_l2": ..., "max": ...}}` for every declared field that the reference covers.
+_FEW, _MANY = 10.0, 1e4
+"""Ratios that are written with a decimal, and by a power of ten."""
+
+
+def compare(solution: Solution, reference: Reference) -> dict[str, dict[str, Any]]:
+    """Return the errors of every declared field that the reference covers.
 
     They are NaN where the reference has no finite value.
 
     Args:
         solution: What was trained.
         reference: Points, values by the names of real fields.
+
+    Returns:
+        `{"u": {"relative_l2": ..., "max": ..., "max_at": {"x": ..., "t": ...}}}`.
     """
-    problem = solution.problem
-    coordinates = {c.name: reference.points[:, k] for k, c in enumerate(problem.coordinates)}
-    errors: dict[str, dict[str, float]] = {}
-    for field in problem.declared_fields:
-        name = field.func.__name__
-        truth = _truth(solution, reference, name)
-        if truth is None:
-            continue
-        known = np.isfinite(truth)
-        if not known.any():
-            errors[name] = {"relative_l2": math.nan, "max": math.nan}
-            continue
-        found = np.asarray(solution.evaluate(field, **{k: v[known] for k, v in coordinates.items()}))
-        truth, points = truth[known], reference.points[known]
-        parts = problem.complex_fields.get(name)
-        gauge = problem.gauges.get(name if parts is None else parts.real.func.__name__)
-        if gauge is not None:
-            found, truth = (_without_mean(values, points, gauge, problem.coordinates) for values in (found, truth))
-        difference, size = np.abs(found - truth), math.sqrt(float(np.mean(np.abs(truth) ** 2)))
-        error = math.sqrt(float(np.mean(difference**2)))
-        errors[name] = {"relative_l2": error / size if size > 0 else error, "max": float(difference.max())}
-    return errors
+    return {
+        name: _norms(solution, name, reference.points, trained - truth, truth)
+        for name, trained, truth in _pairs(solution, reference)
+    }
+
+
+def sizes(solution: Solution, rest: Reference) -> dict[str, dict[str, Any]]:
+    """Return the same norms of an estimated error, which is there in place of a reference; they are relative to the solution's."""
+    return {
+        name: _norms(solution, name, rest.points, error, trained) for name, trained, error in _pairs(solution, rest)
+    }
+
+
+def verdict(error: float, own: float, *, estimated: float = math.nan) -> str:
+    """Return in words how an error compares with that of the reference itself.
+
+    Args:
+        error: Against the reference, relative.
+        own: The reference's own, 0 for a closed form, NaN where nothing is known.
+        estimated: The error by an estimate that does not need the reference; NaN without one.
+    """
+    if math.isnan(error):
+        return "the error is unknown"
+    doubt = ""
+    if error > _COMPARABLE * (estimated + own):
+        doubt = f"; the defect estimates {estimated:.1e}: another solution, or a mistake in one of the two"
+    if math.isnan(own):
+        return "the reference's own error is unknown"
+    if own == 0:
+        return f"against a closed form{doubt}"
+    if estimated < own and not doubt:
+        return "better than the reference, by the estimate from the defect"
+    if error <= own:
+        return "at or below the reference's own error"
+    ratio = error / own
+    times = f"{ratio:.2g}" if ratio < _FEW else f"{ratio:.0f}" if ratio < _MANY else f"{ratio:.1e}"
+    word = "comparable with" if ratio <= _COMPARABLE else "worse than"
+    return f"{word} the reference's own error, {times} times it{doubt}"
 
 
 def estimate(solution: Solution, reference: Reference) -> float:
@@ -68,7 +95,41 @@ def thinned(reference: Reference, count: int) -> Reference:
     return dataclasses.replace(reference, points=reference.points[::step], values=values, shape=None)
 
 
-def _truth(solution: Solution, reference: Reference, name: str) -> Array | None:
+def _pairs(solution: Solution, reference: Reference) -> Iterator[tuple[str, Array, Array]]:
+    """Yield for every declared field that the reference covers its name, the solution's values and the reference's."""
+    coordinates = {c.name: reference.points[:, k] for k, c in enumerate(solution.problem.coordinates)}
+    for field in solution.problem.declared_fields:
+        name = field.func.__name__
+        truth = _values(solution, reference, name)
+        if truth is None:
+            continue
+        known = np.isfinite(truth)
+        trained = np.full_like(truth, np.nan)
+        if known.any():
+            trained[known] = solution.evaluate(field, **{k: v[known] for k, v in coordinates.items()})
+        yield name, trained, truth
+
+
+def _norms(solution: Solution, name: str, points: Array, difference: Array, values: Array) -> dict[str, Any]:
+    """Return the norms of a difference, relative to values, where both are known and without the means of a free constant."""
+    known = np.isfinite(difference)
+    if not known.any():
+        return {"relative_l2": math.nan, "max": math.nan, "max_at": {}}
+    problem, points, difference, values = solution.problem, points[known], difference[known], values[known]
+    parts = problem.complex_fields.get(name)
+    gauge = problem.gauges.get(name if parts is None else parts.real.func.__name__)
+    if gauge is not None:
+        difference, values = (_without_mean(v, points, gauge, problem.coordinates) for v in (difference, values))
+    size, error = (math.sqrt(float(np.mean(np.abs(v) ** 2))) for v in (values, difference))
+    worst = int(np.argmax(np.abs(difference)))
+    return {
+        "relative_l2": error / size if size > 0 else error,
+        "max": float(np.abs(difference[worst])),
+        "max_at": {c.name: float(x) for c, x in zip(problem.coordinates, points[worst], strict=True)},
+    }
+
+
+def _values(solution: Solution, reference: Reference, name: str) -> Array | None:
     parts = solution.problem.complex_fields.get(name)
     if parts is None:
         return reference.values.get(name)

@@ -9,6 +9,7 @@ from typing import Any
 
 from torch import Tensor
 
+from pinnsolve.classical import AUTOMATIC, COMPUTED, Classical, solve_beside
 from pinnsolve.comparison import compare, thinned
 from pinnsolve.declaration.observations import Observations
 from pinnsolve.errors import ProblemError, UnsupportedError
@@ -43,12 +44,14 @@ class Referee:
 
     Args:
         solution: What is trained.
-        spec: `FiniteDifferences`, `Spectral`, `StreamFunction`, `Exact` or `Observations`.
+        spec: `FiniteDifferences`, `Spectral`, `StreamFunction`, `Exact` or `Observations`; None for the first that reads
+            the problem.
         notify: Called with one line of text for what was found.
     """
 
     def __init__(self, solution: Solution, spec: Any, notify: Callable[[str], object]) -> None:
         self.solution, self.spec, self.notify = solution, spec, notify
+        self._specs: tuple[Any, ...] = AUTOMATIC if spec is None else (spec,)
         self.reference: Reference | None = None
         self.errors: dict[str, dict[str, float]] = {}
         self.reached: dict[str, Tensor] | None = None
@@ -75,7 +78,7 @@ class Referee:
 
     def judge(self) -> None:
         """Compare the trained solution, solving the reference with the unknowns found if that had to wait."""
-        if self.reference is None and self.spec is not None:
+        if self.reference is None and self._specs:
             try:
                 self._solve()
             except ProblemError as error:  # after the training, no fault of the reference may cost the solution
@@ -83,6 +86,16 @@ class Referee:
         if self.reference is not None:
             self.errors = compare(self.solution, self.reference)
             self.solution.reference, self.solution.reference_spec = self.reference, self.spec
+
+    def beside(self, seconds: float) -> Classical | None:
+        """Return error and time of a classical solver, given so many seconds if it has not solved the problem already."""
+        if not self._specs:
+            return None
+        unknowns = {s: self.solution.unknowns[s.name] for s in self.solution.problem.unknowns}
+        problem = self.solution.problem
+        if not isinstance(self.spec, COMPUTED):
+            self.notify(f"solving the problem by a classical solver too, at most {seconds:.2g} s")
+        return solve_beside(problem, self.spec, self.reference, unknowns=unknowns, seconds=seconds)
 
     def observers(self, tolerance: float | None, watch: Watch | None) -> list[Callable[[Progress], None]]:
         """Return the observers that end the run at a tolerance and report the error now and then."""
@@ -104,15 +117,20 @@ class Referee:
 
     def _solve(self) -> None:
         unknowns = {s: self.solution.unknowns[s.name] for s in self.solution.problem.unknowns}
-        if isinstance(self.spec, FiniteDifferences | Spectral | StreamFunction):
-            method = _METHODS[type(self.spec)]
-            self.notify(f"solving the reference by {method}, at most {self.spec.seconds:g} s")
-        try:
-            self.reference = solve_reference(self.solution.problem, self.spec, unknowns=unknowns)
+        refusals: list[UnsupportedError] = []
+        for spec in self._specs:
+            if isinstance(spec, COMPUTED):
+                self.notify(f"solving the reference by {_METHODS[type(spec)]}, at most {spec.seconds:g} s")
+            try:
+                self.reference = solve_reference(self.solution.problem, spec, unknowns=unknowns)
+            except UnsupportedError as error:
+                refusals.append(error)
+                continue
+            self.spec = spec
             self.notify(f"reference: {self.reference.method}")
-        except UnsupportedError as error:
-            self.notify(f"no reference: {error}")
-            self.spec = None
+            return
+        self.notify(f"no reference: {refusals[0]}")
+        self._specs = ()
 
 
 class _Reporter:

@@ -12,7 +12,7 @@ from collections import namedtuple
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field
 from pathlib import Path
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
 import numpy as np
 import torch
@@ -25,6 +25,10 @@ from pinnsolve.declaration.terms import resolve, with_ends_of_integrals
 from pinnsolve.domains.regions import Boundary, Box
 from pinnsolve.errors import ProblemError
 from pinnsolve.problem import Problem
+
+if TYPE_CHECKING:
+    from pinnsolve.defect import Defect
+    from pinnsolve.reference.solve import FiniteDifferences
 
 CHUNK = 32_768
 """Points evaluated at once: bounds the memory of a call whatever its size."""
@@ -54,9 +58,14 @@ class Solution:
     _compiled: dict[Any, CompiledTerm] = field(default_factory=dict, repr=False)
 
     @property
-    def errors(self) -> Mapping[str, Mapping[str, float]]:
-        """Errors against the reference, `{"u": {"relative_l2": ..., "max": ...}}`; empty without one."""
+    def errors(self) -> Mapping[str, Mapping[str, Any]]:
+        """Errors against the reference, `{"u": {"relative_l2": ..., "max": ..., "max_at": {"x": ...}}}`; empty without one."""
         return self.record.get("errors", {})
+
+    @property
+    def residuals(self) -> Mapping[str, Mapping[str, Any]]:
+        """Residuals of every term at points never trained on, `{"burgers": {"rms": ..., "max": ..., "max_at": {"x": ...}}}`."""
+        return self.record.get("residuals", {})
 
     @property
     def unknowns(self) -> Mapping[str, float]:
@@ -139,6 +148,19 @@ class Solution:
         if name not in self._compiled:
             self._compiled[name] = compile_term(term, self.problem)
         return columns.restore(self._run(self._compiled[name], columns))
+
+    def defect(self, spec: FiniteDifferences | None = None) -> Defect:
+        """Estimate the error without a truth: solve for it by finite differences, with the residuals as sources.
+
+        Args:
+            spec: Grids and time limit, `ps.FiniteDifferences(cells=..., seconds=...)`; chosen when omitted.
+
+        Raises:
+            UnsupportedError: Finite differences cannot solve the problem, with the reason.
+        """
+        from pinnsolve.defect import find_defect
+
+        return find_defect(self, spec)
 
     def save(self, path: str | Path) -> Path:
         """Store the solution in a folder: weights as safetensors, the declaration as JSON; `load` needs nothing else.

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import math
 import time
 import traceback
 import warnings
@@ -24,9 +23,10 @@ from pinnsolve.errors import ProblemError
 from pinnsolve.fitting import Fitted, Limits, fit
 from pinnsolve.problem import Problem
 from pinnsolve.referee import Referee
-from pinnsolve.reference.solve import FiniteDifferences
+from pinnsolve.residuals import held_out_residuals
 from pinnsolve.run_directory import RunDirectory
 from pinnsolve.solution import Solution
+from pinnsolve.summary import beside_text, brief, brief_seconds
 from pinnsolve.training.loop import Progress, TrainingResult
 from pinnsolve.training.schedule import Training
 from pinnsolve.training.status import Status
@@ -60,7 +60,8 @@ def solve(
         problem: The declaration.
         network: A description such as `MLP(width=32, depth=4)`, or a module from (points, coordinates) to (points, fields).
         training: Points, phases, weights; chosen from the problem where left out.
-        reference: `FiniteDifferences`, `Spectral`, `StreamFunction`, `Exact`, `Observations`; finite differences when left out.
+        reference: `FiniteDifferences`, `Spectral`, `StreamFunction`, `Exact`, `Observations`; when left out finite differences, or
+            a stream function where these cannot be.
         seed: Everything random follows from it; not negative.
         device: "auto", "cpu" or "cuda".
         dtype: "float64", or "float32" for the first phase.
@@ -100,7 +101,7 @@ def solve(
     spec = None if isinstance(plan.network, nn.Module) else plan.network
     solution = Solution(problem, trial, spec, {})
     clock.lap("setup")
-    referee = Referee(solution, FiniteDifferences() if reference is None else reference, tell)
+    referee = Referee(solution, reference, tell)
     referee.prepare(limits.tolerance)
     clock.lap("reference")
     watchers = [
@@ -117,9 +118,12 @@ def solve(
     solution.history = result.history
     clock.lap("train")
     referee.judge()
+    beside = referee.beside(max(_LEAST_SECONDS, _SHARE * clock.seconds["train"]))
     clock.lap("reference")
     solution.record = {"schema": 1, "problem": name, **_record(solution, plan, fitted, referee, seed)}
+    solution.record |= {"classical": None if beside is None else finite(asdict(beside))}
     solution.record |= {"wall_seconds": sum(clock.seconds.values()), "seconds": clock.seconds}
+    solution.record["message"] = _message(solution.record, result)
     if directory is not None:
         _write(solution, directory, clock, plots=plots, argv=argv)
     return solution
@@ -198,6 +202,7 @@ def _record(
         "loss": {"total": fitted.value.loss, "terms": dict(fitted.value.terms)},
         "reference": {"kind": "none"},
         "errors": referee.errors,
+        "residuals": held_out_residuals(solution, seed=seed),
         "unknowns": dict(solution.unknowns),
         "choices": [asdict(choice) for choice in plan.choices],
     }
@@ -208,26 +213,30 @@ def _record(
             "seconds": referee.reference.seconds,
             "method": referee.reference.method,
         }
-    record["message"] = _message(record, fitted.result)
     return finite(record)
 
 
 def _message(record: dict[str, Any], result: TrainingResult) -> str:
     """Return the outcome in one sentence, and why the run ended in another."""
-    own = record["reference"].get("estimated_relative_l2", math.nan)
+    own = record["reference"].get("estimated_relative_l2")
     parts = []
     for name, error in record["errors"].items():
-        if own > 0 and error["relative_l2"] <= own:
+        if own is not None and own > 0 and error["relative_l2"] is not None and error["relative_l2"] <= own:
             parts.append(f"{name}: at or below the reference's own error of {own:.1e}")
         else:
-            parts.append(f"{name}: relative L2 error {error['relative_l2']:.1e}")
+            parts.append(f"{name}: relative L2 error {brief(error['relative_l2'])}")
     found = [f"{name} = {value:.6g}" for name, value in record["unknowns"].items()]
     kind = record["reference"]["kind"].replace("_", " ")
     compared = f"{', '.join(parts)} (against {kind})" if parts else "no reference to compare with"
-    return f"{'; '.join([compared, *found])}. {result.status.sentence}"
+    trained = f"after {brief_seconds(record['seconds']['train'])} of training"
+    beside = beside_text(record["classical"])
+    return f"{'; '.join([f'{compared} {trained}', beside, *found])}. {result.status.sentence}"
 
 
 _COMPILE = ("auto", "on", "off")
+
+_SHARE, _LEAST_SECONDS = 0.1, 0.5
+"""Time for a classical solver beside a closed form or measurements, as a part of the training's, and what it has at least."""
 
 _LARGEST_SEED = 2**63 - 1
 """What torch and NumPy both take."""

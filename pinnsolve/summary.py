@@ -5,6 +5,10 @@ from __future__ import annotations
 from collections.abc import Mapping
 from typing import Any
 
+_MOST_COORDINATES = 4
+_LONG = 10.0
+_ROUNDING = 1e-12
+
 
 def summarise(record: Mapping[str, Any]) -> str:
     """Return the contents of result.json as lines for people."""
@@ -30,10 +34,58 @@ def summarise(record: Mapping[str, Any]) -> str:
     )
     lines.append(f"reference  {_reference(record['reference'])}")
     for name, error in record["errors"].items():
-        lines.append(f"error      {name}: relative L2 {_number(error['relative_l2'])}, max {_number(error['max'])}")
+        lines.append(
+            f"error      {name}: relative L2 {_number(error['relative_l2'])}, "
+            f"max {_number(error['max'])}{place_text(error.get('max_at'))}"
+        )
+    if "classical" in record:
+        lines.append(f"classical  {_classical(record['classical'])}")
+    lines += [f"residual   {line}" for line in residual_lines(record.get("residuals", {}))]
     for name, value in record["unknowns"].items():
         lines.append(f"unknown    {name} = {value:.6g}")
     return "\n".join([*lines, f"outcome    {record['message']}"])
+
+
+def place_text(place: Mapping[str, float] | None) -> str:
+    """Return " at x = 0.5, t = 1", or nothing where the place is not known or one of very many coordinates."""
+    if not place or len(place) > _MOST_COORDINATES:
+        return ""
+    return " at " + ", ".join(f"{name} = {value:.4g}" for name, value in place.items())
+
+
+def residual_lines(residuals: Mapping[str, Mapping[str, Any]]) -> list[str]:
+    """Return a line for every term with its held-out residual, and one for all that hold to rounding."""
+    exact = [name for name, r in residuals.items() if r["max"] is not None and r["max"] <= _ROUNDING]
+    lines = [
+        f"{name}: rms {_number(r['rms'])}, max {_number(r['max'])}{place_text(r['max_at'])}"
+        for name, r in residuals.items()
+        if name not in exact
+    ]
+    return [*lines, f"at most {_ROUNDING:.0e}: {', '.join(exact)}"] if exact else lines
+
+
+def beside_text(classical: Mapping[str, Any] | None) -> str:
+    """Return error and time of the classical solver in a few words."""
+    if classical is None:
+        return "no classical solver at hand"
+    return f"classical solver: error {brief(classical['error'])} after {brief_seconds(classical['seconds'])}"
+
+
+def brief(value: float | None) -> str:
+    """Return an error with two digits."""
+    return "not finite" if value is None else f"{value:.1e}"
+
+
+def brief_seconds(value: float) -> str:
+    """Return a time with two or three digits."""
+    return f"{value:.0f} s" if value >= _LONG else f"{value:.2g} s"
+
+
+def _classical(classical: Mapping[str, Any] | None) -> str:
+    if classical is None:
+        return "no solver reads the problem, or none in the time"
+    error = "unknown" if classical["error"] is None else f"{classical['error']:.1e}"
+    return f"{classical['method']}; error {error}; {brief_seconds(classical['seconds'])}"
 
 
 def _reference(reference: Mapping[str, Any]) -> str:

@@ -1,18 +1,23 @@
-"""Verification: the reference's own convergence table, its true error on a manufactured solution, a solution's error against it."""
+"""Verification of a reference by its convergence table and on a manufactured solution, and of a run by its errors and residuals."""
 
 from __future__ import annotations
 
 import json
 import math
+import textwrap
+from collections.abc import Sequence
 from dataclasses import replace
 from pathlib import Path
 from typing import Any
 
 import click
 import numpy as np
+from sympy import Symbol
 
 from pinnsolve.archive import finite
-from pinnsolve.comparison import compare, estimate
+from pinnsolve.classical import AUTOMATIC, COMPUTED, Solver, solve_first
+from pinnsolve.comparison import compare, estimate, verdict
+from pinnsolve.defect import Defect
 from pinnsolve.errors import UnsupportedError
 from pinnsolve.problem import Problem
 from pinnsolve.problem_file import load_problem_file
@@ -20,15 +25,16 @@ from pinnsolve.reference.exact import Exact, exact_reference
 from pinnsolve.reference.refinement import observed_order
 from pinnsolve.reference.result import Reference, relative_l2
 from pinnsolve.reference.solve import FiniteDifferences, solve_reference
-from pinnsolve.reference.spectral import Spectral
-from pinnsolve.reference.stream_function import StreamFunction
+from pinnsolve.residuals import held_out_residuals
 from pinnsolve.smooth_solutions import choose_solution
 from pinnsolve.solution import Solution, load
+from pinnsolve.summary import place_text, residual_lines
 
 _MISSED = 6
+_WIDTH = 100
 
 
-def verify_path(path: Path, *, tolerance: float | None, as_json: bool) -> int:
+def verify_path(path: Path, *, tolerance: float | None, as_json: bool, defect: bool = False) -> int:
     """Verify a problem file's reference, or a run against its reference, and return the exit code.
 
     Args:
@@ -36,23 +42,20 @@ def verify_path(path: Path, *, tolerance: float | None, as_json: bool) -> int:
         tolerance: Largest relative L2 error that is good enough: of a run against its reference, or of a file's reference by its
             own estimate.
         as_json: Print JSON in place of text.
+        defect: Estimate the error of a run from its residuals as well.
     """
-    solution = None
     if path.is_dir():
         solution = load_with_reference(path)
         reference = solution.reference
+        found = _defect(solution) if defect else None
+        outcome = _of_reference(reference) | _of_solution(solution, found)
+        judged = [e["relative_l2"] for e in outcome["errors"].values()]
     else:
         file = load_problem_file(path)
         reference = _solve(file.problem, file.reference, dict(file.problem.unknowns))
-    errors: dict[str, dict[str, float]] = {}
-    own = None
-    if solution is not None and reference is not None:
-        errors, own = compare(solution, reference), estimate(solution, reference)
-    outcome = _outcome(reference, errors, own)
+        outcome = _of_reference(reference) | {"errors": {}}
+        judged = [] if reference is None else list(reference.estimated_relative_l2.values())
     click.echo(json.dumps(finite(outcome), indent=1) if as_json else _text(outcome))
-    judged = [e["relative_l2"] for e in errors.values()]
-    if solution is None and reference is not None:
-        judged = list(reference.estimated_relative_l2.values())
     return _exit_code(tolerance, judged)
 
 
@@ -67,10 +70,11 @@ def verify_manufactured(path: Path, *, tolerance: float | None, as_json: bool) -
     file = load_problem_file(path)
     solution, problem = choose_solution(file.problem)
     reference = _solve_by_any(problem, file.reference)
-    outcome = _outcome(reference, {}, None)
+    outcome = _of_reference(reference) | {"errors": {}}
     outcome["manufactured"] = {str(field): str(expression) for field, expression in solution.items()}
     if reference is not None:
-        rows = _true_errors(reference, exact_reference(problem, Exact(solution), unknowns={}))
+        truth = exact_reference(problem, Exact(solution), unknowns={})
+        rows = _true_errors(reference, truth, problem.coordinates)
         largest = [max(errors.values(), key=lambda e: e["relative_l2"])["relative_l2"] for errors in rows]
         for row, error, before in zip(outcome["table"], largest, [math.nan, *largest], strict=False):
             row |= {"error": error, "error_order": observed_order(error, before)}
@@ -85,7 +89,7 @@ def load_with_reference(path: Path) -> Solution:
     solution = load(path)
     unknowns = {s: solution.unknowns[s.name] for s in solution.problem.unknowns}
     if solution.reference_spec is None and _kind(solution) != "none":
-        note = "the reference of the run is not stored with it: finite differences take its place"
+        note = "the reference of the run is not stored with it: a classical solver takes its place"
         click.echo(note, err=True)
     solution.reference = _solve(solution.problem, solution.reference_spec, unknowns)
     return solution
@@ -97,21 +101,25 @@ def _exit_code(tolerance: float | None, judged: list[float]) -> int:
     return 0 if judged and all(error <= tolerance for error in judged) else _MISSED  # a NaN is no success
 
 
-def _true_errors(reference: Reference, truth: Reference) -> list[dict[str, dict[str, float]]]:
+def _true_errors(
+    reference: Reference, truth: Reference, coordinates: Sequence[Symbol]
+) -> list[dict[str, dict[str, Any]]]:
     """Return the errors of every field on every grid, at the reference's points."""
     points = reference.points
     exact = truth.evaluate(points)
     rows = []
     for level in reference.levels:
-        errors = {}
+        errors: dict[str, dict[str, Any]] = {}
         for name, function in level.functions.items():
             values, known = function(points), np.isfinite(exact[name])
             gap, size = values[known] - exact[name][known], exact[name][known]
             free = name in level.free
-            shift = gap.mean() if free else 0.0
+            sizes = np.abs(gap - (gap.mean() if free else 0.0))
+            worst = points[known][sizes.argmax()]
             errors[name] = {
                 "relative_l2": relative_l2(gap, size, free_constant=free),
-                "max": float(np.abs(gap - shift).max()),
+                "max": float(sizes.max()),
+                "max_at": {c.name: float(at) for c, at in zip(coordinates, worst, strict=True)},
             }
         rows.append(errors)
     return rows
@@ -125,7 +133,9 @@ def _ratio(estimated: float, error: float) -> str:
 
 def _solve(problem: Any, spec: Any, unknowns: Any) -> Reference | None:
     try:
-        return solve_reference(problem, spec or FiniteDifferences(), unknowns=unknowns)
+        if spec is None:
+            return solve_first(problem, AUTOMATIC, unknowns=unknowns)[0]
+        return solve_reference(problem, spec, unknowns=unknowns)
     except UnsupportedError as error:
         click.echo(f"no reference: {error}", err=True)
         return None
@@ -133,19 +143,14 @@ def _solve(problem: Any, spec: Any, unknowns: Any) -> Reference | None:
 
 def _solve_by_any(problem: Problem, spec: Any) -> Reference | None:
     """Solve by the method that a file names, on grids that suit a smooth solution, or by the first method that can."""
-    specs: list[Any] = [FiniteDifferences(), StreamFunction()]
+    specs: tuple[Solver, ...] = (spec,) if isinstance(spec, COMPUTED) else AUTOMATIC
     if isinstance(spec, FiniteDifferences):
-        specs = [replace(spec, cells=None)]
-    elif isinstance(spec, Spectral | StreamFunction):
-        specs = [spec]
-    refused = []
-    for method in specs:
-        try:
-            return solve_reference(problem, method, unknowns={})
-        except UnsupportedError as error:
-            refused.append(error)
-    click.echo(f"no reference: {refused[0]}", err=True)
-    return None
+        specs = (replace(spec, cells=None),)
+    try:
+        return solve_first(problem, specs, unknowns={})[0]
+    except UnsupportedError as error:
+        click.echo(f"no reference: {error}", err=True)
+        return None
 
 
 def _kind(solution: Solution) -> str:
@@ -154,9 +159,17 @@ def _kind(solution: Solution) -> str:
     return str(reference.get("kind", "none")) if isinstance(reference, dict) else "none"
 
 
-def _outcome(reference: Reference | None, errors: dict[str, Any], own: float | None) -> dict[str, Any]:
+def _defect(solution: Solution) -> Defect | None:
+    try:
+        return solution.defect()
+    except UnsupportedError as error:
+        click.echo(f"no estimate from the defect: {error}", err=True)
+        return None
+
+
+def _of_reference(reference: Reference | None) -> dict[str, Any]:
     if reference is None:
-        return {"reference": {"kind": "none"}, "table": [], "errors": {}}
+        return {"reference": {"kind": "none"}, "table": []}
     return {
         "reference": {
             "kind": reference.kind,
@@ -164,37 +177,67 @@ def _outcome(reference: Reference | None, errors: dict[str, Any], own: float | N
             "seconds": reference.seconds,
             "estimated_relative_l2": dict(reference.estimated_relative_l2),
         },
-        "table": [{"cells": r.cells, "difference": r.difference, "order": r.order} for r in reference.table],
-        "errors": {n: e | {"verdict": _verdict(e["relative_l2"], own)} for n, e in errors.items()},
+        "table": _rows(reference),
     }
 
 
-def _verdict(error: float, own: float | None) -> str:
-    if own is None or not math.isfinite(own):
-        return "the reference's own error is unknown"
-    if error <= own:
-        return "at or below the reference's own error"
-    return f"{error / own:.0f} times the reference's own error" if own > 0 else "against a closed form"
+def _of_solution(solution: Solution, defect: Defect | None) -> dict[str, Any]:
+    """Return errors with their verdicts, residuals where nothing was trained, and the estimate from the defect."""
+    outcome: dict[str, Any] = {"errors": {}, "residuals": held_out_residuals(solution)}
+    if solution.reference is not None:
+        own = estimate(solution, solution.reference)
+        for name, error in compare(solution, solution.reference).items():
+            estimated = _upper(defect, name)
+            outcome["errors"][name] = error | {"verdict": verdict(error["relative_l2"], own, estimated=estimated)}
+    if defect is not None:
+        outcome["defect"] = {
+            "errors": dict(defect.errors),
+            "uncertainty": dict(defect.uncertainty),
+            "linear": defect.linear,
+            "method": defect.rest.method,
+            "seconds": defect.rest.seconds,
+            "table": _rows(defect.rest),
+            "meaning": defect.meaning,
+        }
+    return outcome
+
+
+def _upper(defect: Defect | None, name: str) -> float:
+    """Return the estimated error with its uncertainty added; NaN where there is none."""
+    return math.nan if defect is None else defect.errors[name]["relative_l2"] * (1 + defect.uncertainty[name])
+
+
+def _rows(reference: Reference) -> list[dict[str, Any]]:
+    return [{"cells": r.cells, "difference": r.difference, "order": r.order} for r in reference.table]
 
 
 def _text(outcome: dict[str, Any]) -> str:
+    lines = _reference_lines(outcome)
+    for name, error in outcome["errors"].items():
+        lines.append(
+            f"error of {name}: relative L2 {error['relative_l2']:.2e}, max {error['max']:.2e}"
+            f"{place_text(error['max_at'])}: {error['verdict']}"
+        )
+    residuals = residual_lines(finite(outcome.get("residuals", {})))
+    if residuals:
+        lines += ["residuals at points that were not trained on", *(f"  {line}" for line in residuals)]
+    return "\n".join([*lines, *(_defect_lines(outcome["defect"]) if "defect" in outcome else [])])
+
+
+def _reference_lines(outcome: dict[str, Any]) -> list[str]:
     reference = outcome["reference"]
     lines = [f"manufactured solution: {field} = {form}" for field, form in outcome.get("manufactured", {}).items()]
     if reference["kind"] == "none":
-        return "\n".join([*lines, "no reference"])
-    lines += [f"reference: {reference['method']} ({reference['seconds']:.1f} s)", *_table(outcome["table"])]
+        return [*lines, "no reference"]
+    lines += [f"reference: {reference['method']} ({reference['seconds']:.1f} s)", *_table_lines(outcome["table"])]
     for name, own in reference["estimated_relative_l2"].items():
         lines.append(
             f"  own error of {name}: {'unknown' if not math.isfinite(own) else f'{own:.2e}'} (relative L2, estimated)"
         )
-    for name, error in outcome["errors"].items():
-        lines.append(
-            f"error of {name}: relative L2 {error['relative_l2']:.2e}, max {error['max']:.2e}: {error['verdict']}"
-        )
-    return "\n".join(lines)
+    return lines
 
 
-def _table(rows: list[dict[str, Any]]) -> list[str]:
+def _table_lines(rows: list[dict[str, Any]]) -> list[str]:
     """Return a convergence table, with the columns of the true error where it is known."""
     columns = [("difference", "difference", 12, ".3e"), ("order", "order", 7, ".2f")]
     if rows and "error" in rows[0]:
@@ -206,3 +249,18 @@ def _table(rows: list[dict[str, Any]]) -> list[str]:
         ]
         lines.append(" ".join([f"  {row['cells']:<24}", *cells]))
     return lines
+
+
+def _defect_lines(defect: dict[str, Any]) -> list[str]:
+    lines = [
+        f"estimate from the defect: {defect['method']} ({defect['seconds']:.1f} s)",
+        *_table_lines(defect["table"]),
+    ]
+    for name, error in defect["errors"].items():
+        uncertainty = defect["uncertainty"][name]
+        within = f"to about {100 * uncertainty:.1g} %" if math.isfinite(uncertainty) else "uncertainty unknown"
+        lines.append(
+            f"estimated error of {name}: relative L2 {error['relative_l2']:.2e}, max {error['max']:.2e}"
+            f"{place_text(error['max_at'])} ({within}, by refinement)"
+        )
+    return [*lines, *textwrap.wrap(defect["meaning"], _WIDTH, initial_indent="  ", subsequent_indent="  ")]

@@ -81,6 +81,7 @@ class TestUsage:
             ["eval", ".", "--grid", "t=zero:1:5"],
             ["eval", ".", "--grid", "t=0:1:0"],
             ["show", "nowhere"],
+            ["verify", "decay.py", "--defect"],
             ["new"],
             ["new", "a", "--template", "nothing"],
         ],
@@ -259,6 +260,36 @@ class TestOtherVerbs:
         assert main(["verify", str(run), "--tol", str(0.99 * error)]) == 6
         assert f"error of q: relative L2 {error:.2e}" in capsys.readouterr().out
 
+    def test_verify_tells_places_residuals_and_the_estimate_from_the_defect(
+        self, run: Path, capsys: pytest.CaptureFixture[str]
+    ) -> None:
+        record = json.loads((run / "result.json").read_bytes())
+        assert main(["verify", str(run), "--defect", "--json"]) == 0
+        outcome = json.loads(capsys.readouterr().out)
+        error, defect = outcome["errors"]["q"], outcome["defect"]
+        assert error["max_at"] == record["errors"]["q"]["max_at"] and outcome["residuals"] == record["residuals"]
+        assert defect["errors"]["q"]["relative_l2"] == pytest.approx(error["relative_l2"], rel=0.05)
+        assert defect["errors"]["q"]["max_at"]["t"] == pytest.approx(error["max_at"]["t"], abs=0.05)
+        assert defect["linear"] is True and defect["uncertainty"]["q"] < 1e-2 and len(defect["table"]) == 3
+        assert main(["verify", str(run), "--defect"]) == 0
+        text = capsys.readouterr().out
+        assert f"max {error['max']:.2e} at t = {error['max_at']['t']:.4g}: against a closed form" in text
+        assert f"  decay: rms {outcome['residuals']['decay']['rms']:.2e}" in text
+        assert "estimated error of q: relative L2 " in text and "an estimate, no bound" in " ".join(text.split())
+
+    def test_a_defect_that_cannot_be_solved_for_is_no_failure(
+        self, tmp_path: Path, capsys: pytest.CaptureFixture[str]
+    ) -> None:
+        delayed = DECAY.replace("q.diff(t), -q)", "q.diff(t), -q(t / 2))").replace("STEPS", "2")
+        (tmp_path / "delayed.py").write_text(delayed.partition("reference =")[0], encoding="utf-8")
+        out = str(tmp_path / "r")
+        assert main(["run", str(tmp_path / "delayed.py"), "--out", out, "--no-plots", "-q"]) == 0
+        capsys.readouterr()
+        assert main(["verify", out, "--defect"]) == 0
+        output = capsys.readouterr()
+        assert "no estimate from the defect: decay · no finite-difference reference: q(t/2)" in output.err
+        assert output.out.startswith("no reference\nresiduals at points that were not trained on\n  decay: rms ")
+
     def test_verify_of_a_file_holds_the_reference_to_the_tolerance(
         self, tmp_path: Path, capsys: pytest.CaptureFixture[str]
     ) -> None:
@@ -273,7 +304,7 @@ class TestOtherVerbs:
         assert main(["verify", str(file), "--manufactured"]) == 0
         text = capsys.readouterr().out
         assert "manufactured solution: q(t) = sin(8*t + 1)" in text and "true error" in text
-        assert re.search(r"error of q: relative L2 \S+, max \S+: estimated \S+ times as large", text)
+        assert re.search(r"error of q: relative L2 \S+, max \S+ at t = \S+: estimated \S+ times as large", text)
         assert main(["verify", str(file), "--manufactured", "--json"]) == 0
         outcome = json.loads(capsys.readouterr().out)
         assert outcome["manufactured"] == {"q(t)": "sin(8*t + 1)"}

@@ -13,7 +13,7 @@ import torch
 from sympy import Eq, I, symbols
 
 import pinnsolve as ps
-from pinnsolve.comparison import compare, estimate, thinned
+from pinnsolve.comparison import compare, estimate, thinned, verdict
 from pinnsolve.reference.result import Reference
 
 x, t = symbols("x t")
@@ -52,13 +52,14 @@ def test_the_error_does_not_depend_on_units(known: Callable[..., Any], growth: p
 
 def test_the_error_of_a_zero_reference_is_absolute(known: Callable[..., Any], growth: ps.Problem) -> None:
     found = compare(known(growth, lambda x, t: 0.5 + 0 * x), reference(u=np.zeros(len(GRID))))
-    assert found["u"] == {"relative_l2": pytest.approx(0.5), "max": pytest.approx(0.5)}
+    assert found["u"]["relative_l2"] == pytest.approx(0.5) and found["u"]["max"] == pytest.approx(0.5)
 
 
 def test_gaps_in_the_reference_are_left_out(known: Callable[..., Any], growth: ps.Problem) -> None:
     solution = known(growth, lambda x, t: x)
     truth = np.where(T < 1, X, np.nan)
-    assert compare(solution, reference(u=truth))["u"] == {"relative_l2": 0.0, "max": 0.0}
+    found = compare(solution, reference(u=truth))["u"]
+    assert found["relative_l2"] == found["max"] == 0.0
 
 
 def test_a_field_that_the_reference_lacks_has_no_error(known: Callable[..., Any], growth: ps.Problem) -> None:
@@ -158,4 +159,34 @@ def test_a_reference_that_is_nowhere_finite_gives_errors_that_are_not_numbers(
     known: Callable[..., Any], growth: ps.Problem
 ) -> None:
     found = compare(known(growth, lambda x, t: x), reference(u=np.full(len(GRID), np.nan)))
-    assert math.isnan(found["u"]["relative_l2"]) and math.isnan(found["u"]["max"])
+    assert math.isnan(found["u"]["relative_l2"]) and math.isnan(found["u"]["max"]) and found["u"]["max_at"] == {}
+
+
+def test_the_place_of_the_greatest_error_is_told(known: Callable[..., Any], growth: ps.Problem) -> None:
+    bump = known(growth, lambda x, t: 2 + torch.exp(-30 * ((x - 0.25) ** 2 + (t - 1.6) ** 2)))
+    found = compare(bump, reference(u=2 + 0 * X))["u"]
+    assert found["max_at"] == {"x": pytest.approx(0.25), "t": pytest.approx(1.6)} and found["max"] == pytest.approx(1.0)
+    hidden = np.where((abs(X - 0.25) < 0.01) & (abs(T - 1.6) < 0.01), np.nan, 2.0)
+    assert compare(bump, reference(u=hidden))["u"]["max_at"] != found["max_at"]  # the reference knows nothing there
+
+
+@pytest.mark.parametrize(
+    ("error", "own", "estimated", "said"),
+    [
+        (1e-6, 1e-5, math.nan, "at or below the reference's own error"),
+        (1e-5, 1e-5, math.nan, "at or below the reference's own error"),
+        (2.5e-5, 1e-5, math.nan, "comparable with the reference's own error, 2.5 times it"),
+        (4e-4, 1e-5, math.nan, "worse than the reference's own error, 40 times it"),
+        (4.0, 1e-5, math.nan, "worse than the reference's own error, 4.0e+05 times it"),
+        (1.5e-5, 1e-5, 1e-8, "better than the reference, by the estimate from the defect"),
+        (4e-4, 1e-5, 4e-4, "worse than the reference's own error, 40 times it"),
+        (4e-4, 0.0, 4e-4, "against a closed form"),
+        (4e-4, math.nan, math.nan, "the reference's own error is unknown"),
+        (math.nan, 1e-5, math.nan, "the error is unknown"),
+        (4e-4, 0.0, 1e-6, "against a closed form; the defect estimates 1.0e-06: another solution, or a mistake in one"),
+        (4e-4, 1e-5, 1e-6, "worse than the reference's own error, 40 times it; the defect estimates 1.0e-06: another"),
+    ],
+)
+def test_the_verdict_is_in_words(error: float, own: float, estimated: float, said: str) -> None:
+    found = verdict(error, own, estimated=estimated)
+    assert found == said or (";" in said and found.startswith(said))

@@ -124,7 +124,7 @@ CASES = {
     "wave, periodic": Case(
         RING, u.diff(t, 2) - u.diff(x, 2), start(u, order=2) + ring(u, 2), {u: RIPPLE}, {4: 128, 6: 96}
     ),
-    "Burgers": Case(STRIP, BURGERS, start(u) + values(u, x), {u: DRIFT}, {2: 128, 4: 96}),
+    "Burgers": Case(STRIP, BURGERS, start(u) + values(u, x), {u: DRIFT}, {2: 128, 4: 96}, slow=(2,)),
     "Burgers, periodic": Case(RING, BURGERS, start(u) + ring(u, 2), {u: RIPPLE}, {6: 96}),
     "Korteweg and de Vries": Case(
         {x: (-8, 9), t: UNIT},
@@ -133,7 +133,7 @@ CASES = {
         {u: SOLITON},
         {2: 320},
     ),
-    "Korteweg and de Vries, periodic": Case(RING, KDV, start(u) + ring(u, 3), {u: RIPPLE}, {4: 128, 6: 96}),
+    "Korteweg and de Vries, periodic": Case(RING, KDV, start(u) + ring(u, 3), {u: RIPPLE}, {4: 128, 6: 96}, slow=(4,)),
     "Kuramoto and Sivashinsky": Case(
         RING, SIVASHINSKY + u.diff(x, 4), start(u) + ring(u, 4), {u: RIPPLE}, {2: 128, 4: 128, 6: 96}
     ),
@@ -150,6 +150,7 @@ CASES = {
         start(u, v) + values(u, x) + values(v, x, order=1),
         {u: 1 + DECAY / 2, v: 1 + cos(4 * x - t) / 2},
         {2: 160, 4: 128},
+        slow=(4,),
     ),
     "reaction and diffusion at 6": Case(
         STRIP,
@@ -178,7 +179,7 @@ CASES = {
     ),
     "biharmonic": Case(SQUARE, BIHARMONIC, CLAMPED, {w: PLANE}, {2: 64, 4: 64, 6: 64}),
     "Navier and Stokes": Case(SQUARE, NAVIER_STOKES, CLAMPED, {w: PLANE / 4}, {2: 64, 4: 64}),
-    "Navier and Stokes at 6": Case(SQUARE, NAVIER_STOKES, CLAMPED, {w: FAST / 8}, {6: 80}),
+    "Navier and Stokes at 6": Case(SQUARE, NAVIER_STOKES, CLAMPED, {w: FAST / 8}, {6: 80}, slow=(6,)),
     "Poisson in space": Case(CUBE, laplacian(g, x, y, z), values(g, x, y, z), {g: sin(4 * x + 3 * y + 2 * z)}, {2: 16}),
     "Helmholtz in space, mixed": Case(CUBE, laplacian(g, x, y, z) - g, MIXED, {g: DEEP}, {4: 20, 6: 20}, slow=(6,)),
     "heat in the plane": Case(
@@ -227,7 +228,12 @@ def test_the_usual_order_is_four() -> None:
 
 
 @pytest.mark.parametrize(
-    ("name", "cells"), [("wave", 96), ("Korteweg and de Vries", 128), ("Korteweg and de Vries", 256)]
+    ("name", "cells"),
+    [
+        ("wave", 96),
+        ("Korteweg and de Vries", 128),
+        pytest.param("Korteweg and de Vries", 256, marks=pytest.mark.slow),
+    ],
 )
 def test_order_six_is_refused_where_it_is_unstable(name: str, cells: int) -> None:
     with pytest.raises(ps.UnsupportedError, match=r"order=6 .* grows without bound on fine grids.* · give order=4"):

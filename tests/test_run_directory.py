@@ -40,7 +40,7 @@ SCHEMA: dict[str, Any] = {
     "errors": {"q": {"relative_l2": float, "max": float}},
     "unknowns": {"k": float},
 }
-EXTENSIONS = {"choices", "method"}
+EXTENSIONS = {"choices", "method", "max_at", "residuals", "classical"}
 """What is added to the promised schema."""
 
 

@@ -13,16 +13,11 @@ from pathlib import Path
 from statistics import median
 from typing import Any
 
-import numpy as np
-
-from pinnsolve.errors import UnsupportedError
+from pinnsolve.classical import Classical, solve_beside
 from pinnsolve.fitting import Limits
 from pinnsolve.problem_file import ProblemFile, load_problem_file
 from pinnsolve.reference.exact import Exact
-from pinnsolve.reference.result import Reference, relative_l2
-from pinnsolve.reference.solve import FiniteDifferences, solve_reference
-from pinnsolve.reference.spectral import Spectral
-from pinnsolve.reference.stream_function import StreamFunction
+from pinnsolve.reference.solve import solve_reference
 from pinnsolve.solver import solve
 from pinnsolve.training.loop import Progress
 
@@ -62,21 +57,6 @@ class Curve:
         """Return the seconds after which the error is at a level for the first time, or None."""
         pairs = zip((*self.seconds, self.total), (*self.errors, self.final), strict=True)
         return next((when for when, error in pairs if error <= level), None)
-
-
-@dataclass(frozen=True)
-class Classical:
-    """What a classical solver does on the same declaration.
-
-    Args:
-        method: Which, and on how fine a grid.
-        seconds: Its time.
-        error: Its largest relative L2 error: against a closed form where there is one, else its own estimate.
-    """
-
-    method: str
-    seconds: float
-    error: float
 
 
 @dataclass(frozen=True)
@@ -179,27 +159,9 @@ def _run(
 
 def classical(file: ProblemFile) -> Classical | None:
     """Solve a declaration by the solver that its file names, or by the first that reads it, and return time and error."""
-    named = isinstance(file.reference, FiniteDifferences | Spectral | StreamFunction)
-    for spec in (file.reference,) if named else (FiniteDifferences(), StreamFunction()):
-        try:
-            found = solve_reference(file.problem, spec, unknowns=file.problem.unknowns)
-        except UnsupportedError:
-            continue
-        error = max(found.estimated_relative_l2.values(), default=math.nan)
-        if isinstance(file.reference, Exact):
-            error = _true_error(file, found)
-        return Classical(found.method, found.seconds, error)
-    return None
-
-
-def _true_error(file: ProblemFile, found: Reference) -> float:
-    truth = solve_reference(file.problem, file.reference, unknowns=file.problem.unknowns)
-    values = found.evaluate(truth.points)
-    return max(
-        relative_l2((values[name] - column)[known], column[known], free_constant=name in file.problem.gauges)
-        for name, column in truth.values.items()
-        for known in [np.isfinite(values[name])]
-    )
+    unknowns, spec = file.problem.unknowns, file.reference
+    truth = solve_reference(file.problem, spec, unknowns=unknowns) if isinstance(spec, Exact) else None
+    return solve_beside(file.problem, spec, truth, unknowns=unknowns)
 
 
 def _median(values: Sequence[float | None]) -> float | None:

@@ -16,10 +16,11 @@ from typing import Any
 import numpy as np
 from numpy.typing import NDArray
 from scipy import sparse
-from sympy import DiracDelta, Expr, Symbol, lambdify
+from sympy import Add, DiracDelta, Dummy, Expr, Symbol, lambdify
 
 from pinnsolve.reference.finite_differences import Array, Axis, derivative_rows
 from pinnsolve.reference.reading import Slot
+from pinnsolve.reference.state import Known
 
 Places = Mapping[int, Array]
 """A tensor grid: for each space coordinate its places, one when it is held."""
@@ -94,6 +95,7 @@ class Block:
         time: Position of the coordinate that is given at each call.
         matrices: The slots' matrices.
         rows: The number of each row in the system.
+        known: For a time, the slots of a known state at the rows, then their rates.
     """
 
     value: Callable[..., Any]
@@ -103,14 +105,16 @@ class Block:
     time: int | None
     matrices: tuple[sparse.csr_array, ...]
     rows: NDArray[np.int64]
+    known: Callable[[float], Array]
 
     def call(self, function: Callable[..., Any], time: float, slots: Array) -> Array:
         """Return a function's values (outputs, rows), the mean of both sides where a coefficient may jump."""
         total: Any = 0.0
+        known = self.known(time)
         for side in self.coordinates:
             arguments = [time if c == self.time else x for c, x in enumerate(side)]
             with np.errstate(all="ignore"):  # a branch not taken may divide by zero; the solvers test for finite values
-                outputs = function(*arguments, *slots)
+                outputs = function(*arguments, *slots, *known)
             total = total + np.array([np.broadcast_to(o, len(self.rows)) for o in outputs], dtype=np.float64)
         return np.asarray(total / len(self.coordinates)).reshape(-1, len(self.rows))
 
@@ -181,6 +185,8 @@ def collocate(
     chosen: NDArray[np.bool_] | None = None,
     time: int | None = None,
     sidestep: Mapping[int, float] | None = None,
+    given: Mapping[Slot, Symbol] | None = None,
+    known: Known | None = None,
 ) -> Block:
     """Return the rows of one residual on a tensor grid.
 
@@ -194,19 +200,25 @@ def collocate(
         chosen: Which points of the grid are used; all when omitted.
         time: Position of the coordinate that is a number given at each call.
         sidestep: Lengths of the coordinates' ranges, when a coefficient may jump at a node.
+        given: Symbols of the slots of a known state.
+        known: That state.
     """
     grid = np.meshgrid(*(places[c] for c in layout.space if c in places), indexing="ij")
     count = math.prod(len(places[c]) for c in layout.space if c in places)
     chosen = np.ones(count, dtype=bool) if chosen is None else chosen.ravel()
     flat = dict(zip((c for c in layout.space if c in places), (g.ravel()[chosen] for g in grid), strict=True))
     sides = []
+    blank = np.zeros(np.size(rows))
     for sign in (-1.0, 1.0) if sidestep else (0.0,):
         shifted = {c: x + sign * _SIDESTEP * (sidestep or {}).get(c, 0.0) for c, x in flat.items()}
-        blank = np.zeros(np.size(rows))
         sides.append(tuple(shifted.get(c, blank) for c in range(len(coordinates))))
     used = {slot: symbol for slot, symbol in slots.items() if symbol in expression.free_symbols}
-    arguments = [*coordinates, *used.values()]
+    read = {slot: symbol for slot, symbol in (given or {}).items() if symbol in expression.free_symbols}
+    rates = {symbol: Dummy("rate", real=True) for symbol in read.values()}
+    arguments = [*coordinates, *used.values(), *rates, *rates.values()]
     clock = 0 if time is None else _slope(expression, coordinates[time])
+    clock = Add(clock, *(_slope(expression, symbol) * rate for symbol, rate in rates.items()))
+    columns = [flat.get(c, blank) for c in range(len(coordinates))]
     return Block(
         lambdify(arguments, [expression], "scipy", cse=True),
         lambdify(arguments, [_slope(expression, s) for s in used.values()], "scipy", cse=True),
@@ -215,7 +227,12 @@ def collocate(
         time,
         tuple(layout.matrix(slot, places)[chosen] for slot in used),
         np.asarray(rows).ravel(),
+        _nothing if known is None else known.on(list(read), columns),
     )
+
+
+def _nothing(time: float) -> Array:
+    return np.zeros((0, 0))
 
 
 def _slope(expression: Expr, symbol: Symbol) -> Expr:

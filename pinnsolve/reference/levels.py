@@ -5,6 +5,7 @@ from __future__ import annotations
 import time as clock
 from collections.abc import Mapping
 from dataclasses import replace
+from functools import partial
 
 import numpy as np
 from sympy import Symbol
@@ -17,9 +18,10 @@ from pinnsolve.reference.newton import UnresolvedError
 from pinnsolve.reference.refinement import difference
 from pinnsolve.reference.result import GridFunction, Level, comparison_grid, interpolate
 from pinnsolve.reference.rosenbrock import OutOfTimeError, Path
+from pinnsolve.reference.state import State
 from pinnsolve.reference.steady import BoundaryValues, solve_steady
 
-_CHEAP_SECONDS = 1.0
+_CHEAP_SECONDS, _WORTH_SECONDS = 1.0, 5.0
 _TIMES = 64
 
 
@@ -32,6 +34,7 @@ def evolution_level(
     steps: int,
     deadline: float,
     first: bool = True,
+    state: State | None = None,
 ) -> Level:
     """Return the solution of an evolution on one grid, with the error of the time steps on the first and while that costs little.
 
@@ -45,9 +48,11 @@ def evolution_level(
         steps: The least number of time steps.
         deadline: Value of `time.monotonic` at which to give up.
         first: No coarser grid has measured the error of the time steps.
+        state: A known state, beside which the rest is sought.
     """
     began = clock.monotonic()
-    layout, path = march(evolution, cells, tolerance=tolerance, steps=steps, deadline=deadline)
+    run = partial(march, evolution, cells, deadline=deadline, state=state)
+    layout, path = run(tolerance=tolerance, steps=steps)
     low, high = evolution.bounds[evolution.time]
     sides = [
         np.linspace(low, high, _TIMES + 1)
@@ -57,11 +62,14 @@ def evolution_level(
     ]
     label = _label(problem.coordinates, cells) if cells else f"{len(path.times) - 1} steps"
     level = Level(label, cells, _evolving(problem, evolution, layout, path), comparison_grid(sides)[0])
-    if not cells or (not first and clock.monotonic() - began > _CHEAP_SECONDS):
+    # Finer grids fall back on the error of the first one. Beside a known state it is worth more time to measure it anew:
+    # the samples of the state are halved with the steps, and the error is relative to a small rest.
+    worth = _CHEAP_SECONDS if state is None else _WORTH_SECONDS
+    if not cells or (not first and clock.monotonic() - began > worth):
         return level
     # Steps twice as long in a method of order five: the error grows 32 times; two thirds of that are believed.
     try:
-        layout, loose = march(evolution, cells, tolerance=32 * tolerance, steps=steps // 2, deadline=deadline)
+        layout, loose = run(tolerance=32 * tolerance, steps=steps // 2)
     except (OutOfTimeError, UnresolvedError):
         return level
     loosened = replace(level, functions=_evolving(problem, evolution, layout, loose))
@@ -70,12 +78,25 @@ def evolution_level(
 
 
 def steady_level(
-    problem: Problem, values: BoundaryValues, *, cells: Mapping[int, int], previous: Level | None
+    problem: Problem,
+    values: BoundaryValues,
+    *,
+    cells: Mapping[int, int],
+    previous: Level | None,
+    state: State | None = None,
 ) -> Level:
-    """Return the solution of a boundary-value problem on one grid, with the one before as a first guess."""
+    """Return the solution of a boundary-value problem on one grid, with the one before as a first guess.
+
+    Args:
+        problem: The declaration.
+        values: The same, read.
+        cells: Intervals of every coordinate.
+        previous: The grid before.
+        state: A known state, beside which the rest is sought.
+    """
     layout = values.layout(cells)
     start = None if previous is None else _resampled(problem, layout, previous)
-    solved, free = solve_steady(values, layout, start=start)
+    solved, free = solve_steady(values, layout, start=start, state=state)
     names = [f.func.__name__ for f in problem.fields]
     functions = {
         name: _spline(solved[layout.numbers(k)], layout.axes[k], layout, kinked=values.kinked)

@@ -25,6 +25,7 @@ from pinnsolve.reference.placement import (
     check_count,
     find_fluxes,
     find_walls,
+    for_rest,
     is_periodic,
     make_axes,
     match,
@@ -33,6 +34,10 @@ from pinnsolve.reference.placement import (
 )
 from pinnsolve.reference.reading import REMEDY, Reading, Slot, with_rate
 from pinnsolve.reference.rosenbrock import Path, StepTooSmallError, integrate
+from pinnsolve.reference.state import Known, State
+
+_SAMPLES = 4
+"""Times at which a known state is sampled, for each of the least number of steps."""
 
 
 @dataclass(frozen=True)
@@ -71,6 +76,17 @@ class Evolution:
         """Return where the unknowns are on a grid of so many cells."""
         axes = make_axes(self.own, self.bounds, cells=cells, periodic=self.periodic, shifted=self.shifted)
         return Layout(axes, self.space, self.accuracy)
+
+    def for_rest(self) -> Evolution:
+        """Return the evolution of e where u = v + e with v known."""
+
+        def named(slot: Slot, rate: bool) -> Slot:
+            number, order = self.fields[slot.field]
+            orders = tuple(o + (order + rate) * (c == self.time) for c, o in enumerate(slot.orders))
+            return Slot(number, orders, slot.places)
+
+        laws, initial = (tuple(for_rest(law, named) for law in some) for some in (self.laws, self.initial))
+        return replace(self, laws=laws, initial=initial)
 
 
 def find_time(readings: Sequence[Reading], fields: int, *, bounds: Bounds) -> int | None:
@@ -147,9 +163,15 @@ def read_evolution(problem: Problem, readings: Sequence[Reading], *, time: int, 
 
 
 def march(
-    evolution: Evolution, cells: Mapping[int, int], *, tolerance: float, steps: int, deadline: float
+    evolution: Evolution,
+    cells: Mapping[int, int],
+    *,
+    tolerance: float,
+    steps: int,
+    deadline: float,
+    state: State | None = None,
 ) -> tuple[Layout, Path]:
-    """Return the solution on a grid as a path of states.
+    """Return the solution on a grid as a path of states, or the rest of it beside a known state.
 
     Raises:
         UnresolvedError: The initial state does not exist, or the solution cannot be followed to the end.
@@ -159,22 +181,28 @@ def march(
     start, end = evolution.bounds[time]
 
     def system(laws: Sequence[Law]) -> System:
-        return assemble(laws, layout, coordinates=evolution.coordinates, bounds=evolution.bounds, time=time)
+        return assemble(
+            laws, layout, coordinates=evolution.coordinates, bounds=evolution.bounds, time=time, known=known
+        )
 
+    known = None
+    if state is not None:
+        known = Known(state, time, np.linspace(start, end, _SAMPLES * steps + 1))
+        evolution = evolution.for_rest()
     moving = [replace(law, expression=_moving(law), slots=law.rates) for law in evolution.laws]
     still = [replace(law, expression=_still(law)) for law in evolution.laws]
     mass, rest = system(moving).jacobian(np.zeros(layout.size), start), system(still)
     mass.eliminate_zeros()
     algebraic = [law for law in still if not law.rates]
     first = system([*evolution.initial, *algebraic])
-    state = solve_newton(first, np.zeros(layout.size), time=start, name="initial conditions").values
+    begin = solve_newton(first, np.zeros(layout.size), time=start, name="initial conditions").values
     try:
         path = integrate(
             lambda t, y: -rest.residual(y, t),
             lambda t, y: -rest.jacobian(y, t),
             lambda t, y: -rest.rate(y, t),
             mass=mass,
-            start=state,
+            start=begin,
             span=(start, end),
             tolerance=tolerance,
             longest=(end - start) / steps,

@@ -9,17 +9,18 @@ compact conservative scheme results (LeVeque, Finite Difference Methods, 2007, s
 from __future__ import annotations
 
 import itertools
-from collections.abc import Iterable, Mapping, Sequence
-from dataclasses import dataclass, field
+from collections.abc import Callable, Iterable, Mapping, Sequence
+from dataclasses import dataclass, field, replace
 
 import numpy as np
 from scipy.optimize import linear_sum_assignment
-from sympy import Expr, Symbol
+from sympy import Dummy, Expr, Symbol
 
 from pinnsolve.errors import UnsupportedError
 from pinnsolve.reference.collocation import Block, Layout, System, collocate
 from pinnsolve.reference.finite_differences import Axis
 from pinnsolve.reference.reading import REMEDY, Reading, Slot
+from pinnsolve.reference.state import Known
 
 Bounds = Sequence[tuple[float, float]]
 """The range of every coordinate, by position."""
@@ -41,6 +42,7 @@ class Law:
         face: Coordinate, side (0 or 1) and layer; none for an equation.
         rates: Symbols of the time derivatives of slots.
         jumps: A coefficient may be discontinuous.
+        given: Symbols of the slots of a known state, when the law is one for the rest.
     """
 
     name: str
@@ -50,11 +52,27 @@ class Law:
     face: tuple[int, int, int] | None = None
     rates: Mapping[Slot, Symbol] = field(default_factory=dict)
     jumps: bool = False
+    given: Mapping[Slot, Symbol] = field(default_factory=dict)
 
     @property
     def order(self) -> int:
         """The highest order of derivative, rates included."""
         return max((sum(s.orders) + (s in self.rates) for s in (*self.slots, *self.rates)), default=0)
+
+
+def for_rest(law: Law, named: Callable[[Slot, bool], Slot] = lambda slot, _: slot) -> Law:
+    """Return the law for e where u = v + e with v known.
+
+    Args:
+        law: The one for u.
+        named: The slot of the problem's field that a slot of the law's, or the rate of one, stands for.
+    """
+    given: dict[Slot, Symbol] = {}
+    counted: dict[Symbol, Expr] = {}
+    for slots, rate in ((law.slots, False), (law.rates, True)):
+        for slot, symbol in slots.items():
+            counted[symbol] = symbol + given.setdefault(named(slot, rate), Dummy("given", real=True))
+    return replace(law, expression=law.expression.xreplace(counted), given=given)
 
 
 @dataclass(frozen=True)
@@ -259,7 +277,13 @@ def make_axes(
 
 
 def assemble(
-    laws: Sequence[Law], layout: Layout, *, coordinates: tuple[Symbol, ...], bounds: Bounds, time: int | None = None
+    laws: Sequence[Law],
+    layout: Layout,
+    *,
+    coordinates: tuple[Symbol, ...],
+    bounds: Bounds,
+    time: int | None = None,
+    known: Known | None = None,
 ) -> System:
     """Return the system in which every unknown has the row of the last law that claims it.
 
@@ -290,6 +314,8 @@ def assemble(
                 chosen=chosen,
                 time=time,
                 sidestep={c: bounds[c][1] - bounds[c][0] for c in layout.space} if law.jumps else None,
+                given=law.given,
+                known=known,
             )
         )
     return System(tuple(blocks), layout.size)

@@ -27,7 +27,7 @@ _ROUNDING = 1e-14
 
 _CLOSE = 1e-5
 _TRIALS = 3
-_GOAL, _CHEAP_GOAL, _CHEAP_SECONDS = 1e-5, 1e-8, 2.0
+GOALS, _CHEAP_SECONDS = (1e-5, 1e-8), 2.0
 """Refine to the first error; go on to the second while a grid is expected to take less than this."""
 
 
@@ -124,6 +124,7 @@ def refine(
     growth: float,
     deadline: float,
     rounding: float = _ROUNDING,
+    goals: tuple[float, float] = GOALS,
 ) -> Refinement:
     """Solve on finer and finer grids until the estimated error is small or the time is near its end.
 
@@ -135,6 +136,7 @@ def refine(
         growth: Factor of cost from a grid to the next.
         deadline: Value of `time.monotonic` at which the time is over.
         rounding: The least error that is estimated.
+        goals: Refine to the first estimated error; go on to the second while a grid is expected to take little time.
 
     Raises:
         OutOfTimeError: Not even the first grid was done in time.
@@ -145,7 +147,7 @@ def refine(
     for grid in grids:
         if done.levels:
             expected = growth * done.levels[-1].seconds
-            goal = _CHEAP_GOAL if expected < _CHEAP_SECONDS else _GOAL
+            goal = goals[expected < _CHEAP_SECONDS]
             small = len(done.levels) > 2 and max(done.error.values()) <= goal and not all_grids
             if small or clock.monotonic() + expected > deadline:
                 break

@@ -22,10 +22,12 @@ from pinnsolve.reference.measured import measured_reference
 from pinnsolve.reference.method_of_lines import find_time, read_evolution
 from pinnsolve.reference.newton import UnresolvedError
 from pinnsolve.reference.reading import REMEDY, Reading, read
-from pinnsolve.reference.refinement import Refinement, refine
+from pinnsolve.reference.refinement import GOALS, Refinement, refine
+from pinnsolve.reference.rest import check_periods
 from pinnsolve.reference.result import Level, Reference, comparison_grid, counts_within
 from pinnsolve.reference.rosenbrock import OutOfTimeError
 from pinnsolve.reference.spectral import Spectral, spectral_reference
+from pinnsolve.reference.state import State
 from pinnsolve.reference.steady import read_boundary_values
 from pinnsolve.reference.stream_function import StreamFunction, stream_function_reference
 
@@ -36,11 +38,15 @@ _MOST_UNKNOWNS = {1: 200_000, 2: 300_000, 3: 40_000}
 _GROWTH = {0: 2.0, 1: 2.5, 2: 8.0, 3: 64.0}
 """Factor in the cost of a sparse LU when the cells double, by space coordinates: n, n^(3/2), n^2."""
 
+_MOST_COORDINATES = 4
 _FEWEST_CELLS = 8
 _ORDERS, _USUAL_ORDER, _ORDER_AT_JUMPS = (2, 4, 6), 4, 2
 """Orders of the formulas: a derivative of order m reads up to m + 2, m + 4 or m + 6 nodes."""
 
 _TOLERANCE = 1e-9
+_TOLERANCE_OF_REST, _GOALS_OF_REST = 1e-6, (1e-2, 1e-3)
+"""What is sought beside a known state is itself an error: a hundredth of it is known well enough."""
+
 _ODE_TOLERANCE, _ODE_ORDER, _ODE_LEVELS = 1e-8, 5, (0, 1, 2)
 """Without space, every level halves the steps of a method of order five: the tolerance by 32, and the longest step by 2, without
 which a smooth solution would take the same steps on all levels and its error seem zero."""
@@ -119,7 +125,27 @@ def solve_reference(
         return _finite_differences(problem, spec, held)
 
 
-def _finite_differences(problem: Problem, spec: FiniteDifferences, unknowns: Mapping[Symbol, float]) -> Reference:
+def solve_rest(
+    problem: Problem, spec: FiniteDifferences, state: State, *, unknowns: Mapping[Symbol, float]
+) -> Reference:
+    """Return, in place of the solution, what is left of it beside a known state.
+
+    Args:
+        problem: The declaration.
+        spec: Grids and time limit.
+        state: The known state.
+        unknowns: Values of unknown parameters where the specification has none.
+
+    Raises:
+        UnsupportedError: Finite differences cannot solve this problem, or the state is not periodic where the problem is.
+    """
+    with threadpool_limits(limits=1, user_api="blas"):
+        return _finite_differences(problem, spec, {**unknowns, **(spec.unknowns or {})}, state=state)
+
+
+def _finite_differences(
+    problem: Problem, spec: FiniteDifferences, unknowns: Mapping[Symbol, float], *, state: State | None = None
+) -> Reference:
     began = clock.monotonic()
     for coordinate in spec.cells or {}:
         if coordinate not in problem.coordinates:
@@ -128,11 +154,16 @@ def _finite_differences(problem: Problem, spec: FiniteDifferences, unknowns: Map
     if not isinstance(problem.domain, Box):
         found = f"no finite-difference reference: the domain is a {type(problem.domain).__name__}, not a box"
         raise UnsupportedError("domain", found, REMEDY)
+    if len(problem.coordinates) > _MOST_COORDINATES:  # before reading, which takes minutes in a hundred dimensions
+        found = f"{len(problem.coordinates)} coordinates, and a grid has at most three of space and one of time"
+        raise UnsupportedError("domain", f"no finite-difference reference: {found}", REMEDY)
     readings = read(problem, unknowns)
     bounds = [problem.bounds[c] for c in problem.coordinates]
     time = find_time(readings, len(problem.fields), bounds=bounds)
+    if state is not None:
+        check_periods(state, readings, bounds=bounds)
     try:
-        refinement = _refine(problem, spec, readings, time, began + spec.seconds)
+        refinement = _refine(problem, spec, readings, time, began + spec.seconds, state)
     except OutOfTimeError as error:
         found = f"no finite-difference reference: {error}"
         raise UnsupportedError("equations", found, "give FiniteDifferences(seconds=...) more time") from error
@@ -161,7 +192,12 @@ def _finite_differences(problem: Problem, spec: FiniteDifferences, unknowns: Map
 
 
 def _refine(
-    problem: Problem, spec: FiniteDifferences, readings: Sequence[Reading], time: int | None, deadline: float
+    problem: Problem,
+    spec: FiniteDifferences,
+    readings: Sequence[Reading],
+    time: int | None,
+    deadline: float,
+    state: State | None,
 ) -> Refinement:
     space = tuple(c for c in range(len(problem.coordinates)) if c != time)
     if len(space) > 3:
@@ -171,26 +207,28 @@ def _refine(
     accuracy = _accuracy(spec, readings, space)
     highest = max((slot.orders[c] for reading in readings for slot in reading.slots for c in space), default=0)
     grids = _grids(space, chosen, len(problem.fields), fewest=max(_FEWEST_CELLS, highest + accuracy))
-    fixed = functools.partial(refine, all_grids=all_grids, growth=_GROWTH[len(space)], deadline=deadline)
+    goals = GOALS if state is None else _GOALS_OF_REST
+    fixed = functools.partial(refine, all_grids=all_grids, growth=_GROWTH[len(space)], deadline=deadline, goals=goals)
     if time is None:
         values = read_boundary_values(problem, readings, accuracy=accuracy)
         return fixed(
-            lambda grid, before: steady_level(problem, values, cells=grid, previous=before),
+            lambda grid, before: steady_level(problem, values, cells=grid, previous=before, state=state),
             grids,
             accuracy=accuracy,
         )
     evolution = read_evolution(problem, readings, time=time, accuracy=accuracy)
     steps = max(chosen.get(time, 0), _FEWEST_STEPS)
-    march = functools.partial(evolution_level, problem, evolution, deadline=deadline)
+    march = functools.partial(evolution_level, problem, evolution, deadline=deadline, state=state)
     if not space:
         return fixed(
             lambda level, _: march(cells={}, tolerance=_ODE_TOLERANCE / 32**level, steps=steps * 2**level),
             _ODE_LEVELS,
             accuracy=_ODE_ORDER,
         )
+    tolerance = _TOLERANCE if state is None else _TOLERANCE_OF_REST
     try:
         refinement = fixed(
-            lambda grid, before: march(cells=grid, tolerance=_TOLERANCE, steps=steps, first=before is None),
+            lambda grid, before: march(cells=grid, tolerance=tolerance, steps=steps, first=before is None),
             grids,
             accuracy=accuracy,
         )
@@ -198,7 +236,10 @@ def _refine(
         if accuracy <= _USUAL_ORDER:
             raise
         raise _unstable(accuracy) from error
-    if accuracy > _USUAL_ORDER and (refinement.refused or max(refinement.error.values()) > _WORTHLESS):
+    # That of a rest may be large because the grids do not resolve it: only an order below zero tells growth.
+    grows = state is None or refinement.table[-1].order < 0
+    worthless = grows and max(refinement.error.values()) > _WORTHLESS
+    if accuracy > _USUAL_ORDER and (refinement.refused or worthless):
         raise _unstable(accuracy)
     return refinement
 

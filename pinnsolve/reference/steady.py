@@ -27,6 +27,7 @@ from pinnsolve.reference.placement import (
     check_count,
     find_fluxes,
     find_walls,
+    for_rest,
     is_periodic,
     make_axes,
     match,
@@ -34,6 +35,7 @@ from pinnsolve.reference.placement import (
     seat,
 )
 from pinnsolve.reference.reading import REMEDY, Reading
+from pinnsolve.reference.state import Known, State
 
 _NULL = 1e-9
 _UNBALANCED = 1e-2
@@ -108,20 +110,24 @@ def read_boundary_values(problem: Problem, readings: Sequence[Reading], *, accur
     )
 
 
-def solve_steady(values: BoundaryValues, layout: Layout, *, start: Array | None = None) -> tuple[Array, frozenset[int]]:
+def solve_steady(
+    values: BoundaryValues, layout: Layout, *, start: Array | None = None, state: State | None = None
+) -> tuple[Array, frozenset[int]]:
     """Return the unknowns on a grid, and the fields that are fixed only up to a constant.
 
     Args:
         values: The problem.
         layout: Where the unknowns are.
         start: First guess; zero when omitted.
+        state: A known state; the unknowns are then the rest.
 
     Raises:
         UnsupportedError: A wrong number of conditions.
         UnresolvedError: A singular system, no convergence.
     """
     on_interval = len(values.bounds) == 1 and not values.periodic
-    system = _on_interval(values, layout) if on_interval else _on_box(values, layout)
+    known = None if state is None else Known(state)
+    system = _on_interval(values, layout, known) if on_interval else _on_box(values, layout, known)
     guess = np.zeros(layout.size) if start is None else start
     if start is None and not np.isfinite(system.residual(guess)).all():
         guess = np.ones(layout.size)  # 1/u and log(u) have no value at zero
@@ -138,16 +144,17 @@ def solve_steady(values: BoundaryValues, layout: Layout, *, start: Array | None 
     return root.values, frozenset(free)
 
 
-def _on_box(values: BoundaryValues, layout: Layout) -> System:
+def _on_box(values: BoundaryValues, layout: Layout, known: Known | None) -> System:
     laws = [Law(r.name, r.expression, r.slots, f, None, {}, r.jumps) for r, f in values.equations]
     laws += [
         Law(w.reading.name, w.reading.expression, w.reading.slots, f, (w.coordinate, w.side, layer))
         for w, f, layer in values.walls
     ]
-    return assemble(laws, layout, coordinates=values.coordinates, bounds=values.bounds)
+    laws = laws if known is None else [for_rest(law) for law in laws]
+    return assemble(laws, layout, coordinates=values.coordinates, bounds=values.bounds, known=known)
 
 
-def _on_interval(values: BoundaryValues, layout: Layout) -> System:
+def _on_interval(values: BoundaryValues, layout: Layout, known: Known | None) -> System:
     blocks: list[Block] = []
     row = 0
     sidestep = {0: values.bounds[0][1] - values.bounds[0][0]}
@@ -155,15 +162,19 @@ def _on_interval(values: BoundaryValues, layout: Layout) -> System:
     def add(reading: Reading, places: Mapping[int, Array]) -> None:
         nonlocal row
         count = len(places.get(0, [0]))
+        law = Law(reading.name, reading.expression, reading.slots, -1)
+        law = law if known is None else for_rest(law)
         blocks.append(
             collocate(
-                reading.expression,
-                reading.slots,
+                law.expression,
+                law.slots,
                 layout=layout,
                 coordinates=values.coordinates,
                 places=places,
                 rows=np.arange(row, row + count),
                 sidestep=sidestep if reading.jumps else None,
+                given=law.given,
+                known=known,
             )
         )
         row += count
