@@ -2,25 +2,24 @@
 
 from __future__ import annotations
 
-import math
 from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass, replace
 from typing import Any
 
 import torch
-from sympy import Dummy, Symbol
+from sympy import Symbol
 from torch import nn
 
+from pinnsolve.choice import Choice
 from pinnsolve.compiler.compile import CompiledProblem
 from pinnsolve.compiler.trial import build_trial
 from pinnsolve.declaration.characteristics import growth
 from pinnsolve.declaration.counting import marching, orders
-from pinnsolve.declaration.pseudo_time import find_march
-from pinnsolve.declaration.terms import Term, evaluations
 from pinnsolve.errors import ProblemError, UnsupportedError
 from pinnsolve.networks.architectures import MLP, Architecture
 from pinnsolve.problem import Problem
 from pinnsolve.pseudo_time import Marching
+from pinnsolve.remedies import choose_remedy, is_linear
 from pinnsolve.training.gauss_newton import LevenbergMarquardt
 from pinnsolve.training.optimizers import Adam
 from pinnsolve.training.phase import Phase
@@ -50,10 +49,6 @@ _GROWTH = 8.0
 equation in `problems/` grow by 10, which one network does not follow. Where they grow by less, by 5 for Allen and Cahn's and 1 for
 Korteweg and de Vries', one network for all times is as good in the same time or, for smooth solutions, far better."""
 
-_PSEUDO_STEP = 0.3
-"""First step in pseudo-time, times the rate of long waves. The march is for what is stuck: minima of |r| that solve nothing, as for
-Blasius' equation or predators and prey; where r = 0 is found at once, it would cost time."""
-
 _QUICK = 4
 """A quick run has this many times fewer points and ten times fewer steps; nothing else differs."""
 
@@ -62,16 +57,6 @@ class DeviceError(ProblemError):
     """A device that cannot be used."""
 
     exit_code = 2
-
-
-@dataclass(frozen=True)
-class Choice:
-    """One decision: what, its value, why, and what to write to override it."""
-
-    what: str
-    value: str
-    reason: str
-    override: str
 
 
 @dataclass(frozen=True)
@@ -89,6 +74,7 @@ class Plan:
         threads: Threads of torch on the CPU, or None to leave them as they are.
         directions: Terms of a long sum of derivatives that are evaluated, or None for all.
         marching: How equations are solved in pseudo-time, or None to solve them at once.
+        causal: The coordinate in which a training that is stuck is begun again causally, or None.
         choices: What was decided, for the user to see.
     """
 
@@ -102,6 +88,7 @@ class Plan:
     threads: int | None
     directions: int | None
     marching: Marching | None
+    causal: Symbol | None
     choices: tuple[Choice, ...]
 
 
@@ -154,7 +141,7 @@ def choose(
     weights = _weights(compiled, training.weights, choices)
     if windows:
         network = in_windows(problem, network, windows)
-    march = _march(problem, training, phases, choices)
+    march, causal = choose_remedy(problem, training, phases, choices)
     return Plan(
         network,
         counts,
@@ -166,6 +153,7 @@ def choose(
         threads,
         training.directions,
         march,
+        causal,
         tuple(choices),
     )
 
@@ -219,7 +207,7 @@ def _keeps_its_form(problem: Problem, times: Sequence[Symbol]) -> bool:
     highest = orders(problem.terms, problem.fields)
     if any(order > 1 for (_, coordinate), order in highest.items() if coordinate in times):
         return False
-    return all(_linear(term) for term in problem.terms if term.kind == "equation")
+    return all(is_linear(term) for term in problem.terms if term.kind == "equation")
 
 
 def _grows_in(problem: Problem) -> Symbol | None:
@@ -230,7 +218,7 @@ def _grows_in(problem: Problem) -> Symbol | None:
     """
     times = marching(problem.terms, problem.fields, problem.bounds)
     equations = [term for term in problem.terms if term.kind == "equation"]
-    if len(times) != 1 or all(_linear(term) for term in equations):
+    if len(times) != 1 or all(is_linear(term) for term in equations):
         return None
     (time,) = times
     highest = orders(equations, problem.fields)
@@ -254,36 +242,6 @@ def _windows(problem: Problem, network: Any, time: Symbol, choices: list[Choice]
     )
     choices.append(Choice("windows", f"{_WINDOWS} of {time}", reason, f"training = ps.Training(windows={{{time}: 1}})"))
     return windows
-
-
-def _march(problem: Problem, training: Training, phases: Sequence[Phase], choices: list[Choice]) -> Marching | None:
-    """Choose whether equations are marched to their solution in pseudo-time, and the first step."""
-    step, chosen = training.pseudo_time, training.pseudo_time is None
-    equations = [term for term in problem.terms if term.kind == "equation"]
-    if step == math.inf or (chosen and (training.phases is not None or all(_linear(term) for term in equations))):
-        return None
-    if not phases[-1].resample:
-        found = f"{type(phases[-1]).__name__} keeps its points, and a step in pseudo-time lasts from draw to draw"
-        raise ProblemError("pseudo_time", found, "write resample=1 for LevenbergMarquardt, 100 for other phases")
-    try:
-        march = find_march(problem.terms, problem.fields, problem.bounds, problem.unknowns)
-    except ProblemError:
-        if chosen:
-            return None
-        raise
-    marching = Marching(march.drives, _PSEUDO_STEP / march.rate if step is None else step, waits=chosen)
-    moved = ", ".join(f"{d.equation} moves {d.moved}, {'+' if d.sign > 0 else '-'}" for d in march.drives)
-    when = "if the residual stops falling early, " if chosen else ""
-    reason = "short waves do not grow with these signs"
-    override = "training = ps.Training(pseudo_time=...), infinite for none"
-    choices.append(Choice("pseudo-time", f"{when}first step {marching.step:.2g}; {moved}", reason, override))
-    return marching
-
-
-def _linear(term: Term) -> bool:
-    values = {place: Dummy() for place in evaluations(term.residual)}
-    opened = term.residual.xreplace(values)
-    return all(not opened.diff(value).has(*values.values()) for value in values.values())
 
 
 def _phases(
@@ -383,8 +341,3 @@ def _device(device: str, choices: list[Choice]) -> torch.device:
     if device not in ("cpu", "cuda"):
         raise DeviceError("device", f"{device!r}", "write auto, cpu or cuda")
     return torch.device(device)
-
-
-def describe(choices: Sequence[Choice]) -> list[str]:
-    """Return one line a choice, to be printed before a run."""
-    return [f"{c.what}: {c.value} ({c.reason}; override: {c.override})" for c in choices]

@@ -8,7 +8,8 @@ from sympy import Derivative, Eq, Expr, Subs, Symbol
 from sympy.core.function import AppliedUndef
 from sympy.printing.str import StrPrinter
 
-from pinnsolve.choices import Choice, Plan, describe
+from pinnsolve.choice import Choice, describe
+from pinnsolve.choices import Plan
 from pinnsolve.compiler.compile import CompiledProblem, CompiledTerm
 from pinnsolve.declaration.counting import planes
 from pinnsolve.declaration.terms import Term, evaluations, with_ends_of_integrals

@@ -14,13 +14,15 @@ import torch
 from torch import Tensor
 
 from pinnsolve.acceleration import PLAIN_MEMORY, Acceleration, accelerate, chunk_size
-from pinnsolve.choices import Choice, Plan, describe
+from pinnsolve.choice import Choice, describe
+from pinnsolve.choices import Plan
 from pinnsolve.compiler.compile import CompiledProblem
 from pinnsolve.compiler.trial import Trial
 from pinnsolve.jets import SampledDerivatives
 from pinnsolve.networks.windows import Window, WindowedFields
 from pinnsolve.points import Span, TermPoints, term_places
 from pinnsolve.pseudo_time import PseudoTime
+from pinnsolve.stagnation import CausalOnceStuck, Stagnation
 from pinnsolve.training.gauss_newton import LevenbergMarquardt
 from pinnsolve.training.krylov import GaussNewtonCG
 from pinnsolve.training.loop import Observer, Progress, TrainingResult, train
@@ -146,11 +148,15 @@ def _fit_one(
     points = TermPoints(compiled, plan.counts, plan.sampling, seed, plan.device, training.resampling, span)
     sampled = None if plan.directions is None else SampledDerivatives(plan.directions, seed=seed)
     trained = compiled if sampled is None else replace(compiled, differentiate=sampled)
-    pseudo_time = None
+    stagnation, pseudo_time, weighting = None, None, training.weighting
+    if plan.causal is not None or (plan.marching is not None and plan.marching.waits):
+        stagnation = Stagnation(compiled, trial, tell)
     if plan.marching is not None:
-        pseudo_time = PseudoTime(trained, trial, plan.marching, tell)
+        pseudo_time = PseudoTime(trained, trial, plan.marching, stagnation)
         trained = pseudo_time.compiled
-    draws = _Draws(points, trial, sampled, pseudo_time)
+    if plan.causal is not None and stagnation is not None:
+        weighting = CausalOnceStuck(plan.causal, stagnation)
+    draws = _Draws(points, trial, sampled, stagnation, pseudo_time)
     chunk, places = chunk_size(compiled, trial, memory=PLAIN_MEMORY), term_places(compiled)
 
     def objective_of(terms: CompiledProblem, drawn: Mapping[str, Tensor]) -> Objective:
@@ -164,9 +170,9 @@ def _fit_one(
     by_gradients = sum(p.steps for p in plan.phases if not isinstance(p, _BY_JACOBIANS))
     steps = min(by_gradients, limits.steps or sys.maxsize)
     with _threads(plan.threads), _full_float32():
-        if training.weighting is not None:
+        if weighting is not None:
             # Before gradients are compiled: with weights of points they are another function.
-            objective.weights = training.weighting.update(objective, places)
+            objective.weights = weighting.update(objective, places)
         if sampled is None:
             found = accelerate(objective, trained, trial, mode=compile, evaluations=steps, seconds=limits.seconds)
         else:
@@ -179,7 +185,7 @@ def _fit_one(
             plan.phases,
             held_out=held_out,
             resample=draws.redraw,
-            weighting=training.weighting,
+            weighting=weighting,
             places=places,
             observers=observers,
             max_seconds=None if limits.seconds is None else max(limits.seconds - spent, 0.0),
@@ -193,9 +199,15 @@ class _Draws:
     """The points of a training, and what else begins anew with each draw: sampled directions, steps in pseudo-time."""
 
     def __init__(
-        self, points: TermPoints, trial: Trial, sampled: SampledDerivatives | None, pseudo_time: PseudoTime | None
+        self,
+        points: TermPoints,
+        trial: Trial,
+        sampled: SampledDerivatives | None,
+        stagnation: Stagnation | None,
+        pseudo_time: PseudoTime | None,
     ) -> None:
-        self._points, self._trial, self._sampled, self._pseudo_time = points, trial, sampled, pseudo_time
+        self._points, self._trial, self._sampled = points, trial, sampled
+        self._stagnation, self._pseudo_time = stagnation, pseudo_time
 
     def first(self) -> Mapping[str, Tensor]:
         """Return the points to begin with, as the trained terms read them."""
@@ -210,6 +222,8 @@ class _Draws:
         return self._extended()
 
     def _extended(self) -> Mapping[str, Tensor]:
+        if self._stagnation is not None:
+            self._stagnation.watch(self.current)
         return self.current if self._pseudo_time is None else self._pseudo_time.advance(self.current)
 
 

@@ -15,7 +15,8 @@ import torch
 from torch import nn
 
 from pinnsolve.archive import finite
-from pinnsolve.choices import Plan, choose, describe, meet_conditions
+from pinnsolve.choice import describe
+from pinnsolve.choices import Plan, choose, meet_conditions
 from pinnsolve.comparison import estimate
 from pinnsolve.compiler.compile import compile_problem
 from pinnsolve.compiler.trial import build_trial

@@ -9,7 +9,8 @@ import torch
 from sympy import Eq, pi, sin, symbols
 
 import pinnsolve as ps
-from pinnsolve.choices import DeviceError, Plan, choose, describe, meet_conditions
+from pinnsolve.choice import describe
+from pinnsolve.choices import DeviceError, Plan, choose, meet_conditions
 from pinnsolve.compiler.compile import compile_problem
 from pinnsolve.networks import Windows
 

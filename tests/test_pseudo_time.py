@@ -113,7 +113,7 @@ def march(problem: ps.Problem, step: float, *, seed: int = 0) -> tuple[Any, Any,
     compiled = compile_problem(problem)
     trial = build_trial(problem, MLP(width=8, depth=2), seed=seed, dtype=torch.float64, device="cpu")
     found = find_march(problem.terms, problem.fields, problem.bounds, problem.unknowns).drives
-    return compiled, trial, PseudoTime(compiled, trial, Marching(found, step, waits=False), print)
+    return compiled, trial, PseudoTime(compiled, trial, Marching(found, step, waits=False), None)
 
 
 def test_a_step_is_one_of_the_implicit_euler_method():

@@ -1,0 +1,70 @@
+"""Remedies: what a run does about minima of the residual that solve nothing, by choice or once it is stuck in one."""
+
+from __future__ import annotations
+
+import math
+from collections.abc import Sequence
+
+from sympy import Dummy, Symbol
+
+from pinnsolve.choice import Choice
+from pinnsolve.declaration.counting import marching
+from pinnsolve.declaration.pseudo_time import find_march
+from pinnsolve.declaration.terms import Term, evaluations
+from pinnsolve.errors import ProblemError
+from pinnsolve.problem import Problem
+from pinnsolve.pseudo_time import Marching
+from pinnsolve.training.gauss_newton import LevenbergMarquardt
+from pinnsolve.training.phase import Phase
+from pinnsolve.training.schedule import Training
+
+_PSEUDO_STEP = 0.3
+"""First step in pseudo-time, times the rate of long waves. Where r = 0 is found at once, it would only cost time."""
+
+
+def choose_remedy(
+    problem: Problem, training: Training, phases: Sequence[Phase], choices: list[Choice]
+) -> tuple[Marching | None, Symbol | None]:
+    """Choose how nonlinear equations are solved once their training is stuck, or what the user asks of pseudo-time."""
+    if training.pseudo_time is not None:
+        return _march(problem, training.pseudo_time, phases, choices), None
+    equations = [term for term in problem.terms if term.kind == "equation"]
+    by_gauss_newton = training.phases is None and isinstance(phases[-1], LevenbergMarquardt)
+    if not by_gauss_newton or training.weighting is not None or all(is_linear(term) for term in equations):
+        return None, None
+    times = marching(problem.terms, problem.fields, problem.bounds)
+    what, reason = "if training is stuck", "nonlinear equations have minima of the residual that solve nothing"
+    if len(times) == 1:
+        override = "training = ps.Training(weighting=ps.Causal(...)), or pseudo_time=infinity for neither"
+        choices.append(Choice(what, f"begin again, causal in {times[0]}", reason, override))
+        return None, times[0]
+    try:
+        march = _march(problem, None, phases, choices)
+    except ProblemError:
+        return None, None
+    choices.append(
+        Choice(what, "begin again in pseudo-time", reason, "ps.Training(pseudo_time=...), infinity for never")
+    )
+    return march, None
+
+
+def _march(problem: Problem, step: float | None, phases: Sequence[Phase], choices: list[Choice]) -> Marching | None:
+    """Choose what moves in pseudo-time, and where it is not given the first step."""
+    if step == math.inf:
+        return None
+    if not phases[-1].resample:
+        found = f"{type(phases[-1]).__name__} keeps its points, and a step in pseudo-time lasts from draw to draw"
+        raise ProblemError("pseudo_time", found, "write resample=1 for LevenbergMarquardt, 100 for other phases")
+    march = find_march(problem.terms, problem.fields, problem.bounds, problem.unknowns)
+    marching = Marching(march.drives, _PSEUDO_STEP / march.rate if step is None else step, waits=step is None)
+    moved = ", ".join(f"{d.equation} moves {d.moved}, {'+' if d.sign > 0 else '-'}" for d in march.drives)
+    text, reason = f"first step {marching.step:.2g}; {moved}", "short waves do not grow with these signs"
+    choices.append(Choice("pseudo-time", text, reason, "training = ps.Training(pseudo_time=...)"))
+    return marching
+
+
+def is_linear(term: Term) -> bool:
+    """Return whether a term is linear in the fields, whatever it does with unknowns."""
+    values = {place: Dummy() for place in evaluations(term.residual)}
+    opened = term.residual.xreplace(values)
+    return all(not opened.diff(value).has(*values.values()) for value in values.values())

@@ -1,0 +1,107 @@
+"""Stagnation: noticing that a training is stuck where nothing is solved, and beginning it again in another way.
+
+Minimising |r|^2 may end in a minimum that solves nothing, near a solution that other conditions would have: van der Pol's
+oscillator at rest in its unstable point but for a short time, say. Residuals then stop falling while they are still large.
+"""
+
+from __future__ import annotations
+
+import math
+from collections.abc import Callable, Hashable, Mapping
+from dataclasses import dataclass
+from statistics import median
+
+import torch
+from sympy import Abs, Add
+from torch import Tensor
+
+from pinnsolve.compiler.compile import CompiledProblem, CompiledTerm, compile_expression, term_inputs
+from pinnsolve.compiler.trial import Trial
+from pinnsolve.training.objective import Objective
+from pinnsolve.training.weighting import Causal, Place
+from pinnsolve.training.weights import Weights
+
+_DRAWS = 25
+"""Draws of the points over which residuals are compared."""
+
+_SLOW, _UNSOLVED = 0.9, 0.02
+"""A residual that falls by less than the first factor over so many draws is stuck where nothing is solved if it is more than the
+second part of what it was at first, or of the sizes of the terms that it is made of."""
+
+_CAUSAL = 4.0
+"""Tolerance of causal weights, times the mean square of the residual that is stuck: strict enough that it could not stay."""
+
+
+class Stagnation:
+    """Watches the residuals of equations from draw to draw of their points.
+
+    Args:
+        compiled: The terms as declared.
+        trial: What is trained; it is set back to where it is now once it is stuck.
+        tell: Called with one line then.
+    """
+
+    def __init__(self, compiled: CompiledProblem, trial: Trial, tell: Callable[[str], object]) -> None:
+        problem = compiled.problem
+        self._compiled, self._trial, self._tell = compiled, trial, tell
+        self._names = [t.name for t in compiled.terms if problem.term(t.name).kind == "equation"]
+        self._parts = CompiledProblem(problem, tuple(self._sizes_of_parts(name) for name in self._names))
+        self._start = {name: tensor.clone() for name, tensor in trial.state_dict().items()}
+        self._sizes: list[float] = []
+        self.stuck_at: float | None = None
+        """Root mean square of the residual where the training was stuck; None until then."""
+
+    def watch(self, points: Mapping[str, Tensor]) -> None:
+        """Look at the residual on new points, and once it is stuck set the trial back to its start."""
+        if self.stuck_at is not None:
+            return
+        self._sizes.append(self._size(self._compiled, points))
+        if len(self._sizes) <= 2 * _DRAWS:
+            return
+        recent = median(self._sizes[-_DRAWS:])
+        if recent <= _SLOW * median(self._sizes[-2 * _DRAWS : -_DRAWS]):
+            return
+        if recent > _UNSOLVED * min(self._sizes[0], self._size(self._parts, points)):
+            self.stuck_at = recent
+            self._trial.load_state_dict(self._start)
+            draws = len(self._sizes) - 1
+            self._tell(
+                f"the residual has stopped falling after {draws} draws of the points, at {recent:.2g}: beginning again"
+            )
+
+    def _size(self, terms: CompiledProblem, points: Mapping[str, Tensor]) -> float:
+        """Return the root of the sum of the equations' mean squares."""
+        dtype = next(self._trial.parameters()).dtype
+        cast = {id(points[name]): points[name].to(dtype) for name in self._names}
+        with torch.no_grad():
+            found = terms.residuals(self._trial, {name: cast[id(points[name])] for name in self._names})
+        return math.sqrt(sum(float(values.square().mean()) for values in found.values()))
+
+    def _sizes_of_parts(self, name: str) -> CompiledTerm:
+        """Compile the sum of the sizes of the terms that an equation is made of."""
+        problem = self._compiled.problem
+        term = problem.term(name)
+        sizes = Add(*(Abs(part) for part in Add.make_args(term.residual.expand())))
+        return compile_expression(name, sizes, term_inputs(term, problem), problem=problem)
+
+
+@dataclass(frozen=True)
+class CausalOnceStuck:
+    """Causal weights from the moment on at which a training was stuck; none before.
+
+    Attributes:
+        time: The coordinate of evolution.
+        stagnation: Knows when, and how large the residual was.
+        every: Steps between two updates.
+    """
+
+    time: Hashable
+    stagnation: Stagnation
+    every: int = 1
+
+    def update(self, objective: Objective, places: Mapping[str, Place]) -> Weights:
+        """Return weights of points by the residuals at earlier times."""
+        size = self.stagnation.stuck_at
+        if size is None:
+            return objective.weights
+        return Causal(self.time, tolerances=(_CAUSAL / size**2,)).update(objective, places)
