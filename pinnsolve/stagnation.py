@@ -24,9 +24,12 @@ from pinnsolve.training.weights import Weights
 _DRAWS = 25
 """Draws of the points over which residuals are compared."""
 
-_SLOW, _UNSOLVED = 0.9, 0.02
-"""A residual that falls by less than the first factor over so many draws is stuck where nothing is solved if it is more than the
-second part of what it was at first, or of the sizes of the terms that it is made of."""
+_SLOW = 0.9
+"""A residual that falls by less than this factor over so many draws has stopped falling."""
+
+_OF_FIRST, _OF_PARTS = 0.02, 1e-3
+"""Nothing is solved where the residual is more than the first part of what it was at the start, and more than the second part of
+the sizes of the terms that it is made of."""
 
 _CAUSAL = 4.0
 """Tolerance of causal weights, times the mean square of the residual that is stuck: strict enough that it could not stay."""
@@ -61,7 +64,7 @@ class Stagnation:
         recent = median(self._sizes[-_DRAWS:])
         if recent <= _SLOW * median(self._sizes[-2 * _DRAWS : -_DRAWS]):
             return
-        if recent > _UNSOLVED * min(self._sizes[0], self._size(self._parts, points)):
+        if recent > max(_OF_FIRST * self._sizes[0], _OF_PARTS * self._size(self._parts, points)):
             self.stuck_at = recent
             self._trial.load_state_dict(self._start)
             draws = len(self._sizes) - 1
