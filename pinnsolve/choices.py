@@ -17,6 +17,7 @@ from pinnsolve.declaration.counting import orders, planes
 from pinnsolve.declaration.pseudo_time import Drive, drives
 from pinnsolve.declaration.terms import Term, evaluations
 from pinnsolve.domains.regions import ROUNDING
+from pinnsolve.domains.spreading import Graded
 from pinnsolve.errors import ProblemError, UnsupportedError
 from pinnsolve.networks.architectures import MLP, Architecture
 from pinnsolve.problem import Problem
@@ -91,7 +92,7 @@ class Plan:
     counts: Mapping[str, int]
     phases: tuple[Phase, ...]
     weights: Mapping[str, float]
-    sampling: str
+    sampling: str | Graded
     dtype: torch.dtype
     device: torch.device
     threads: int | None
@@ -273,7 +274,7 @@ def _marching(problem: Problem) -> list[Symbol]:
     slots = {f.func.__name__: f.args for f in problem.fields}
     stands = [p for t in problem.terms if t.kind == "condition" for p in planes(t, slots, problem.bounds)]
     found = []
-    for coordinate, (low, high) in problem.bounds.items():
+    for coordinate, (low, high) in problem.domain.intervals.items():
         places = [p.value for p in stands if p.coordinate == coordinate]
         at_low = [place is not None and abs(place - low) <= ROUNDING * (high - low) for place in places]
         if places and all(at_low):

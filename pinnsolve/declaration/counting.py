@@ -17,6 +17,7 @@ from sympy.core.function import AppliedUndef
 
 from pinnsolve.declaration.characteristics import degree, split_between_ends
 from pinnsolve.declaration.terms import Term, evaluations, with_ends_of_integrals
+from pinnsolve.domains.parts import held_by
 from pinnsolve.domains.regions import ROUNDING, Boundary
 from pinnsolve.errors import ProblemError
 
@@ -54,9 +55,11 @@ def planes(term: Term, slots: Mapping[str, tuple[Symbol, ...]], bounds: Bounds) 
     readings = list(evaluations(with_ends_of_integrals(term.residual)).values())
     names = frozenset(r.field for r in readings)
     if isinstance(term.region, Boundary):
-        for face in term.region.faces:
-            full = math.prod(bounds[c][1] - bounds[c][0] for c in face.bounds)
-            yield Plane(face.coordinate, face.value, face.measure / full, names)
+        for piece in term.region.pieces:
+            held = held_by(piece)
+            if held is not None:
+                full = math.prod(bounds[c][1] - bounds[c][0] for c in held.bounds)
+                yield Plane(held.coordinate, held.value, piece.fraction * held.measure / full, names)
         return
     pinned: dict[Symbol, set[float]] = {}
     reflected: set[Symbol] = set()
@@ -80,13 +83,21 @@ def planes(term: Term, slots: Mapping[str, tuple[Symbol, ...]], bounds: Bounds) 
     yield from (Plane(c, None, share, names, stand_in=True) for c in reflected if c not in pinned)
 
 
-def check_counts(terms: Sequence[Term], fields: Sequence[AppliedUndef], bounds: Bounds, *, free_unknowns: bool) -> None:
-    """Raise when conditions are missing, or more than the equations can bear.
+def check_counts(
+    terms: Sequence[Term],
+    fields: Sequence[AppliedUndef],
+    bounds: Bounds,
+    *,
+    intervals: Bounds,
+    free_unknowns: bool,
+) -> None:
+    """Raise when conditions at the ends of intervals are missing, or more than the equations can bear.
 
     Args:
         terms: Every term of the problem.
         fields: The real fields.
         bounds: The ranges of the coordinates.
+        intervals: Those of the coordinates that range independently of the others.
         free_unknowns: Whether unknown parameters or fields are sought, which extra conditions may determine.
 
     Raises:
@@ -97,9 +108,9 @@ def check_counts(terms: Sequence[Term], fields: Sequence[AppliedUndef], bounds: 
     slots = {f.func.__name__: f.args for f in fields}
     conditions = {t.residual: t for t in reversed(terms) if t.kind == "condition" and t.region is None}
     distinct = [t for t in terms if t.kind == "condition" and (t.region is not None or conditions[t.residual] is t)]
-    stands = [(t, p) for t in distinct for p in planes(t, slots, bounds)]
+    stands = [(t, p) for t in distinct for p in planes(t, slots, bounds) if p.coordinate in intervals]
     ends = {c: _at_ends([p for _, p in stands if p.coordinate == c], bounds[c]) for c in bounds}
-    for coordinate in bounds:
+    for coordinate in intervals:
         given = _total([p for _, p in stands if p.coordinate == coordinate])
         total = sum(highest.get((name, coordinate), 0) for name in slots)
         least = degree(terms, fields, coordinate, bounds)

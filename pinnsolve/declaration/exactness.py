@@ -43,7 +43,7 @@ from sympy.core.function import AppliedUndef
 from pinnsolve.declaration.ansatz import conditions_met
 from pinnsolve.declaration.counting import orders
 from pinnsolve.declaration.terms import Term, evaluations
-from pinnsolve.domains.regions import ROUNDING, Boundary
+from pinnsolve.domains.regions import ROUNDING, Boundary, Face
 
 Bounds = Mapping[Symbol, tuple[float, float]]
 
@@ -197,7 +197,7 @@ def _faces(
     """Yield the whole faces of the box on which a condition stands."""
     if isinstance(term.region, Boundary):
         if location == slots:
-            for face in term.region.faces:
+            for face in (piece for piece in term.region.pieces if isinstance(piece, Face)):
                 if all(np.allclose(ends, bounds[c], rtol=0, atol=_slack(bounds[c])) for c, ends in face.bounds.items()):
                     yield face.coordinate, bounds[face.coordinate][0 if face.outward < 0 else 1]
         return
