@@ -14,7 +14,7 @@ from pinnsolve.declaration.counting import planes
 from pinnsolve.declaration.coverage import stretches
 from pinnsolve.declaration.places import region_of
 from pinnsolve.declaration.terms import Term, evaluations, with_ends_of_integrals
-from pinnsolve.domains.regions import ROUNDING, Boundary, Box
+from pinnsolve.domains.regions import ROUNDING, Boundary, Box, Face
 from pinnsolve.domains.shapes import Shape, factors_of
 from pinnsolve.problem import Problem
 
@@ -70,6 +70,8 @@ def place(term: Term, problem: Problem) -> str:
         if not isinstance(factor, Box):
             parts.append(f"in {factor.text}")
             ranges = {c: ends for c, ends in ranges.items() if c not in factor.coordinates}
+    if isinstance(term.region, Boundary) and not all(isinstance(piece, Face) for piece in term.region.pieces):
+        ranges = {c: ends for c, ends in ranges.items() if c not in term.region.coordinates}
     for coordinate in (c for c in term.free if c in ranges):
         low, high = ranges[coordinate]
         if low < high:

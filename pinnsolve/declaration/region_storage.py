@@ -11,12 +11,13 @@ from sympy import Add, Symbol
 
 from pinnsolve.declaration.trees import TreeError, from_tree, to_tree
 from pinnsolve.domains.balls import Ball
+from pinnsolve.domains.combinations import Combination
 from pinnsolve.domains.halfspaces import HalfSpace
 from pinnsolve.domains.parts import Part, Wall
 from pinnsolve.domains.pieces import Face, Facet, Piece, Sphere
 from pinnsolve.domains.polygons import Polygon
 from pinnsolve.domains.regions import Boundary, Box, Region
-from pinnsolve.domains.shapes import Combination, Product, Shape, product
+from pinnsolve.domains.shapes import Product, Shape, product
 
 _KINDS = ("union", "intersection", "difference")
 

@@ -142,7 +142,7 @@ class Part:
     @property
     def text(self) -> str:
         """The piece, of which this is a part."""
-        return f"a part of {self.piece.text}"
+        return self.piece.text if isinstance(self.piece, Part) else f"a part of {self.piece.text}"
 
     def image(self, cube: Array) -> Image:
         """Keep what belongs to the part."""
