@@ -14,6 +14,7 @@ from pinnsolve.compiler.compile import CompiledProblem
 from pinnsolve.compiler.trial import build_trial
 from pinnsolve.declaration.characteristics import growth
 from pinnsolve.declaration.counting import orders, planes
+from pinnsolve.declaration.distances import find_enclosures
 from pinnsolve.declaration.pseudo_time import Drive, drives
 from pinnsolve.declaration.terms import Term, evaluations
 from pinnsolve.domains.regions import ROUNDING
@@ -188,6 +189,9 @@ def meet_conditions(problem: Problem, network: Any = None) -> tuple[Problem, tup
         return problem, ()
     if exact.periods and isinstance(network, nn.Module):
         return problem, ()
+    enclosures = find_enclosures(exact.terms, exact.fields, exact.domain)
+    if any(not enclosure.smooth for field, enclosure in enclosures.items() if field in exact.ansatz):
+        return problem, ()  # a factor whose second derivatives grow without bound at corners is for the user to choose
     reason = "what is met exactly needs no weight and leaves one loss to lower"
     return exact, (Choice("exact conditions", ", ".join(sorted(exact.exact)), reason, "ps.Problem(..., hard=False)"),)
 

@@ -259,12 +259,9 @@ class Problem:
     def _exact_conditions(self) -> tuple[Mapping[AppliedUndef, Expr], Mapping[Symbol, float]]:
         if self.ansatz:
             raise ProblemError("hard=True", "an ansatz is given as well", "leave one of the two out")
-        if not isinstance(self.domain, Box):
-            found = f"the domain is a {type(self.domain).__name__}, not a box"
-            raise UnsupportedError("hard=True", found, "write ansatz={u: ...} by hand, or leave hard out")
-        ansatz, periods = exact_conditions(self.terms, self.fields, self.bounds)
+        ansatz, periods = exact_conditions(self.terms, self.fields, self.domain)
         if not ansatz and not periods:
-            found = "no condition gives a smooth value on a whole face, or declares a coordinate periodic"
+            found = "no condition gives a smooth value on a whole face or boundary, or declares a coordinate periodic"
             raise UnsupportedError("hard=True", found, "leave hard out: conditions are then met approximately")
         return MappingProxyType(ansatz), periods
 

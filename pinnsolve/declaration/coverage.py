@@ -8,7 +8,7 @@ shape. Where this is not certain, as for waves, at least one condition is asked 
 from __future__ import annotations
 
 import math
-from collections.abc import Iterator, Mapping, Sequence
+from collections.abc import Collection, Iterator, Mapping, Sequence
 from dataclasses import dataclass
 
 import numpy as np
@@ -55,6 +55,11 @@ class Stretch:
     def names(self) -> list[str]:
         """The conditions that stand on some of it."""
         return [name for name, mask in self.conditions.items() if mask.mean() > _NEGLIGIBLE]
+
+    def covered_by(self, names: Collection[str]) -> bool:
+        """Return whether one or another of some conditions stands on all of it."""
+        masks = [mask for name, mask in self.conditions.items() if name in names]
+        return bool(masks) and float(np.any(masks, axis=0).mean()) >= 1 - _NEGLIGIBLE
 
 
 def stretches(terms: Sequence[Term], fields: Sequence[AppliedUndef], domain: Shape) -> Iterator[Stretch]:

@@ -13,6 +13,7 @@ from functools import cached_property
 from typing import Any
 
 import numpy as np
+from scipy.spatial import ConvexHull
 from sympy import Symbol
 
 from pinnsolve.domains.boundaries import Boundary
@@ -86,7 +87,7 @@ class Polygon(Shape):
     @cached_property
     def fraction(self) -> float:
         """The exact area, over that of the box around it."""
-        return (abs(_area(self.vertices)) - sum(abs(_area(hole)) for hole in self.holes)) / self.extent
+        return (abs(area(self.vertices)) - sum(abs(area(hole)) for hole in self.holes)) / self.extent
 
     @cached_property
     def boundary(self) -> Boundary:
@@ -163,7 +164,33 @@ class Polygon(Shape):
     def _turns(self) -> Array:
         """The sign by which the normal to the right of each side points out of the region."""
         rings = [(self.vertices, 1.0), *((hole, -1.0) for hole in self.holes)]
-        return np.concatenate([np.full(len(ring), sign * np.sign(_area(ring))) for ring, sign in rings])
+        return np.concatenate([np.full(len(ring), sign * np.sign(area(ring))) for ring, sign in rings])
+
+
+def area(ring: Ring) -> float:
+    """Return the area, positive where the vertices run against the clock."""
+    x, y = np.array(ring).T
+    x, y = x - x[0], y - y[0]
+    return float(x @ np.roll(y, -1) - y @ np.roll(x, -1)) / 2
+
+
+def is_convex(ring: Ring) -> bool:
+    """Return whether no vertex is re-entrant."""
+    corners = np.array(ring)
+    turns = _turn(np.roll(corners, 1, axis=0), corners, np.roll(corners, -1, axis=0)) * np.sign(area(ring))
+    return bool((turns >= -_TOUCHING * np.ptp(corners, axis=0).max() ** 2).all())
+
+
+def pockets(ring: Ring) -> tuple[Ring, list[Ring]]:
+    """Return the convex hull of a polygon and what lies between them: polygons, each closed by a side of the hull."""
+    corners = np.array(ring)
+    on_hull = sorted(ConvexHull(corners).vertices.tolist())
+    between: list[Ring] = []
+    for first, last in zip(on_hull, [*on_hull[1:], on_hull[0] + len(ring)], strict=True):
+        chain = tuple(ring[k % len(ring)] for k in range(first, last + 1))
+        if len(chain) > 2 and abs(area(chain)) > _TOUCHING * np.ptp(corners, axis=0).max() ** 2:
+            between.append(chain)
+    return tuple(ring[k] for k in on_hull), between
 
 
 def _ring(where: str, vertices: Any) -> Ring:
@@ -183,16 +210,9 @@ def _ring(where: str, vertices: Any) -> Ring:
         if math.dist(one, other) <= _TOUCHING * size:
             found = f"the vertices {k} and {(k + 1) % len(ring)} are both {place_text(one)}"
             raise ProblemError(where, found, "name every vertex once; the last is joined to the first by itself")
-    if abs(_area(ring)) <= _TOUCHING * size**2:
+    if abs(area(ring)) <= _TOUCHING * size**2:
         raise ProblemError(where, f"{_shown(ring)} has no area", "give vertices that do not lie on one line")
     return ring
-
-
-def _area(ring: Ring) -> float:
-    """Return the area, positive where the vertices run against the clock."""
-    x, y = np.array(ring).T
-    x, y = x - x[0], y - y[0]
-    return float(x @ np.roll(y, -1) - y @ np.roll(x, -1)) / 2
 
 
 def _odd(points: Array, rings: Sequence[Ring]) -> Mask:
