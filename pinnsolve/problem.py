@@ -24,6 +24,7 @@ from pinnsolve.declaration.counting import check_counts
 from pinnsolve.declaration.coverage import check_coverage
 from pinnsolve.declaration.exactness import exact_conditions
 from pinnsolve.declaration.gauges import find_gauges
+from pinnsolve.declaration.meetings import check_meetings
 from pinnsolve.declaration.observations import Observations
 from pinnsolve.declaration.places import check_domain, check_inside, check_region
 from pinnsolve.declaration.slots import check_places, check_reach, check_symbols, find_fields
@@ -298,6 +299,7 @@ class Problem:
         check_inside(self.terms, self.fields, self.domain)
         check_coverage(self.terms, self.fields, self.domain, free_unknowns=free_unknowns)
         check_corners(self.terms, self.fields, self.bounds, domain=self.domain)
+        check_meetings(self.terms, self.fields, self.domain)
 
 
 def _check_condition(term: Term, coordinate: Symbol) -> None:
