@@ -47,7 +47,7 @@ class Problem:
         unknowns: Parameters to be found, with their initial values; an unknown declared `positive=True` stays positive.
         ansatz: For a field, an expression of coordinates and the field itself that the network is put into.
         hard: Whether to build the ansatz from the conditions, those that can be met exactly: values on whole faces of a box, first
-            slopes beside them, periodicity. None: `solve` decides.
+            slopes beside them, periodicity, values on all of the boundary of another region. None: `solve` decides.
 
     Raises:
         ProblemError: A declaration that cannot mean what was written (exit code 3).

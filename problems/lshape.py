@@ -4,7 +4,7 @@
     u = 0 on the two sides of the notch, the values of the solution on the others
     exactly u = r^(2/3) sin(2 theta / 3), theta from the side of the notch along x
 
-Points are graded towards the notch; the maximum error is that at the corner, where u grows like r^(2/3).
+Points are redrawn where the residual is large, that is towards the corner, where u grows like r^(2/3) and the error is greatest.
 
 Run:   pinnsolve run problems/lshape.py
 Cost:  MEASURED

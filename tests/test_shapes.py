@@ -269,6 +269,14 @@ def test_products_keep_the_order_of_their_factors() -> None:
     assert normals is not None and not normals[:, 2].any()
 
 
+def test_regions_without_bounds_still_tell_inside_from_outside() -> None:
+    corner = HalfSpace(x <= 0, coordinates=(x, y)) & HalfSpace(x + y <= 1, coordinates=(x, y))
+    points = np.array([[-5, 3], [-5, 7], [1, -9], [0, 0]])
+    assert corner.contains(points).tolist() == [True, False, False, True]
+    upper = DISK.boundary & (HalfSpace(y >= -1, coordinates=(x, y)) | HalfSpace(x >= 9, coordinates=(x, y)))
+    assert upper.measure == pytest.approx(2 * math.pi, rel=1e-3)
+
+
 def test_points_on_a_boundary_to_rounding_are_inside() -> None:
     edge = np.array([[2.5 + 1e-10, -1], [0.5, 1 + 1e-10], [2.5 + 1e-6, -1]])
     assert DISK.contains(edge).tolist() == [True, True, False]

@@ -21,6 +21,9 @@ from pinnsolve.domains.shapes import Product, Shape, product
 
 _KINDS = ("union", "intersection", "difference")
 
+_MOST_VERTICES = 10_000
+"""Of a polygon; its sides are compared in pairs, and more would be there only to exhaust whoever reads them."""
+
 
 def region_to_data(region: Region) -> dict[str, Any]:
     """Return a region or a boundary as JSON data."""
@@ -151,6 +154,8 @@ def _boundary(pieces: tuple[Piece, ...], coordinates: tuple[Symbol, ...]) -> Bou
 
 
 def _ring(data: Any) -> list[tuple[float, ...]]:
+    if len(data) > _MOST_VERTICES:
+        raise TreeError(f"a polygon of more than {_MOST_VERTICES} vertices")
     return [tuple(map(number_from_data, vertex)) for vertex in data]
 
 

@@ -72,7 +72,14 @@ class Combination(Shape):
     def text(self) -> str:
         """Both in words."""
         word = {"union": "together with", "intersection": "within", "difference": "without"}[self.kind]
-        return f"{self.first.text} {word} {self.second.text}"
+        sides = (f"({s.text})" if isinstance(s, Combination) else s.text for s in (self.first, self.second))
+        return f" {word} ".join(sides)
+
+    @property
+    def size(self) -> float:
+        """The longest extent; of a region that is not bounded, the greater length of the two it is made of."""
+        longest = max(high - low for low, high in self.bounds.values())
+        return longest if math.isfinite(longest) else max(self.first.size, self.second.size)
 
     @property
     def extent(self) -> float:

@@ -29,9 +29,6 @@ Ring = tuple[Vertex, ...]
 _TOUCHING = 1e-12
 """Sides closer than this, relative to the size, touch."""
 
-_AT_ONCE = 4_000_000
-"""Pairs of a point and a side that are looked at together: bounds the memory."""
-
 
 @dataclass(frozen=True)
 class Polygon(Shape):
@@ -124,14 +121,14 @@ class Polygon(Shape):
 
     def signed_distance(self, points: Array) -> Array:
         """Return the distance to the nearest side, negative inside."""
-        edges = self._ends - self._starts
-        lengths = (edges**2).sum(axis=1)
-        distances = np.empty(len(points))
-        step = max(1, _AT_ONCE // len(edges))
-        for first in range(0, len(points), step):
-            offset = points[first : first + step, None, :] - self._starts
-            share = np.clip((offset * edges).sum(axis=2) / lengths, 0.0, 1.0)
-            distances[first : first + step] = np.linalg.norm(offset - share[..., None] * edges, axis=2).min(axis=1)
+        squares = np.full(len(points), np.inf)
+        for start, edge in zip(
+            self._starts, self._ends - self._starts, strict=True
+        ):  # one side at a time fits the cache
+            x, y = points.T - start[:, None]
+            share = np.clip((x * edge[0] + y * edge[1]) / (edge @ edge), 0.0, 1.0)
+            np.minimum(squares, (x - share * edge[0]) ** 2 + (y - share * edge[1]) ** 2, out=squares)
+        distances = np.sqrt(squares)
         return np.where(_odd(points, [self.vertices, *self.holes]), -distances, distances)
 
     def _sides(self, numbers: Sequence[int]) -> Boundary:
