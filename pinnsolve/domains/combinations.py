@@ -7,6 +7,7 @@ magnitude. Where boundaries coincide and nothing is left between them, they are 
 from __future__ import annotations
 
 import math
+from collections.abc import Sequence
 from dataclasses import dataclass
 from functools import cache, cached_property
 
@@ -143,12 +144,12 @@ class Combination(Shape):
         second = self.second.inside(points, spare)
         return first | second if self.kind == "union" else first & second
 
-    def beside(self, points: Array, displaced: Array, spare: float) -> Mask:
+    def beside(self, points: Array, displaced: Sequence[Array], spare: float) -> list[Mask]:
         """Ask both."""
-        first, second = (side.beside(points, displaced, spare) for side in (self.first, self.second))
+        pairs = zip(*(side.beside(points, displaced, spare) for side in (self.first, self.second)), strict=True)
         if self.kind == "union":
-            return first | second
-        return first & (second if self.kind == "intersection" else ~second)
+            return [first | second for first, second in pairs]
+        return [first & (second if self.kind == "intersection" else ~second) for first, second in pairs]
 
     @property
     def _extents(self) -> tuple[float, float, float]:

@@ -124,8 +124,8 @@ class Solid(Mapped, Region, Protocol):
     def signed_distance(self, points: Array) -> Array:
         """Return the distance of each row of points to the boundary, or a lower bound of it; negative inside."""
 
-    def beside(self, points: Array, displaced: Array, spare: float) -> Mask:
-        """Return which points are inside; for those on a boundary, by less than a distance, the displaced ones decide."""
+    def beside(self, points: Array, displaced: Sequence[Array], spare: float) -> list[Mask]:
+        """Return for each displacement which points are inside; it decides for those nearer a boundary than a distance."""
 
 
 def normal_symbol(coordinate: Symbol) -> Symbol:

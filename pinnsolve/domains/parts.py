@@ -179,7 +179,7 @@ class Part:
             columns(p, self.coordinates, self.of.coordinates) for p in (points, points - step, points + step)
         )
         spare = ROUNDING * self.of.size
-        below, above = self.of.beside(here, inwards, spare), self.of.beside(here, outwards, spare)
+        below, above = self.of.beside(here, (inwards, outwards), spare)
         return np.where(below, 1.0, -1.0), below != above
 
     def _chosen(self, points: Array) -> Mask:

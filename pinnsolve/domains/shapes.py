@@ -7,7 +7,7 @@ from __future__ import annotations
 
 import math
 from abc import ABC, abstractmethod
-from collections.abc import Iterable, Mapping
+from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass
 from functools import cached_property, reduce
 from typing import TYPE_CHECKING, Any
@@ -107,12 +107,14 @@ class Shape(ABC):
         """Return which points are inside, or outside by no more than a distance; a negative one asks for so much depth."""
         return np.asarray(self.signed_distance(points) <= spare)
 
-    def beside(self, points: Array, displaced: Array, spare: float) -> Mask:
-        """Return which points are inside; for those on a boundary, by less than a distance, the displaced ones decide."""
-        deep = self.inside(points, -spare)
-        unsure = self.inside(points, spare) & ~deep
-        deep[unsure] = self.inside(displaced[unsure], 0.0)
-        return deep
+    def beside(self, points: Array, displaced: Sequence[Array], spare: float) -> list[Mask]:
+        """Return for each displacement which points are inside; it decides for those nearer a boundary than a distance."""
+        distances = self.signed_distance(points)
+        unsure = np.abs(distances) <= spare
+        found = [distances < -spare for _ in displaced]
+        for mask, moved in zip(found, displaced, strict=True):
+            mask[unsure] = self.inside(moved[unsure], 0.0)
+        return found
 
     def points(self, unit: UnitPoints, count: int) -> PointSet:
         """Return `count` points uniform by measure, made from points of the unit cube."""
@@ -257,10 +259,12 @@ class Product(Shape):
         parts = zip(self.factors, self._split(points), strict=True)
         return np.logical_and.reduce([factor.inside(part, spare) for factor, part in parts])
 
-    def beside(self, points: Array, displaced: Array, spare: float) -> Mask:
+    def beside(self, points: Array, displaced: Sequence[Array], spare: float) -> list[Mask]:
         """Ask every factor."""
-        parts = zip(self.factors, self._split(points), self._split(displaced), strict=True)
-        return np.logical_and.reduce([factor.beside(here, there, spare) for factor, here, there in parts])
+        moved = zip(*map(self._split, displaced), strict=True)
+        parts = zip(self.factors, self._split(points), moved, strict=True)
+        masks = [factor.beside(here, there, spare) for factor, here, there in parts]
+        return [np.logical_and.reduce(some) for some in zip(*masks, strict=True)]
 
     def _split(self, points: Array) -> Iterable[Array]:
         return np.split(points, np.cumsum([factor.dimension for factor in self.factors])[:-1], axis=1)
