@@ -7,7 +7,8 @@
 Points are redrawn where the residual is large, that is towards the corner, where u grows like r^(2/3) and the error is greatest.
 
 Run:   pinnsolve run problems/lshape.py
-Cost:  MEASURED
+Cost:  75 to 170 s of training on one busy CPU core; relative L2 error 5e-4 (median of seeds 0 to 2; 7e-4 at worst) against the
+       closed form, greatest error 1e-2 to 2e-2 at the corner.
 """
 
 from sympy import Eq, Rational, atan2, pi, sin, symbols

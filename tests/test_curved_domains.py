@@ -361,6 +361,47 @@ def test_values_on_any_boundary_are_met_exactly_on_request(region: Any) -> None:
     assert np.isfinite(solution.residual("poisson", x=inside[:, 0], y=inside[:, 1])).all()
 
 
+def test_ends_of_a_cylinder_are_met_exactly() -> None:
+    w = ps.fields("w", x, y, z)
+    tube = ps.Cylinder({x: 0, y: 0}, radius=1, along={z: (0, 2)})
+    side = ps.on(DISK.boundary, Eq(ps.grad(w, x, y, z).dot(tube.normal), 0))
+    for narrow, exact in (
+        (tube, {"low", "high"}),
+        (ps.Cylinder({x: 0, y: 0}, radius=0.5, along={z: (0, 2)}), {"high"}),
+    ):
+        low = ps.on(narrow.face(z, 0), Eq(w, 0))  # type: ignore[attr-defined]
+        problem = ps.Problem(
+            domain=tube,
+            equations=Eq(ps.laplacian(w, x, y, z), 0),
+            conditions={"side": side, "low": low, "high": Eq(w(x, y, 2), 1)},
+            hard=True,
+        )
+        assert problem.exact == exact
+
+
+def test_an_ansatz_by_hand_is_recognised_on_a_disk() -> None:
+    factor = 1 - x**2 - y**2
+    rim = {"rim": ps.on(DISK.boundary, Eq(u, 0))}
+    problem = ps.Problem(domain=DISK, equations=Eq(ps.laplacian(u, x, y), -1), conditions=rim, ansatz={u: factor * u})
+    assert problem.exact == {"rim"}
+
+
+def test_measurements_outside_a_disk_are_refused() -> None:
+    outside = ps.Observations(at={x: [0.1, 0.9], y: [0.2, 0.9]}, values={u: [1.0, 2.0]})
+    with pytest.raises(ps.DataError, match="row 2 lies outside the domain"):
+        ps.Problem(domain=DISK, equations=Eq(ps.laplacian(u, x, y), -1), data={"sensors": outside})
+
+
+def test_windows_of_time_on_a_disk() -> None:
+    truth = exp(-2 * t) * sin(x) * sin(y) + x
+    problem = heat(start=Eq(v(x, y, 0), truth.subs(t, 0)), rim=ps.on(DISK.boundary, Eq(v, truth)))
+    phases: list[Any] = [ps.Adam(steps=100), ps.LevenbergMarquardt(steps=8, resample=1)]
+    graded = ps.Graded(thickness=0.1, towards=DISK.boundary)
+    training = ps.Training(phases=phases, points={"heat": 500}, windows={t: 2}, sampling=graded)
+    solution = ps.solve(problem, ps.MLP(width=10, depth=2), training, ps.Exact({v: truth}))
+    assert solution.errors["v"]["relative_l2"] < 1e-3
+
+
 def trained(problem: ps.Problem, truth: Any, *, steps: int, out: Path | None = None) -> ps.Solution:
     phases: list[Any] = [ps.Adam(steps=200, lr=5e-3), ps.LevenbergMarquardt(steps=steps, resample=1)]
     return ps.solve(problem, None, ps.Training(phases=phases), ps.Exact(truth), seed=0, out=out)

@@ -44,8 +44,10 @@ from pinnsolve.declaration.ansatz import conditions_met
 from pinnsolve.declaration.counting import orders
 from pinnsolve.declaration.distances import Enclosure, find_enclosures
 from pinnsolve.declaration.terms import Term, evaluations
-from pinnsolve.domains.regions import ROUNDING, Boundary, Face
-from pinnsolve.domains.shapes import Shape
+from pinnsolve.domains.parts import Wall
+from pinnsolve.domains.pieces import Face, Piece
+from pinnsolve.domains.regions import ROUNDING, Boundary
+from pinnsolve.domains.shapes import Shape, factors_of
 
 Bounds = Mapping[Symbol, tuple[float, float]]
 
@@ -85,7 +87,7 @@ def exact_conditions(
     bounds = domain.bounds
     periods = find_periods(terms, fields, domain.intervals)
     slopes = orders(terms, fields)
-    given = list(_given_on_faces(terms, fields, domain.intervals, domain.coordinates))
+    given = list(_given_on_faces(terms, fields, domain))
     enclosures = find_enclosures([t for t in terms if not t.residual.has(*_KINKED)], fields, domain)
     while True:
         ansatz = _build(given, fields, bounds, enclosures, periods, slopes)
@@ -175,9 +177,7 @@ def _seam(term: Term, coordinate: Symbol, fields: Sequence[AppliedUndef], bounds
     )
 
 
-def _given_on_faces(
-    terms: Sequence[Term], fields: Sequence[AppliedUndef], bounds: Bounds, coordinates: Sequence[Symbol]
-) -> Iterator[Given]:
+def _given_on_faces(terms: Sequence[Term], fields: Sequence[AppliedUndef], domain: Shape) -> Iterator[Given]:
     slots = {f.func.__name__: f.args for f in fields}
     for term in terms:
         readings = list(evaluations(term.residual).items())
@@ -190,9 +190,9 @@ def _given_on_faces(
         if not slope.is_number or slope == 0:
             continue
         value = -(opened.subs(stand_in, 0)) / slope
-        if not value.free_symbols <= set(coordinates):
+        if not value.free_symbols <= set(domain.coordinates):
             continue
-        for coordinate, at in _faces(term, reading.location, slots[reading.field], bounds):
+        for coordinate, at in _faces(term, reading.location, slots[reading.field], domain):
             column = slots[reading.field].index(coordinate)
             if not any(order for k, order in enumerate(reading.orders) if k != column):
                 bound = value.has(Integral, Derivative, Subs)
@@ -201,15 +201,15 @@ def _given_on_faces(
 
 
 def _faces(
-    term: Term, location: tuple[Expr, ...], slots: tuple[Symbol, ...], bounds: Bounds
+    term: Term, location: tuple[Expr, ...], slots: tuple[Symbol, ...], domain: Shape
 ) -> Iterator[tuple[Symbol, float]]:
-    """Yield the whole faces of the box on which a condition stands."""
+    """Yield the whole faces on which a condition stands, where a coordinate that ranges independently is at an end."""
+    bounds = domain.intervals
     if isinstance(term.region, Boundary):
-        if location == slots:
-            faces = [piece for piece in term.region.pieces if isinstance(piece, Face)]
-            for face in (face for face in faces if set(face.coordinates) <= set(bounds)):
-                if all(np.allclose(ends, bounds[c], rtol=0, atol=_slack(bounds[c])) for c, ends in face.bounds.items()):
-                    yield face.coordinate, bounds[face.coordinate][0 if face.outward < 0 else 1]
+        faces = [_whole_face(piece, domain) for piece in term.region.pieces] if location == slots else []
+        for face in (face for face in faces if face is not None and set(face.coordinates) <= set(bounds)):
+            if all(np.allclose(ends, bounds[c], rtol=0, atol=_slack(bounds[c])) for c, ends in face.bounds.items()):
+                yield face.coordinate, bounds[face.coordinate][0 if face.outward < 0 else 1]
         return
     pinned = [(c, float(a)) for c, a in zip(slots, location, strict=True) if a.is_number and c in bounds]
     kept = all(a == c for c, a in zip(slots, location, strict=True) if not a.is_number or c not in bounds)
@@ -218,6 +218,13 @@ def _faces(
         for end in bounds[coordinate]:
             if abs(at - end) <= _slack(bounds[coordinate]):
                 yield coordinate, end
+
+
+def _whole_face(piece: Piece, domain: Shape) -> Face | None:
+    """Return the face that a piece is, or is times whole factors of the domain: the end of a cylinder."""
+    while isinstance(piece, Wall) and piece.region in factors_of(domain):
+        piece = piece.piece
+    return piece if isinstance(piece, Face) else None
 
 
 def _usable(given: Sequence[Given]) -> Iterator[Given]:
