@@ -295,7 +295,7 @@ class Problem:
             )
         check_coefficients(equations)
         free_unknowns = bool(self.unknowns) or len(equations) != len(self.fields)
-        check_counts(self.terms, self.fields, self.bounds, intervals=self.domain.intervals, free_unknowns=free_unknowns)
+        check_counts(self.terms, self.fields, self.bounds, domain=self.domain, free_unknowns=free_unknowns)
         check_inside(self.terms, self.fields, self.domain)
         check_coverage(self.terms, self.fields, self.domain, free_unknowns=free_unknowns)
         check_corners(self.terms, self.fields, self.bounds, domain=self.domain)

@@ -33,6 +33,7 @@ RING = DISK - HOLE
 L_SHAPE = ps.Polygon([(0, 0), (1, 0), (1, 1), (-1, 1), (-1, -1), (0, -1)], coordinates=(x, y))
 TENT = ps.Polygon([(-2, -2), (2, -2), (0, 3)], coordinates=(x, y), holes=[[(0, 0), (0.5, 0), (0, 0.5)]])
 CUT = ps.Box({x: (-1, 1), y: (-1, 1)}) - ps.Box({x: (0, 1), y: (-1, 0)})
+THIN = ps.Polygon([(0, 0), (0.1, 0), (1, 1), (0.9, 1)], coordinates=(x, y))
 TRUTH = sin(2 * x) * exp(y)
 
 
@@ -73,6 +74,14 @@ def heat(**conditions: Any) -> ps.Problem:
         lambda: poisson(L_SHAPE, left=Eq(u(-1, y), 0), rest=ps.on(L_SHAPE.boundary - L_SHAPE.side(3), Eq(u, 0))),
         lambda: poisson(CUT, all=ps.on(CUT.boundary, Eq(u, 0))),
         heat,
+        lambda: ps.Problem(
+            domain=THIN * ps.Interval(t, 0, 1),
+            equations=Eq(v.diff(t), ps.laplacian(v, x, y)),
+            conditions=[
+                ps.on((THIN * ps.Interval(t, 0, 1)).face(t, 0), Eq(v, 0)),  # type: ignore[attr-defined]
+                ps.on(THIN.boundary, Eq(v, 0)),
+            ],
+        ),
         lambda: ps.Problem(
             domain=DISK,
             equations=Eq(ps.laplacian(ps.laplacian(u, x, y), x, y), 1),
@@ -158,6 +167,10 @@ def test_well_posed_problems_are_accepted(declare: Callable[[], ps.Problem]) -> 
                 L_SHAPE, a=ps.on(L_SHAPE.side(0), Eq(u, 0)), b=ps.on(L_SHAPE.boundary - L_SHAPE.side(0), Eq(u, x + y))
             ),
             ("a, b", "at x = 1, y = 0", "u = 0, the second 1"),
+        ),
+        (
+            lambda: heat(start=ps.on((HOLE * ps.Interval(t, 0, 1)).face(t, 0), Eq(v, 0))),  # type: ignore[attr-defined]
+            ("conditions in t", "need 1", "found 0.25 (start at t = 0)"),
         ),
         (lambda: heat(rim=ps.on(DISK.boundary, Eq(v, t + x))), ("start, rim", "t = 0", "agree")),
     ],
@@ -367,7 +380,7 @@ def test_ends_of_a_cylinder_are_met_exactly() -> None:
     side = ps.on(DISK.boundary, Eq(ps.grad(w, x, y, z).dot(tube.normal), 0))
     for narrow, exact in (
         (tube, {"low", "high"}),
-        (ps.Cylinder({x: 0, y: 0}, radius=0.5, along={z: (0, 2)}), {"high"}),
+        (ps.Cylinder({x: 0, y: 0}, radius=0.9, along={z: (0, 2)}), {"high"}),
     ):
         low = ps.on(narrow.face(z, 0), Eq(w, 0))  # type: ignore[attr-defined]
         problem = ps.Problem(

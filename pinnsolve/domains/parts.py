@@ -196,10 +196,3 @@ def times(piece: Piece, region: Solid) -> Piece:
     if isinstance(piece, Face) and set(region.intervals) == set(region.coordinates):
         return Face(piece.coordinate, piece.value, piece.outward, MappingProxyType({**piece.bounds, **region.bounds}))
     return Wall(piece, region)
-
-
-def held_by(piece: Piece) -> Face | None:
-    """Return the face of a box that a piece is, is a part of, or is a product of; None for one that holds no coordinate."""
-    while isinstance(piece, Wall | Part):
-        piece = piece.piece
-    return piece if isinstance(piece, Face) else None
