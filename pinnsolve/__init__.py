@@ -13,8 +13,14 @@ __version__ = "0.1.0"
 if TYPE_CHECKING:
     from pinnsolve.declaration.observations import Observations as Observations
     from pinnsolve.declaration.terms import on as on
+    from pinnsolve.domains.balls import Ball as Ball
+    from pinnsolve.domains.balls import Cylinder as Cylinder
+    from pinnsolve.domains.balls import Disk as Disk
+    from pinnsolve.domains.halfspaces import HalfSpace as HalfSpace
+    from pinnsolve.domains.polygons import Polygon as Polygon
     from pinnsolve.domains.regions import Box as Box
     from pinnsolve.domains.regions import Interval as Interval
+    from pinnsolve.domains.spreading import Graded as Graded
     from pinnsolve.errors import DataError as DataError
     from pinnsolve.errors import ProblemError as ProblemError
     from pinnsolve.errors import UnsupportedError as UnsupportedError
@@ -67,7 +73,11 @@ _HOMES = {
     "errors": ("ProblemError", "UnsupportedError", "DataError"),
     "declaration.terms": ("on",),
     "declaration.observations": ("Observations",),
+    "domains.balls": ("Ball", "Cylinder", "Disk"),
+    "domains.halfspaces": ("HalfSpace",),
+    "domains.polygons": ("Polygon",),
     "domains.regions": ("Box", "Interval"),
+    "domains.spreading": ("Graded",),
     "networks.architectures": ("MLP", "ModifiedMLP", "PirateNet", "ResNet"),
     "training.decays": ("Cosine", "Exponential", "Plateau"),
     "training.gauss_newton": ("LevenbergMarquardt",),

@@ -15,6 +15,8 @@ from pinnsolve.compiler.compile import CompiledProblem
 from pinnsolve.compiler.trial import build_trial
 from pinnsolve.declaration.characteristics import growth
 from pinnsolve.declaration.counting import marching, orders
+from pinnsolve.declaration.distances import find_enclosures
+from pinnsolve.domains.spreading import Graded
 from pinnsolve.errors import ProblemError, UnsupportedError
 from pinnsolve.networks.architectures import MLP, Architecture
 from pinnsolve.problem import Problem
@@ -82,7 +84,7 @@ class Plan:
     counts: Mapping[str, int]
     phases: tuple[Phase, ...]
     weights: Mapping[str, float]
-    sampling: str
+    sampling: str | Graded
     dtype: torch.dtype
     device: torch.device
     threads: int | None
@@ -180,13 +182,16 @@ def meet_conditions(problem: Problem, network: Any = None) -> tuple[Problem, tup
         return problem, ()
     if exact.periods and isinstance(network, nn.Module):
         return problem, ()
+    enclosures = find_enclosures(exact.terms, exact.fields, exact.domain)
+    if any(not enclosure.smooth for field, enclosure in enclosures.items() if field in exact.ansatz):
+        return problem, ()  # a factor whose second derivatives grow without bound at corners is for the user to choose
     reason = "what is met exactly needs no weight and leaves one loss to lower"
     return exact, (Choice("exact conditions", ", ".join(sorted(exact.exact)), reason, "ps.Problem(..., hard=False)"),)
 
 
 def _network(problem: Problem) -> tuple[MLP, str]:
     """Choose a small network, and say why it."""
-    times = marching(problem.terms, problem.fields, problem.bounds)
+    times = marching(problem.terms, problem.fields, problem.domain)
     few = "so few weights suit a dense second-order method"
     sines = MLP(width=20, depth=3, activation="sine")
     if len(problem.coordinates) == 1:
@@ -216,7 +221,7 @@ def _grows_in(problem: Problem) -> Symbol | None:
     Errors then grow as well, and a network for all times at once learns some other solution, or none. Where nothing grows, or the
     evolution is of second order, whose velocity carries errors from window to window, one network does better than windows.
     """
-    times = marching(problem.terms, problem.fields, problem.bounds)
+    times = marching(problem.terms, problem.fields, problem.domain)
     equations = [term for term in problem.terms if term.kind == "equation"]
     if len(times) != 1 or all(is_linear(term) for term in equations):
         return None

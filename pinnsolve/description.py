@@ -12,8 +12,11 @@ from pinnsolve.choice import Choice, describe
 from pinnsolve.choices import Plan
 from pinnsolve.compiler.compile import CompiledProblem, CompiledTerm
 from pinnsolve.declaration.counting import planes
+from pinnsolve.declaration.coverage import stretches
+from pinnsolve.declaration.places import region_of
 from pinnsolve.declaration.terms import Term, evaluations, with_ends_of_integrals
-from pinnsolve.domains.regions import ROUNDING, Boundary
+from pinnsolve.domains.regions import ROUNDING, Boundary, Box, Face
+from pinnsolve.domains.shapes import Shape, factors_of
 from pinnsolve.problem import Problem
 
 
@@ -24,6 +27,8 @@ def describe_problem(compiled: CompiledProblem, plan: Plan, *, name: str) -> str
     lines += [
         f"coordinates  {', '.join(f'{_number(a)} <= {c} <= {_number(b)}' for c, (a, b) in problem.bounds.items())}"
     ]
+    if not isinstance(problem.domain, Box):
+        lines += [f"domain       {problem.domain.text}"]
     lines += [f"fields       {', '.join(map(str, problem.fields))}"]
     for parts in problem.complex_fields.values():
         lines.append(f"             {parts.whole} = {parts.real} + i {parts.imaginary}")
@@ -55,17 +60,23 @@ def place(term: Term, problem: Problem) -> str:
         return f"at {len(next(iter(term.columns.values())))} measured points"
     parts = []
     ranges = dict(problem.bounds)
-    if isinstance(term.region, Boundary):
-        faces = " or ".join(f"{f.coordinate} = {_number(f.value)}" for f in term.region.faces)
-        parts.append(f"on {faces}")
-    elif term.region is not None:
+    on_boundary = isinstance(term.region, Boundary)
+    if term.region is not None:
+        parts += [f"on {term.region.text}"] if on_boundary else []
         ranges |= term.region.bounds
     pinned = _pinned(term, problem)
     parts += [f"{c} = {' and '.join(_number(v) for v in values)}" for c, values in pinned.items()]
-    on_boundary = isinstance(term.region, Boundary)
-    for coordinate in term.free:
+    region = region_of(term, problem.domain, problem.fields)
+    for factor in factors_of(region) if isinstance(region, Shape) and not on_boundary else ():
+        if not isinstance(factor, Box):
+            parts.append(f"in {factor.text}")
+            ranges = {c: ends for c, ends in ranges.items() if c not in factor.coordinates}
+    if isinstance(term.region, Boundary) and not all(isinstance(piece, Face) for piece in term.region.pieces):
+        ranges = {c: ends for c, ends in ranges.items() if c not in term.region.coordinates}
+    for coordinate in (c for c in term.free if c in ranges):
         low, high = ranges[coordinate]
-        parts.append(f"{_number(low)} <= {coordinate} <= {_number(high)}")
+        if low < high:
+            parts.append(f"{_number(low)} <= {coordinate} <= {_number(high)}")
     text = ", ".join(parts)
     return f"{text} (outward normal known)" if on_boundary else text or "everywhere"
 
@@ -138,7 +149,9 @@ def _pinned(term: Term, problem: Problem) -> dict[Symbol, list[float]]:
 def _faces(problem: Problem) -> Iterable[str]:
     slots = {f.func.__name__: f.args for f in problem.fields}
     stands = [(t, p) for t in problem.terms if t.kind == "condition" for p in planes(t, slots, problem.bounds)]
-    for coordinate, ends in problem.bounds.items():
+    for stretch in stretches(problem.terms, problem.fields, problem.domain):
+        yield f"  {stretch.piece.text}: {', '.join(stretch.names) or 'none'}"
+    for coordinate, ends in problem.domain.intervals.items():
         slack = ROUNDING * (ends[1] - ends[0])
         for end in ends:
             names = [

@@ -16,9 +16,11 @@ from torch import Tensor
 
 from pinnsolve.compiler.compile import CompiledProblem, term_inputs
 from pinnsolve.compiler.trial import Trial
+from pinnsolve.declaration.places import region_of
 from pinnsolve.declaration.terms import Term
-from pinnsolve.domains.regions import Boundary, Box, Region
+from pinnsolve.domains.regions import Region
 from pinnsolve.domains.sampling import choose_adaptively, draw
+from pinnsolve.domains.spreading import Graded
 from pinnsolve.problem import Problem
 from pinnsolve.training.chunks import sharing
 from pinnsolve.training.weighting import Place
@@ -72,7 +74,7 @@ class TermPoints:
     Args:
         compiled: The terms.
         counts: Number of points for each term that ranges.
-        method: How to spread them, one of `sampling.METHODS`.
+        method: How to spread them, one of `sampling.METHODS`, or graded.
         seed: Every draw follows from it and a number.
         device: Where the tensors live.
         resampling: How the points of equations are redrawn, one of `schedule.RESAMPLINGS`.
@@ -81,7 +83,7 @@ class TermPoints:
 
     compiled: CompiledProblem
     counts: Mapping[str, int]
-    method: str
+    method: str | Graded
     seed: int
     device: torch.device
     resampling: str = "rad"
@@ -170,7 +172,8 @@ class TermPoints:
                 if term.columns:
                     array = self._measured(term)
                 else:
-                    array = term_points(term, problem, counts.get(name, 1), method=self.method, seed=seed)
+                    region = self._regions[name]
+                    array = _drawn(term, problem, region, counts.get(name, 1), method=self.method, seed=seed)
                     array = array if self.span is None else self.span.narrow(array, term_inputs(term, problem))
                 shared[key] = torch.as_tensor(array, dtype=torch.float64, device=self.device)
             drawn[name] = shared[key]
@@ -180,8 +183,15 @@ class TermPoints:
     def _homes(self) -> dict[str, str]:
         """Which terms hold at the same place with the same inputs: those with the same text."""
         problem = self.compiled.problem
+        inputs = {name: term_inputs(problem.term(name), problem) for name in self._regions}
+        return {name: f"{inputs[name]} {region}" for name, region in self._regions.items()}
+
+    @cached_property
+    def _regions(self) -> dict[str, Region | None]:
+        """Where each term holds; kept, because regions keep what was estimated of them."""
+        problem = self.compiled.problem
         terms = [problem.term(t.name) for t in self.compiled.terms]
-        return {t.name: f"{term_inputs(t, problem)} {term_region(t, problem)}" for t in terms if not t.columns}
+        return {t.name: term_region(t, problem) for t in terms if not t.columns}
 
     def _measured(self, term: Term) -> np.ndarray:
         columns = term.columns
@@ -191,9 +201,16 @@ class TermPoints:
         return array[self.span.holds(columns[self.span.coordinate])]
 
 
-def term_points(term: Term, problem: Problem, count: int, *, method: str = "sobol", seed: int = 0) -> np.ndarray:
+def term_points(
+    term: Term, problem: Problem, count: int, *, method: str | Graded = "sobol", seed: int = 0
+) -> np.ndarray:
     """Draw points where a term holds, as an array (points, inputs of the term)."""
-    region = term_region(term, problem)
+    return _drawn(term, problem, term_region(term, problem), count, method=method, seed=seed)
+
+
+def _drawn(
+    term: Term, problem: Problem, region: Region | None, count: int, *, method: str | Graded, seed: int
+) -> np.ndarray:
     if region is None:
         return np.zeros((count, 0))
     points = draw(region, count, method=method, seed=seed)
@@ -204,16 +221,8 @@ def term_points(term: Term, problem: Problem, count: int, *, method: str = "sobo
 
 
 def term_region(term: Term, problem: Problem) -> Region | None:
-    """Return where a term holds: its own region, times the ranges of the free coordinates that this does not cover.
-
-    None stands for a single point.
-    """
-    covered = () if term.region is None else term.region.coordinates
-    rest = {c: problem.bounds[c] for c in term.free if c not in covered}
-    if isinstance(term.region, Boundary):
-        return term.region * Box(rest) if rest else term.region
-    inside = {} if term.region is None else {c: ends for c, ends in term.region.bounds.items() if c in term.free}
-    return Box({c: inside.get(c, problem.bounds[c]) for c in term.free}) if term.free else None
+    """Return where a term holds, its own region or where its free coordinates range; None stands for a single point."""
+    return region_of(term, problem.domain, problem.fields)
 
 
 def term_places(compiled: CompiledProblem) -> dict[str, Place]:

@@ -21,13 +21,17 @@ from pinnsolve.declaration.coefficients import check_coefficients
 from pinnsolve.declaration.complexes import Parts, as_real, find_complex_fields, split
 from pinnsolve.declaration.corners import check_corners
 from pinnsolve.declaration.counting import check_counts
+from pinnsolve.declaration.coverage import check_coverage
 from pinnsolve.declaration.exactness import exact_conditions
 from pinnsolve.declaration.gauges import find_gauges
+from pinnsolve.declaration.meetings import check_meetings
 from pinnsolve.declaration.observations import Observations
+from pinnsolve.declaration.places import check_domain, check_inside, check_region
 from pinnsolve.declaration.slots import check_places, check_reach, check_symbols, find_fields
 from pinnsolve.declaration.terms import Statement, Term, evaluations, read_statements, resolve, with_ends_of_integrals
 from pinnsolve.declaration.unknowns import read_unknowns
-from pinnsolve.domains.regions import ROUNDING, Boundary, Box, Region
+from pinnsolve.domains.regions import Boundary, Box
+from pinnsolve.domains.shapes import Shape
 from pinnsolve.errors import DataError, ProblemError, UnsupportedError
 
 
@@ -43,7 +47,7 @@ class Problem:
         unknowns: Parameters to be found, with their initial values; an unknown declared `positive=True` stays positive.
         ansatz: For a field, an expression of coordinates and the field itself that the network is put into.
         hard: Whether to build the ansatz from the conditions, those that can be met exactly: values on whole faces of a box, first
-            slopes beside them, periodicity. None: `solve` decides.
+            slopes beside them, periodicity, values on all of the boundary of another region. None: `solve` decides.
 
     Raises:
         ProblemError: A declaration that cannot mean what was written (exit code 3).
@@ -51,7 +55,7 @@ class Problem:
         UnsupportedError: Valid mathematics that is not implemented.
     """
 
-    domain: Region
+    domain: Shape
     equations: Any
     conditions: Any = None
     data: Mapping[str, Observations] = field(default_factory=dict)
@@ -68,10 +72,7 @@ class Problem:
     exact: frozenset[str] = field(init=False)
 
     def __post_init__(self) -> None:
-        if not hasattr(self.domain, "bounds") or isinstance(self.domain, Boundary):
-            raise ProblemError(
-                "domain", f"{self.domain!r} is not a region", "write domain=ps.Box({x: (-1, 1), t: (0, 1)})"
-            )
+        check_domain(self.domain)
         object.__setattr__(self, "unknowns", read_unknowns(self.unknowns, self.coordinates))
         declared = (
             read_statements(self.equations, "equation"),
@@ -97,7 +98,8 @@ class Problem:
         object.__setattr__(self, "periods", MappingProxyType(dict(periods)))
         free = [f for f in self.fields if f not in self.ansatz]
         object.__setattr__(self, "gauges", MappingProxyType(dict(find_gauges(self.terms, free))))
-        object.__setattr__(self, "exact", conditions_met(self.terms, self.fields, self.bounds, self.ansatz, periods))
+        met = conditions_met(self.terms, self.fields, self.bounds, self.ansatz, periods, domain=self.domain)
+        object.__setattr__(self, "exact", met)
 
     @property
     def coordinates(self) -> tuple[Symbol, ...]:
@@ -161,7 +163,7 @@ class Problem:
             allowed = [*self.coordinates, *self.unknowns, *normals]
             check_symbols(statement.name, with_ends_of_integrals(statement.expression), allowed)
             if statement.region is not None:
-                _check_region(statement.name, statement.region, self.bounds)
+                check_region(statement.name, statement.region, self.bounds)
             within = statement.region.bounds if statement.region is not None else None
             check_places(statement.name, statement.expression, slots, self.bounds, within=within)
             if statement.region is None:
@@ -258,12 +260,9 @@ class Problem:
     def _exact_conditions(self) -> tuple[Mapping[AppliedUndef, Expr], Mapping[Symbol, float]]:
         if self.ansatz:
             raise ProblemError("hard=True", "an ansatz is given as well", "leave one of the two out")
-        if not isinstance(self.domain, Box):
-            found = f"the domain is a {type(self.domain).__name__}, not a box"
-            raise UnsupportedError("hard=True", found, "write ansatz={u: ...} by hand, or leave hard out")
-        ansatz, periods = exact_conditions(self.terms, self.fields, self.bounds)
+        ansatz, periods = exact_conditions(self.terms, self.fields, self.domain)
         if not ansatz and not periods:
-            found = "no condition gives a smooth value on a whole face, or declares a coordinate periodic"
+            found = "no condition gives a smooth value on a whole face or boundary, or declares a coordinate periodic"
             raise UnsupportedError("hard=True", found, "leave hard out: conditions are then met approximately")
         return MappingProxyType(ansatz), periods
 
@@ -296,8 +295,11 @@ class Problem:
             )
         check_coefficients(equations)
         free_unknowns = bool(self.unknowns) or len(equations) != len(self.fields)
-        check_counts(self.terms, self.fields, self.bounds, free_unknowns=free_unknowns)
-        check_corners(self.terms, self.fields, self.bounds)
+        check_counts(self.terms, self.fields, self.bounds, domain=self.domain, free_unknowns=free_unknowns)
+        check_inside(self.terms, self.fields, self.domain)
+        check_coverage(self.terms, self.fields, self.domain, free_unknowns=free_unknowns)
+        check_corners(self.terms, self.fields, self.bounds, domain=self.domain)
+        check_meetings(self.terms, self.fields, self.domain)
 
 
 def _check_condition(term: Term, coordinate: Symbol) -> None:
@@ -309,24 +311,6 @@ def _check_condition(term: Term, coordinate: Symbol) -> None:
             f"{term.statement} would hold everywhere in the domain",
             f"pin a coordinate, such as {coordinate} = 0, or say where with ps.on(region, ...)",
         )
-
-
-def _check_region(name: str, region: Region, bounds: Mapping[Symbol, tuple[float, float]]) -> None:
-    for coordinate, (low, high) in region.bounds.items():
-        if coordinate not in bounds:
-            raise ProblemError(
-                name,
-                f"its region has the coordinate {coordinate}",
-                "use a region of the domain's coordinates",
-            )
-        slack = ROUNDING * (bounds[coordinate][1] - bounds[coordinate][0])
-        if low < bounds[coordinate][0] - slack or high > bounds[coordinate][1] + slack:
-            raise ProblemError(
-                name,
-                f"its region has {coordinate} from {low:g} to {high:g}, the domain from "
-                f"{bounds[coordinate][0]:g} to {bounds[coordinate][1]:g}",
-                "keep the region inside the domain",
-            )
 
 
 def _free(expression: Expr, statement: Statement, coordinates: Sequence[Symbol]) -> tuple[Symbol, ...]:

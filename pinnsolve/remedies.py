@@ -32,7 +32,7 @@ def choose_remedy(
     by_gauss_newton = training.phases is None and isinstance(phases[-1], LevenbergMarquardt)
     if not by_gauss_newton or training.weighting is not None or all(is_linear(term) for term in equations):
         return None, None
-    times = marching(problem.terms, problem.fields, problem.bounds)
+    times = marching(problem.terms, problem.fields, problem.domain)
     what, reason = "if training is stuck", "nonlinear equations have minima of the residual that solve nothing"
     if len(times) == 1:
         override = "training = ps.Training(weighting=ps.Causal(...)), or pseudo_time=infinity for neither"
@@ -55,7 +55,7 @@ def _march(problem: Problem, step: float | None, phases: Sequence[Phase], choice
     if not phases[-1].resample:
         found = f"{type(phases[-1]).__name__} keeps its points, and a step in pseudo-time lasts from draw to draw"
         raise ProblemError("pseudo_time", found, "write resample=1 for LevenbergMarquardt, 100 for other phases")
-    march = find_march(problem.terms, problem.fields, problem.bounds, problem.unknowns)
+    march = find_march(problem.terms, problem.fields, problem.domain, problem.unknowns)
     marching = Marching(march.drives, _PSEUDO_STEP / march.rate if step is None else step, waits=step is None)
     moved = ", ".join(f"{d.equation} moves {d.moved}, {'+' if d.sign > 0 else '-'}" for d in march.drives)
     text, reason = f"first step {marching.step:.2g}; {moved}", "short waves do not grow with these signs"

@@ -22,7 +22,8 @@ from torch import Tensor, nn
 from pinnsolve.compiler.compile import CompiledTerm, compile_expression, compile_term, evaluate_term
 from pinnsolve.compiler.trial import Trial
 from pinnsolve.declaration.terms import resolve, with_ends_of_integrals
-from pinnsolve.domains.regions import Boundary, Box
+from pinnsolve.domains.regions import Boundary
+from pinnsolve.domains.shapes import lies_in
 from pinnsolve.errors import ProblemError
 from pinnsolve.problem import Problem
 
@@ -226,12 +227,7 @@ class Solution:
 
     def _outside(self, flat: Mapping[Symbol, Tensor], count: int) -> np.ndarray:
         arrays = {symbol: value.detach().double().cpu().numpy() for symbol, value in flat.items()}
-        if set(arrays) == set(self.problem.coordinates):
-            return ~self.problem.domain.contains(np.stack([arrays[c] for c in self.problem.coordinates], axis=1))
-        outside = np.zeros(count, dtype=bool)
-        for symbol, values in arrays.items():
-            outside |= ~Box({symbol: self.problem.bounds[symbol]}).contains(values[:, None])
-        return outside
+        return ~lies_in(self.problem.domain, arrays) if arrays else np.zeros(count, dtype=bool)
 
 
 @dataclass(frozen=True)

@@ -90,8 +90,8 @@ def _check_term(where: str, term: Term, problem: Problem, coordinate: Symbol) ->
             found = f"{term.name} reads {reading.field} at {coordinate} = {at}"
             raise ProblemError(where, found, f"leave the windows out: they are solved in the order of {coordinate}")
     if term.region is not None and coordinate in term.region.coordinates:
-        faces = term.region.faces if isinstance(term.region, Boundary) else ()
-        ranges = [face.bounds for face in faces] or [term.region.bounds]
+        pieces = term.region.pieces if isinstance(term.region, Boundary) else ()
+        ranges = [piece.hull for piece in pieces] or [term.region.bounds]
         if any(tuple(some.get(coordinate, ())) != (low, high) for some in ranges):
-            found = f"{term.name} holds on {term.region}, a part of {coordinate}"
+            found = f"{term.name} holds on {term.region.text}, a part of {coordinate}"
             raise ProblemError(where, found, f"write conditions at one {coordinate} as Eq(u(x, 0), ...)")

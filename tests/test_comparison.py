@@ -14,6 +14,7 @@ from sympy import Eq, I, symbols
 
 import pinnsolve as ps
 from pinnsolve.comparison import compare, estimate, thinned, verdict
+from pinnsolve.reference.exact import exact_reference
 from pinnsolve.reference.result import Reference
 
 x, t = symbols("x t")
@@ -97,6 +98,26 @@ def _with_gauges(problem: ps.Problem, gauges: Any) -> ps.Problem:
         object.__setattr__(twin, f.name, getattr(problem, f.name))
     object.__setattr__(twin, "gauges", gauges)
     return twin
+
+
+def test_the_place_of_the_greatest_error_lies_in_the_region(known: Callable[..., Any]) -> None:
+    y = symbols("y")
+    w = ps.fields("w", x, y)
+    disk = ps.Disk({x: 0, y: 0}, radius=1)
+    plate = ps.Polygon([(0, 0), (1, 0), (1, 1), (-1, 1), (-1, -1), (0, -1)], coordinates=(x, y))
+    for domain, wrong, size in (
+        (disk, lambda x, y: x**2 + y**2, 1.0),
+        (plate, lambda x, y: torch.exp(4 * (x - y)), math.exp(4)),  # at (1, 0) and (0, -1); in the notch it grows on
+    ):
+        problem = ps.Problem(
+            domain=domain, equations=Eq(ps.laplacian(w, x, y), 0), conditions=ps.on(domain.boundary, Eq(w, x))
+        )
+        solution = known(problem, lambda x, y, wrong=wrong: x + wrong(x, y))
+        found = compare(solution, exact_reference(problem, ps.Exact({w: x}), unknowns={}))["w"]
+        place = np.array([list(found["max_at"].values())])
+        assert list(found["max_at"]) == ["x", "y"] and domain.contains(place).all()
+        assert found["max"] == pytest.approx(size, rel=0.1)
+        assert found["max"] == pytest.approx(float(wrong(*torch.as_tensor(place[0]))), rel=1e-9)
 
 
 @pytest.fixture(scope="module")

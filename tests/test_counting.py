@@ -8,10 +8,12 @@ import pytest
 from sympy import Eq, I, Integral, Symbol, cos, exp, sin, symbols
 
 from pinnsolve.declaration.characteristics import growth, split_between_ends
-from pinnsolve.declaration.counting import orders, planes
+from pinnsolve.declaration.counting import marching, orders, planes
 from pinnsolve.declaration.gauges import find_gauges
 from pinnsolve.declaration.observations import Observations
 from pinnsolve.declaration.terms import on
+from pinnsolve.domains.balls import Disk
+from pinnsolve.domains.halfspaces import HalfSpace
 from pinnsolve.domains.regions import Box, Interval
 from pinnsolve.errors import ProblemError
 from pinnsolve.operators import div, fields, grad, laplacian
@@ -135,6 +137,21 @@ def test_where_conditions_stand():
     assert planes_of(u(1 - x, t) - u) == [(x, None, 1.0, True)]
     inside = planes_of(on(Box({x: (0.2, 0.4), t: (0, 1)}), u - 1))
     assert [(c, stand_in) for c, _, _, stand_in in inside] == [(x, True), (t, True)]
+
+
+def test_only_what_ranges_independently_of_the_others_can_evolve():
+    w, disk = fields("w", x, y, t), Disk({x: 0, y: 0}, radius=1)
+    cylinder = Problem(
+        domain=disk * Interval(t, 0, 1),
+        equations=Eq(w.diff(t), laplacian(w, x, y)),
+        conditions=[Eq(w(x, y, 0), 0), on(disk.boundary, Eq(w, 0))],
+    )
+    assert marching(cylinder.terms, cylinder.fields, cylinder.domain) == [t]
+    cut = STRIP & HalfSpace(x + 2 * t <= 2, coordinates=(x, t))
+    start = on(cut.boundary & HalfSpace(t <= 0, coordinates=(x, t)), Eq(u, 0))
+    measured = {"d": Observations(at={x: [0.5], t: [0.5]}, values={u: [0.0]})}
+    problem = Problem(domain=cut, equations=Eq(u.diff(t), -u), conditions=start, data=measured)
+    assert marching(problem.terms, problem.fields, problem.domain) == []
 
 
 def test_a_boundary_stands_on_each_of_its_faces():

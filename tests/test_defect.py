@@ -330,6 +330,24 @@ def test_a_network_that_is_not_periodic_is_refused(known: Callable[..., Any]) ->
         known(problem, lambda x, t: torch.sin(2 * torch.pi * (x - t)) + 1e-3 * x).defect()
 
 
+@pytest.mark.parametrize(
+    ("domain", "text"),
+    [
+        (ps.Disk({x: 0, y: 0}, radius=1), "the disk of radius 1"),
+        (ps.Polygon([(0, 0), (1, 0), (0, 1)], coordinates=(x, y)), "the polygon"),
+        (SQUARE - ps.Disk({x: 0, y: 0}, radius=0.5), "without the disk"),
+    ],
+)
+def test_what_is_no_box_is_refused_by_its_name(known: Callable[..., Any], domain: Any, text: str) -> None:
+    problem = ps.Problem(
+        domain=domain,
+        equations={"laplace": Eq(ps.laplacian(w, x, y), 0)},
+        conditions={"walls": ps.on(domain.boundary, Eq(w, x))},
+    )
+    with pytest.raises(ps.UnsupportedError, match=f"the domain is .*{text}.*, not a box"):
+        known(problem, lambda x, y: x).defect()
+
+
 def test_what_the_referee_cannot_solve_is_refused_by_name(known: Callable[..., Any]) -> None:
     problem = ps.Problem(
         domain=ps.Interval(x, 0, 1),

@@ -26,6 +26,8 @@ STRIP, LINE = ps.Box({x: (0, 1), t: (0, 1)}), ps.Interval(x, 0, 1)
 SQUARE = ps.Box({x: (0, 1), y: (0, 1)})
 WAVE = exp(-t) * sin(3 * x + 1)
 N = SQUARE.normal
+DISK = ps.Disk({x: 0, y: 0}, radius=1)
+PLATE = ps.Polygon([(0, 0), (1, 0), (1, 1), (-1, 1), (-1, -1), (0, -1)], coordinates=(x, y))
 
 
 def heat(**more: Any) -> ps.Problem:
@@ -71,6 +73,25 @@ CASES: dict[str, tuple[ps.Problem, dict[Any, Any]]] = {
             ],
         ),
         {u: exp(-t) * sin(x + 1)},
+    ),
+    "the rim of a disk": (
+        ps.Problem(
+            domain=DISK,
+            equations={"poisson": Eq(ps.laplacian(w, x, y), -1)},
+            conditions={"rim": ps.on(DISK.boundary, Eq(ps.grad(w, x, y).dot(DISK.normal) + w, 0))},
+        ),
+        {w: exp(x) * cos(2 * y)},
+    ),
+    "sides of a polygon": (
+        ps.Problem(
+            domain=PLATE,
+            equations={"poisson": Eq(ps.laplacian(w, x, y), w**2)},
+            conditions={
+                "notch": ps.on(PLATE.side(0) + PLATE.side(5), Eq(ps.grad(w, x, y).dot(PLATE.normal), 0)),
+                "outside": ps.on(PLATE.boundary - PLATE.side(0) - PLATE.side(5), Eq(w, 0)),
+            },
+        ),
+        {w: exp(x) * cos(2 * y)},
     ),
     "a normal on the whole boundary": (
         ps.Problem(
@@ -264,6 +285,16 @@ def test_a_source_without_a_value_is_refused_by_the_name_of_its_term() -> None:
     )
     with pytest.raises(ps.ProblemError, match="manufactured, slope · its residual for these expressions is not finite"):
         ps.manufactured(problem, {u: sqrt(x)})
+
+
+def test_what_is_not_finite_on_a_rim_is_refused() -> None:
+    problem = ps.Problem(
+        domain=DISK,
+        equations={"poisson": Eq(ps.laplacian(w, x, y), -1)},
+        conditions={"rim": ps.on(DISK.boundary, Eq(w, 0))},
+    )
+    with pytest.raises(ps.ProblemError, match="manufactured, rim · its residual for these expressions is not finite"):
+        ps.manufactured(problem, {w: log(1 - x**2 - y**2)})
 
 
 def test_a_problem_without_its_statements_is_refused() -> None:

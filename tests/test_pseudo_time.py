@@ -8,7 +8,7 @@ from typing import Any
 import numpy as np
 import pytest
 import torch
-from sympy import Eq, Matrix, Rational, pi, sin, symbols
+from sympy import Eq, Matrix, Rational, cos, exp, pi, sin, symbols
 
 import pinnsolve as ps
 from pinnsolve.choices import choose
@@ -46,7 +46,7 @@ def declared(equations: Any, *fields: Any) -> ps.Problem:
 
 def driven(equations: Any, *fields: Any) -> list[tuple[str, str, int]]:
     problem = declared(equations, *fields)
-    found = find_march(problem.terms, problem.fields, problem.bounds, problem.unknowns).drives
+    found = find_march(problem.terms, problem.fields, problem.domain, problem.unknowns).drives
     return [(d.equation, str(d.moved).partition("(")[0], d.sign) for d in found]
 
 
@@ -78,6 +78,37 @@ def test_a_mixed_form_and_a_dispersive_pair_are_driven():
     schroedinger = {"real": w.diff(t) + q.diff(x, 2) / 2, "imaginary": q.diff(t) - w.diff(x, 2) / 2}
     assert driven(schroedinger, w, q) == [("real", "q", -1), ("imaginary", "w", 1)]
     assert driven({"flux": q - w.diff(x), "heat": w.diff(t) - q.diff(x)}, w, q) == [("flux", "q", 1), ("heat", "w", 1)]
+
+
+def test_the_region_is_no_matter_for_what_moves():
+    disk = ps.Disk({x: 0, y: 0}, radius=1)
+    rim = ps.on(disk.boundary, Eq(u, 0))
+    steady = ps.Problem(domain=disk, equations=Eq(ps.laplacian(u, x, y), sin(u)), conditions=rim)
+    (drive,) = find_march(steady.terms, steady.fields, steady.domain, {}).drives
+    assert drive.moved == u and drive.sign == -1
+    z = ps.fields("z", x, y, t)
+    wave = ps.Problem(
+        domain=disk * ps.Interval(t, 0, 1),
+        equations=Eq(z.diff(t, 2), ps.laplacian(z, x, y)),
+        conditions=[Eq(z(x, y, 0), 0), Eq(z.diff(t).subs(t, 0), 0), ps.on(disk.boundary, Eq(z, 0))],
+    )
+    (drive,) = find_march(wave.terms, wave.fields, wave.domain, {}).drives
+    assert drive.moved == z.diff(t) and drive.sign == 1
+
+
+def test_a_march_arrives_on_a_disk():
+    disk, truth = ps.Disk({x: 0, y: 0}, radius=1), cos(x) * exp(y)
+    problem = ps.Problem(
+        domain=disk,
+        equations={"balance": Eq(ps.laplacian(u, x, y) - u**3, -(truth**3))},
+        conditions={"rim": ps.on(disk.boundary, Eq(u, truth))},
+    )
+    training = ps.Training(
+        points={"balance": 200}, phases=[ps.LevenbergMarquardt(steps=40, resample=1)], pseudo_time=0.5
+    )
+    solution = ps.solve(problem, ps.MLP(width=8, depth=2), training, ps.Exact({u: truth}), plots=False, compile="off")
+    assert "pseudo-time" in [choice["what"] for choice in solution.record["choices"]]
+    assert solution.errors["u"]["relative_l2"] < 1e-3
 
 
 def test_what_has_no_march_is_refused_by_name():
@@ -112,7 +143,7 @@ def march(problem: ps.Problem, step: float, *, seed: int = 0) -> tuple[Any, Any,
     """A compiled problem, a trial and its march."""
     compiled = compile_problem(problem)
     trial = build_trial(problem, MLP(width=8, depth=2), seed=seed, dtype=torch.float64, device="cpu")
-    found = find_march(problem.terms, problem.fields, problem.bounds, problem.unknowns).drives
+    found = find_march(problem.terms, problem.fields, problem.domain, problem.unknowns).drives
     return compiled, trial, PseudoTime(compiled, trial, Marching(found, step, waits=False), None)
 
 

@@ -59,6 +59,34 @@ def test_normals_come_with_the_points_of_a_boundary(known: Callable[..., Any]) -
     assert found["max"] == pytest.approx(2.0) and found["max_at"]["x"] == 1.0
 
 
+def test_they_are_known_on_a_disk_and_on_sides_of_a_polygon(known: Callable[..., Any]) -> None:
+    disk = ps.Disk({x: 0, y: 0}, radius=2)
+    flux = Eq(ps.grad(w, x, y).dot(disk.normal), 0)
+    problem = ps.Problem(
+        domain=disk,
+        equations={"poisson": Eq(ps.laplacian(w, x, y), x)},
+        conditions={"rim": ps.on(disk.boundary, flux)},
+        data={"gauge": ps.Observations(at={x: [0.5], y: [0.5]}, values={w: [0.5]})},
+    )
+    found = held_out_residuals(known(problem, lambda x, y: x))  # -x inside, x / 2 on the rim
+    assert found["poisson"]["rms"] == pytest.approx(1, rel=2e-3)
+    assert found["rim"]["rms"] == pytest.approx(math.sqrt(0.5), rel=1e-3)
+    assert math.hypot(*found["rim"]["max_at"].values()) == pytest.approx(2)
+    assert math.hypot(*found["poisson"]["max_at"].values()) <= 2 and abs(found["poisson"]["max_at"]["x"]) > 1.95
+    triangle = ps.Polygon([(0, 0), (1, 0), (0, 1)], coordinates=(x, y))
+    problem = ps.Problem(
+        domain=triangle,
+        equations={"laplace": Eq(ps.laplacian(w, x, y), 0)},
+        conditions={
+            "long": ps.on(triangle.side(1), Eq(ps.grad(w, x, y).dot(triangle.normal), 0)),
+            "rest": ps.on(triangle.side(0) + triangle.side(2), Eq(w, 0)),
+        },
+    )
+    found = held_out_residuals(known(problem, lambda x, y: x))  # 1 / sqrt(2) on the long side, x and 0 on the others
+    assert found["long"]["rms"] == pytest.approx(math.sqrt(0.5)) and sum(found["long"]["max_at"].values()) == 1.0
+    assert found["rest"]["rms"] == pytest.approx(math.sqrt(1 / 6), rel=1e-3) and found["rest"]["max_at"]["y"] == 0.0
+
+
 def test_a_term_at_a_single_point_has_no_place(known: Callable[..., Any]) -> None:
     q = ps.fields("q", t)
     problem = ps.Problem(

@@ -14,10 +14,12 @@ from sympy import Dummy, Expr, Function, Integral, Symbol, lambdify, sympify
 from sympy.core.function import AppliedUndef
 
 from pinnsolve.declaration.complexes import Parts, split
+from pinnsolve.declaration.places import region_of
 from pinnsolve.declaration.slots import check_symbols, nearest
 from pinnsolve.declaration.terms import Term, evaluations
-from pinnsolve.domains.regions import Region
+from pinnsolve.domains.regions import Box, Region
 from pinnsolve.domains.sampling import draw
+from pinnsolve.domains.shapes import Shape
 from pinnsolve.errors import ProblemError
 
 EXACT = 1e-10
@@ -85,6 +87,7 @@ def holds_exactly(
     *,
     fields: Sequence[AppliedUndef],
     periods: Collection[Symbol] = (),
+    domain: Shape | None = None,
 ) -> bool:
     """Return whether a condition's residual vanishes for every network, at random places and values.
 
@@ -96,6 +99,7 @@ def holds_exactly(
         bounds: The range of every coordinate.
         fields: All real fields.
         periods: Coordinates in which every network has equal values, slopes and so on at both ends.
+        domain: The region, where it is not the box of all ranges.
     """
     if term.residual.has(Integral):  # not decided here: it stays in the loss
         return False
@@ -105,9 +109,11 @@ def holds_exactly(
         for place, r in evaluations(term.residual).items()
         if r.field in slots
     }
-    size = _magnitude(term.residual.xreplace(everywhere), None, ansatz, bounds, {})
+    shaped = domain is not None and not isinstance(domain, Box)
+    size = _magnitude(term.residual.xreplace(everywhere), domain if shaped else None, ansatz, bounds, {})
     seams = {name: [c in periods for c in field.args] for name, field in slots.items()}
-    return _magnitude(term.residual, term.region, ansatz, bounds, seams) <= EXACT * size
+    place = region_of(term, domain, fields) if domain is not None and shaped else term.region
+    return _magnitude(term.residual, place, ansatz, bounds, seams) <= EXACT * size
 
 
 def conditions_met(
@@ -116,6 +122,8 @@ def conditions_met(
     bounds: Mapping[Symbol, tuple[float, float]],
     ansatz: Mapping[AppliedUndef, Expr],
     periods: Collection[Symbol],
+    *,
+    domain: Shape | None = None,
 ) -> frozenset[str]:
     """Return the names of the conditions that hold for every network; the arguments are those of `holds_exactly`."""
     if not ansatz and not periods:
@@ -123,7 +131,7 @@ def conditions_met(
     return frozenset(
         t.name
         for t in terms
-        if t.kind == "condition" and holds_exactly(t, ansatz, bounds, fields=fields, periods=periods)
+        if t.kind == "condition" and holds_exactly(t, ansatz, bounds, fields=fields, periods=periods, domain=domain)
     )
 
 

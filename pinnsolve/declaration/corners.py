@@ -16,7 +16,8 @@ from sympy import Derivative, Expr, Float, Integer, Integral, Subs, Symbol
 from sympy.core.function import AppliedUndef
 
 from pinnsolve.declaration.terms import Term, evaluations
-from pinnsolve.domains.regions import ROUNDING, Boundary
+from pinnsolve.domains.regions import ROUNDING, Boundary, Face
+from pinnsolve.domains.shapes import Shape, lies_in
 from pinnsolve.errors import ProblemError
 
 Bounds = Mapping[Symbol, tuple[float, float]]
@@ -58,7 +59,7 @@ def given_values(terms: Sequence[Term], fields: Sequence[AppliedUndef], bounds: 
             continue
         inside = dict(term.region.bounds) if term.region is not None else {}
         if isinstance(term.region, Boundary):
-            for face in term.region.faces:
+            for face in (piece for piece in term.region.pieces if isinstance(piece, Face)):
                 ranges = {c: face.bounds.get(c, bounds[c]) for c in slots[reading.field] if c != face.coordinate}
                 yield GivenValue(term.name, reading.field, face.coordinate, face.value, value, ranges)
             continue
@@ -69,7 +70,7 @@ def given_values(terms: Sequence[Term], fields: Sequence[AppliedUndef], bounds: 
             yield GivenValue(term.name, reading.field, coordinate, at, value, ranges)
 
 
-def check_corners(terms: Sequence[Term], fields: Sequence[AppliedUndef], bounds: Bounds) -> None:
+def check_corners(terms: Sequence[Term], fields: Sequence[AppliedUndef], bounds: Bounds, *, domain: Shape) -> None:
     """Raise when two conditions give a field different values where their planes meet, or a value is not a real number.
 
     Raises:
@@ -90,6 +91,8 @@ def check_corners(terms: Sequence[Term], fields: Sequence[AppliedUndef], bounds:
         else:
             meet = _reaches(first, second) and _reaches(second, first)
         for corner in _corner_points(first, second) if meet else ():
+            if not lies_in(domain, {c: np.array([v]) for c, v in corner.items()})[0]:
+                continue
             one, other = (_number(v.value, corner) for v in (first, second))
             if one is None or other is None:
                 continue

@@ -17,7 +17,10 @@ from sympy.core.function import AppliedUndef
 
 from pinnsolve.declaration.characteristics import degree, split_between_ends
 from pinnsolve.declaration.terms import Term, evaluations, with_ends_of_integrals
+from pinnsolve.domains.parts import Part, Wall
+from pinnsolve.domains.pieces import Face, Piece
 from pinnsolve.domains.regions import ROUNDING, Boundary
+from pinnsolve.domains.shapes import Shape, factors_of
 from pinnsolve.errors import ProblemError
 
 Bounds = Mapping[Symbol, tuple[float, float]]
@@ -49,14 +52,25 @@ def orders(terms: Sequence[Term], fields: Sequence[AppliedUndef]) -> dict[tuple[
     return highest
 
 
-def planes(term: Term, slots: Mapping[str, tuple[Symbol, ...]], bounds: Bounds) -> Iterator[Plane]:
-    """Yield the planes on which a condition stands; a condition at a point of a plane of its own stands on none."""
+def planes(
+    term: Term, slots: Mapping[str, tuple[Symbol, ...]], bounds: Bounds, *, domain: Shape | None = None
+) -> Iterator[Plane]:
+    """Yield the planes on which a condition stands; a condition at a point of a plane of its own stands on none.
+
+    Args:
+        term: The condition.
+        slots: The coordinates of each field.
+        bounds: The ranges of the coordinates.
+        domain: The region, by which the share of a face that is times another region is known; without it such a face is whole.
+    """
     readings = list(evaluations(with_ends_of_integrals(term.residual)).values())
     names = frozenset(r.field for r in readings)
     if isinstance(term.region, Boundary):
-        for face in term.region.faces:
-            full = math.prod(bounds[c][1] - bounds[c][0] for c in face.bounds)
-            yield Plane(face.coordinate, face.value, face.measure / full, names)
+        for piece in term.region.pieces:
+            held, part = _held(piece, domain)
+            if held is not None:
+                full = math.prod(bounds[c][1] - bounds[c][0] for c in held.bounds)
+                yield Plane(held.coordinate, held.value, part * held.measure / full, names)
         return
     pinned: dict[Symbol, set[float]] = {}
     reflected: set[Symbol] = set()
@@ -80,12 +94,15 @@ def planes(term: Term, slots: Mapping[str, tuple[Symbol, ...]], bounds: Bounds) 
     yield from (Plane(c, None, share, names, stand_in=True) for c in reflected if c not in pinned)
 
 
-def marching(terms: Sequence[Term], fields: Sequence[AppliedUndef], bounds: Bounds) -> list[Symbol]:
-    """Return the coordinates with conditions at their low end alone: those in which the solution evolves."""
+def marching(terms: Sequence[Term], fields: Sequence[AppliedUndef], domain: Shape) -> list[Symbol]:
+    """Return the coordinates with conditions at their low end alone: those in which the solution evolves.
+
+    Only a coordinate that ranges independently of the others can be one, such as the time of a cylinder.
+    """
     slots = {f.func.__name__: f.args for f in fields}
-    stands = [p for t in terms if t.kind == "condition" for p in planes(t, slots, bounds)]
+    stands = [p for t in terms if t.kind == "condition" for p in planes(t, slots, domain.bounds)]
     found = []
-    for coordinate, (low, high) in bounds.items():
+    for coordinate, (low, high) in domain.intervals.items():
         places = [p.value for p in stands if p.coordinate == coordinate]
         at_low = [place is not None and abs(place - low) <= ROUNDING * (high - low) for place in places]
         if places and all(at_low):
@@ -93,26 +110,35 @@ def marching(terms: Sequence[Term], fields: Sequence[AppliedUndef], bounds: Boun
     return found
 
 
-def check_counts(terms: Sequence[Term], fields: Sequence[AppliedUndef], bounds: Bounds, *, free_unknowns: bool) -> None:
-    """Raise when conditions are missing, or more than the equations can bear.
+def check_counts(
+    terms: Sequence[Term],
+    fields: Sequence[AppliedUndef],
+    bounds: Bounds,
+    *,
+    domain: Shape,
+    free_unknowns: bool,
+) -> None:
+    """Raise when conditions at the ends of intervals are missing, or more than the equations can bear.
 
     Args:
         terms: Every term of the problem.
         fields: The real fields.
         bounds: The ranges of the coordinates.
+        domain: The region; only its coordinates that range independently of the others are looked at.
         free_unknowns: Whether unknown parameters or fields are sought, which extra conditions may determine.
 
     Raises:
         ProblemError: Names the coordinate, what is needed, and what was found.
     """
+    intervals = domain.intervals
     has_data = any(term.kind == "data" for term in terms)
     highest = orders(terms, fields)
     slots = {f.func.__name__: f.args for f in fields}
     conditions = {t.residual: t for t in reversed(terms) if t.kind == "condition" and t.region is None}
     distinct = [t for t in terms if t.kind == "condition" and (t.region is not None or conditions[t.residual] is t)]
-    stands = [(t, p) for t in distinct for p in planes(t, slots, bounds)]
+    stands = [(t, p) for t in distinct for p in planes(t, slots, bounds, domain=domain) if p.coordinate in intervals]
     ends = {c: _at_ends([p for _, p in stands if p.coordinate == c], bounds[c]) for c in bounds}
-    for coordinate in bounds:
+    for coordinate in intervals:
         given = _total([p for _, p in stands if p.coordinate == coordinate])
         total = sum(highest.get((name, coordinate), 0) for name in slots)
         least = degree(terms, fields, coordinate, bounds)
@@ -128,6 +154,22 @@ def check_counts(terms: Sequence[Term], fields: Sequence[AppliedUndef], bounds: 
         if not has_data and not free_unknowns:
             _check_surplus(coordinate, stands, highest, slots, bounds, regular=least == total, least=least)
             _check_split(coordinate, ends, stands, terms, fields, bounds)
+
+
+def _held(piece: Piece, domain: Shape | None) -> tuple[Face | None, float]:
+    """Return the face of a box that a piece is a part of, or a product of, and which share of it; None for one that holds none."""
+    share = 1.0
+    while isinstance(piece, Wall | Part):
+        if isinstance(piece, Part):
+            share *= piece.fraction / piece.piece.fraction
+        else:
+            own = set(piece.region.coordinates)
+            wholes = (
+                [factor.measure for factor in factors_of(domain) if set(factor.coordinates) == own] if domain else []
+            )
+            share *= piece.region.measure / wholes[0] if wholes else 1.0
+        piece = piece.piece
+    return (piece, share) if isinstance(piece, Face) else (None, share)
 
 
 def _check_surplus(

@@ -42,8 +42,12 @@ from sympy.core.function import AppliedUndef
 
 from pinnsolve.declaration.ansatz import conditions_met
 from pinnsolve.declaration.counting import orders
+from pinnsolve.declaration.distances import Enclosure, find_enclosures
 from pinnsolve.declaration.terms import Term, evaluations
+from pinnsolve.domains.parts import Wall
+from pinnsolve.domains.pieces import Face, Piece
 from pinnsolve.domains.regions import ROUNDING, Boundary
+from pinnsolve.domains.shapes import Shape, factors_of
 
 Bounds = Mapping[Symbol, tuple[float, float]]
 
@@ -69,7 +73,7 @@ class Given:
 
 
 def exact_conditions(
-    terms: Sequence[Term], fields: Sequence[AppliedUndef], bounds: Bounds
+    terms: Sequence[Term], fields: Sequence[AppliedUndef], domain: Shape
 ) -> tuple[dict[AppliedUndef, Expr], dict[Symbol, float]]:
     """Return g + d N for every field with conditions that can be met so, and the period of every periodic coordinate.
 
@@ -78,25 +82,29 @@ def exact_conditions(
     Args:
         terms: All terms of the problem.
         fields: The real fields.
-        bounds: The range of every coordinate of the box.
+        domain: The region, a box or a product of boxes and one region of another shape.
     """
-    periods = find_periods(terms, fields, bounds)
+    bounds = domain.bounds
+    periods = find_periods(terms, fields, domain.intervals)
     slopes = orders(terms, fields)
-    given = list(_given_on_faces(terms, fields, bounds))
+    given = list(_given_on_faces(terms, fields, domain))
+    enclosures = find_enclosures([t for t in terms if not t.residual.has(*_KINKED)], fields, domain)
     while True:
-        ansatz = _build(given, fields, bounds, periods, slopes)
-        met = conditions_met(terms, fields, bounds, ansatz, periods)
+        ansatz = _build(given, fields, bounds, enclosures, periods, slopes)
+        met = conditions_met(terms, fields, bounds, ansatz, periods, domain=domain)
         covered = {f.func.__name__ for f in ansatz}
         kept = [g for g in given if g.term in met or g.field not in covered]
-        if len(kept) == len(given):
+        around = {f: e for f, e in enclosures.items() if e.terms <= met or f not in ansatz}
+        if len(kept) == len(given) and len(around) == len(enclosures):
             return ansatz, periods
-        given = kept
+        given, enclosures = kept, around
 
 
 def _build(
     given: Sequence[Given],
     fields: Sequence[AppliedUndef],
     bounds: Bounds,
+    enclosures: Mapping[AppliedUndef, Enclosure],
     periods: Mapping[Symbol, float],
     highest: Mapping[tuple[str, Symbol], int],
 ) -> dict[AppliedUndef, Expr]:
@@ -107,7 +115,8 @@ def _build(
             sides.setdefault(entry.coordinate, []).append(entry)
         for coordinate in periods:
             sides.pop(coordinate, None)
-        values, factor = Integer(0), Integer(1)
+        around = enclosures.get(field)
+        values, factor = (Integer(0), Integer(1)) if around is None else (around.values, around.factor)
         for coordinate, entries in sides.items():
             values = _interpolate(values, coordinate, entries, bounds[coordinate])
             factor *= _vanishing(coordinate, entries, bounds[coordinate])
@@ -119,7 +128,7 @@ def _build(
             for c in periods
             for k in range(max(1, highest.get((field.func.__name__, c), 0)))
         )
-        if sides and smooth and values.count_ops() <= _MOST_OPERATIONS:
+        if (sides or around) and smooth and values.count_ops() <= _MOST_OPERATIONS:
             ansatz[field] = values + factor * field
     return ansatz
 
@@ -168,7 +177,7 @@ def _seam(term: Term, coordinate: Symbol, fields: Sequence[AppliedUndef], bounds
     )
 
 
-def _given_on_faces(terms: Sequence[Term], fields: Sequence[AppliedUndef], bounds: Bounds) -> Iterator[Given]:
+def _given_on_faces(terms: Sequence[Term], fields: Sequence[AppliedUndef], domain: Shape) -> Iterator[Given]:
     slots = {f.func.__name__: f.args for f in fields}
     for term in terms:
         readings = list(evaluations(term.residual).items())
@@ -181,9 +190,9 @@ def _given_on_faces(terms: Sequence[Term], fields: Sequence[AppliedUndef], bound
         if not slope.is_number or slope == 0:
             continue
         value = -(opened.subs(stand_in, 0)) / slope
-        if not value.free_symbols <= set(bounds):
+        if not value.free_symbols <= set(domain.coordinates):
             continue
-        for coordinate, at in _faces(term, reading.location, slots[reading.field], bounds):
+        for coordinate, at in _faces(term, reading.location, slots[reading.field], domain):
             column = slots[reading.field].index(coordinate)
             if not any(order for k, order in enumerate(reading.orders) if k != column):
                 bound = value.has(Integral, Derivative, Subs)
@@ -192,22 +201,30 @@ def _given_on_faces(terms: Sequence[Term], fields: Sequence[AppliedUndef], bound
 
 
 def _faces(
-    term: Term, location: tuple[Expr, ...], slots: tuple[Symbol, ...], bounds: Bounds
+    term: Term, location: tuple[Expr, ...], slots: tuple[Symbol, ...], domain: Shape
 ) -> Iterator[tuple[Symbol, float]]:
-    """Yield the whole faces of the box on which a condition stands."""
+    """Yield the whole faces on which a condition stands, where a coordinate that ranges independently is at an end."""
+    bounds = domain.intervals
     if isinstance(term.region, Boundary):
-        if location == slots:
-            for face in term.region.faces:
-                if all(np.allclose(ends, bounds[c], rtol=0, atol=_slack(bounds[c])) for c, ends in face.bounds.items()):
-                    yield face.coordinate, bounds[face.coordinate][0 if face.outward < 0 else 1]
+        faces = [_whole_face(piece, domain) for piece in term.region.pieces] if location == slots else []
+        for face in (face for face in faces if face is not None and set(face.coordinates) <= set(bounds)):
+            if all(np.allclose(ends, bounds[c], rtol=0, atol=_slack(bounds[c])) for c, ends in face.bounds.items()):
+                yield face.coordinate, bounds[face.coordinate][0 if face.outward < 0 else 1]
         return
-    pinned = [(c, float(a)) for c, a in zip(slots, location, strict=True) if a.is_number]
-    kept = all(a == c for c, a in zip(slots, location, strict=True) if not a.is_number)
+    pinned = [(c, float(a)) for c, a in zip(slots, location, strict=True) if a.is_number and c in bounds]
+    kept = all(a == c for c, a in zip(slots, location, strict=True) if not a.is_number or c not in bounds)
     if term.region is None and len(pinned) == 1 and kept:
         (coordinate, at), *_ = pinned
         for end in bounds[coordinate]:
             if abs(at - end) <= _slack(bounds[coordinate]):
                 yield coordinate, end
+
+
+def _whole_face(piece: Piece, domain: Shape) -> Face | None:
+    """Return the face that a piece is, or is times whole factors of the domain: the end of a cylinder."""
+    while isinstance(piece, Wall) and piece.region in factors_of(domain):
+        piece = piece.piece
+    return piece if isinstance(piece, Face) else None
 
 
 def _usable(given: Sequence[Given]) -> Iterator[Given]:

@@ -21,6 +21,7 @@ from sympy.core.function import AppliedUndef
 from pinnsolve.declaration.characteristics import Bounds, linearise, random_states
 from pinnsolve.declaration.counting import marching, orders
 from pinnsolve.declaration.terms import Term
+from pinnsolve.domains.shapes import Shape
 from pinnsolve.errors import ProblemError
 
 _SHORT = (1e3, 1e4, 1e5)
@@ -66,14 +67,14 @@ class March:
 
 
 def find_march(
-    terms: Sequence[Term], fields: Sequence[AppliedUndef], bounds: Bounds, unknowns: Mapping[Symbol, float]
+    terms: Sequence[Term], fields: Sequence[AppliedUndef], domain: Shape, unknowns: Mapping[Symbol, float]
 ) -> March:
     """Return what every equation moves with which sign so that short waves decay, or at least do not grow.
 
     Args:
         terms: Every term of the problem.
         fields: The real fields.
-        bounds: The ranges of the coordinates.
+        domain: The region.
         unknowns: Values of unknown parameters.
 
     Raises:
@@ -87,7 +88,7 @@ def find_march(
     for term in equations:
         if term.region is not None or term.residual.has(Integral):
             raise ProblemError("pseudo_time", f"{term.name} is no differential equation on the whole domain", remedy)
-    evolves = marching(terms, fields, bounds)
+    bounds, evolves = domain.bounds, marching(terms, fields, domain)
     time = evolves[0] if len(evolves) == 1 else None
     highest = orders(terms, fields)
     lower = [max(highest.get((f.func.__name__, time), 0) - 1, 0) for f in fields]

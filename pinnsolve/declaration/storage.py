@@ -7,25 +7,25 @@ Observations are not stored; their terms are, without the measured columns.
 
 from __future__ import annotations
 
-import math
 from collections.abc import Mapping
 from types import MappingProxyType
 from typing import Any
 
-from sympy import Expr, Symbol
+from sympy import Expr
 from sympy.core.function import AppliedUndef
 
 from pinnsolve.declaration.complexes import Parts
+from pinnsolve.declaration.region_storage import number_from_data, region_from_data, region_to_data, symbol_from_data
 from pinnsolve.declaration.terms import Term
 from pinnsolve.declaration.trees import TreeError, from_tree, to_tree
-from pinnsolve.domains.regions import Boundary, Box, Face, Region
+from pinnsolve.domains.shapes import Shape
 from pinnsolve.problem import Problem
 
 
 def problem_to_data(problem: Problem) -> dict[str, Any]:
     """Return the problem as JSON data."""
     return {
-        "domain": _region_to_data(problem.domain),
+        "domain": region_to_data(problem.domain),
         "declared_fields": [to_tree(f) for f in problem.declared_fields],
         "fields": [to_tree(f) for f in problem.fields],
         "complex_fields": [
@@ -48,15 +48,19 @@ def problem_from_data(data: Mapping[str, Any]) -> Problem:
     """
     try:
         parts = [Parts(*map(_field, triple)) for triple in data["complex_fields"]]
-        values = {
-            "domain": _region_from_data(data["domain"]),
+        values: dict[str, Any] = {
+            "domain": region_from_data(data["domain"]),
             "declared_fields": tuple(map(_field, data["declared_fields"])),
             "fields": tuple(map(_field, data["fields"])),
             "complex_fields": MappingProxyType({p.whole.func.__name__: p for p in parts}),
-            "unknowns": MappingProxyType({_symbol(symbol): _number(value) for symbol, value in data["unknowns"]}),
+            "unknowns": MappingProxyType(
+                {symbol_from_data(symbol): number_from_data(value) for symbol, value in data["unknowns"]}
+            ),
             "ansatz": MappingProxyType({_field(f): _expression(e) for f, e in data["ansatz"]}),
-            "periods": MappingProxyType({_symbol(c): _number(period) for c, period in data["periods"]}),
-            "gauges": MappingProxyType({str(k): tuple(map(_symbol, v)) for k, v in data["gauges"].items()}),
+            "periods": MappingProxyType(
+                {symbol_from_data(c): number_from_data(period) for c, period in data["periods"]}
+            ),
+            "gauges": MappingProxyType({str(k): tuple(map(symbol_from_data, v)) for k, v in data["gauges"].items()}),
             "exact": frozenset(map(str, data["exact"])),
             "terms": tuple(map(_term_from_data, data["terms"])),
             "equations": {},
@@ -83,7 +87,7 @@ def _term_to_data(term: Term) -> dict[str, Any]:
         "residual": to_tree(term.residual),
         "statement": str(term.statement),
         "free": [to_tree(c) for c in term.free],
-        "region": None if term.region is None else _region_to_data(term.region),
+        "region": None if term.region is None else region_to_data(term.region),
     }
 
 
@@ -94,43 +98,15 @@ def _term_from_data(data: Mapping[str, Any]) -> Term:
         str(data["kind"]),
         _expression(data["residual"]),
         str(data["statement"]),
-        tuple(map(_symbol, data["free"])),
-        None if data["region"] is None else _region_from_data(data["region"]),
+        tuple(map(symbol_from_data, data["free"])),
+        None if data["region"] is None else region_from_data(data["region"]),
     )
-
-
-def _region_to_data(region: Region) -> dict[str, Any]:
-    if isinstance(region, Box):
-        return {"box": _bounds_to_data(region.bounds)}
-    if isinstance(region, Boundary):
-        faces = [[to_tree(f.coordinate), f.value, f.outward, _bounds_to_data(f.bounds)] for f in region.faces]
-        return {"faces": faces, "coordinates": [to_tree(c) for c in region.coordinates]}
-    raise TreeError(f"a region of the kind {type(region).__name__} cannot be stored")
-
-
-def _region_from_data(data: Mapping[str, Any]) -> Region:
-    if "box" in data:
-        return Box(_bounds_from_data(data["box"]))
-    faces = tuple(
-        Face(_symbol(c), _number(value), 1 if outward > 0 else -1, MappingProxyType(_bounds_from_data(bounds)))
-        for c, value, outward, bounds in data["faces"]
-    )
-    coordinates = tuple(map(_symbol, data["coordinates"]))
-    if not faces or any({f.coordinate, *f.bounds} != set(coordinates) for f in faces):
-        raise TreeError("a boundary whose faces do not have its coordinates")
-    return Boundary(faces, coordinates)
-
-
-def _bounds_to_data(bounds: Mapping[Symbol, tuple[float, float]]) -> list[list[Any]]:
-    return [[to_tree(c), low, high] for c, (low, high) in bounds.items()]
-
-
-def _bounds_from_data(data: list[list[Any]]) -> dict[Symbol, tuple[float, float]]:
-    return {_symbol(c): (_number(low), _number(high)) for c, low, high in data}
 
 
 def _require_fit(problem: Problem) -> None:
     """Raise unless fields read the domain's coordinates, and terms, ansatz and complex parts read the fields."""
+    if not isinstance(problem.domain, Shape):
+        raise TreeError("a domain that is a boundary")
     names = [f.func.__name__ for f in problem.fields]
     declared = [f.func.__name__ for f in problem.declared_fields]
     whole = [n for n in declared if n not in problem.complex_fields]
@@ -160,22 +136,11 @@ def _field(tree: Any) -> AppliedUndef:
     return _checked(tree, AppliedUndef)
 
 
-def _symbol(tree: Any) -> Symbol:
-    return _checked(tree, Symbol)
-
-
 def _checked(tree: Any, kind: type) -> Any:
     read = from_tree(tree)
     if not isinstance(read, kind):
         raise TreeError(f"{str(tree)[:80]} is not a {kind.__name__}")
     return read
-
-
-def _number(value: Any) -> float:
-    number = float(value)
-    if isinstance(value, str | bool) or not math.isfinite(number):
-        raise TreeError(f"{str(value)[:80]} is not a finite number")
-    return number
 
 
 _KINDS = ("equation", "condition", "data")

@@ -1,6 +1,7 @@
-"""Points in a region: uniform, Sobol, Latin hypercube, regular grid, and redrawing where the residual is large.
+"""Points in a region: by all ways of spreading them, graded towards boundaries, and redrawn where the residual is large.
 
-Scrambled Sobol points (Owen 1998) fill a box evenly for every prefix of the sequence, so a count need not be a power of two.
+Scrambled Sobol points (Owen 1998) fill a box evenly for every prefix of the sequence, so a count need not be a power of two; so do
+scrambled Halton points (Owen 2017). Hammersley's set has one coordinate in equal steps, and Halton's in the others.
 Residual-adaptive redrawing follows Wu, Zhu, Tan, Kartha, Lu, "A comprehensive study of non-adaptive and residual-based adaptive
 sampling for physics-informed neural networks", 2023, equation (2): probability proportional to |r|^k / mean |r|^k + c.
 """
@@ -8,26 +9,74 @@ sampling for physics-informed neural networks", 2023, equation (2): probability 
 from __future__ import annotations
 
 import math
+from dataclasses import dataclass
+from functools import cached_property
 
 import numpy as np
 from numpy.typing import NDArray
 from scipy.stats import qmc
 
-from pinnsolve.domains.regions import Array, PointSet, Region, UnitPoints
+from pinnsolve.domains.boundaries import Boundary
+from pinnsolve.domains.images import Array, Image, PointSet, Region, UnitPoints, columns, kept_fraction, spread
+from pinnsolve.domains.shapes import Shape
+from pinnsolve.domains.spreading import METHODS, Graded
+from pinnsolve.errors import ProblemError
 
-METHODS = ("sobol", "uniform", "latin", "grid")
+__all__ = ["METHODS", "Graded", "choose_adaptively", "draw"]
 
 
-def draw(region: Region, count: int, *, method: str = "sobol", seed: int = 0) -> PointSet:
-    """Draw points uniform by measure in a region.
+def draw(region: Region, count: int, *, method: str | Graded = "sobol", seed: int = 0) -> PointSet:
+    """Draw points uniform by measure in a region, or graded.
 
     Args:
-        region: A box, a boundary, or anything with `points(unit, count)`.
+        region: A region, or a boundary, on which points are never graded.
         count: How many, at least 1.
-        method: One of `METHODS`. A grid is the smallest regular one of cell centres with at least `count` points, thinned evenly.
+        method: One of `METHODS`, or `Graded`. A grid is the smallest regular one of cell centres with at least `count` points,
+            thinned evenly; on a ball, the image of one.
         seed: The same seed gives the same points.
+
+    Raises:
+        ProblemError: No point of a region that is to be graded lies in the layer.
     """
-    return region.points(_unit_points(method, np.random.default_rng(seed)), count)
+    name = method.method if isinstance(method, Graded) else method
+    unit = _unit_points(name, np.random.default_rng(seed))
+    if not isinstance(method, Graded) or not isinstance(region, Shape):
+        return region.points(unit, count)
+    layer = _Layer(region, method.thickness, method.towards)
+    near = round(method.share * count)
+    if layer.towards is not None and not set(layer.towards.coordinates) <= set(region.coordinates):
+        near = 0
+    parts = [region.points(unit, count - near).coordinates] if near < count else []
+    if near:
+        if layer.fraction == 0:
+            found = f"no point of {region.text} lies within {method.thickness:g} of the boundary"
+            raise ProblemError("Graded", found, "write a greater thickness")
+        parts.append(spread(layer, unit, near).points)
+    return PointSet(np.concatenate(parts), region.measure)
+
+
+@dataclass(frozen=True)
+class _Layer:
+    """The part of a region within a distance of its boundary, or of another one."""
+
+    region: Shape
+    thickness: float
+    towards: Boundary | None
+
+    @property
+    def dimension(self) -> int:
+        return self.region.dimension
+
+    @cached_property
+    def fraction(self) -> float:
+        return kept_fraction(self)
+
+    def image(self, cube: Array) -> Image:
+        points, kept, _ = self.region.image(cube)
+        if self.towards is None:
+            return Image(points, kept & (-self.region.signed_distance(points) <= self.thickness))
+        seen = columns(points, self.region.coordinates, self.towards.coordinates)
+        return Image(points, kept & (self.towards.distance(seen) <= self.thickness))
 
 
 def choose_adaptively(
@@ -71,4 +120,19 @@ def _unit_points(method: str, generator: np.random.Generator) -> UnitPoints:
     def uniform(count: int, dimension: int) -> Array:
         return generator.random((count, dimension))
 
-    return {"sobol": sobol, "uniform": uniform, "latin": latin, "grid": grid}[method]
+    def halton(count: int, dimension: int) -> Array:
+        return np.asarray(qmc.Halton(dimension, scramble=True, rng=generator).random(count))
+
+    def hammersley(count: int, dimension: int) -> Array:
+        steps = (np.arange(count)[:, None] + 0.5) / count
+        return np.concatenate([steps, halton(count, dimension - 1)], axis=1) if dimension > 1 else steps
+
+    ways = {
+        "sobol": sobol,
+        "uniform": uniform,
+        "latin": latin,
+        "grid": grid,
+        "halton": halton,
+        "hammersley": hammersley,
+    }
+    return ways[method]

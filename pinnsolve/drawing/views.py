@@ -100,8 +100,9 @@ def ordering_coordinates(problem: Problem) -> tuple[Symbol, ...]:
     slots = {f.func.__name__: f.args for f in problem.fields}
     stands = [p for t in problem.terms if t.kind == "condition" for p in planes(t, slots, problem.bounds)]
     moving = [c for c in problem.coordinates if order[c]]
-    pinned = [c for c in moving if _at_one_end({p.value for p in stands if p.coordinate == c}, problem.bounds[c])]
-    named = [c for c in pinned or moving if c.name in _TIME_NAMES]
+    alone = [c for c in moving if c in problem.domain.intervals]
+    pinned = [c for c in alone if _at_one_end({p.value for p in stands if p.coordinate == c}, problem.bounds[c])]
+    named = [c for c in pinned or alone if c.name in _TIME_NAMES]
     time = named[:1] or sorted(pinned, key=lambda c: order[c])[:1]
     return (*time, *(c for c in problem.coordinates if not order[c]))
 

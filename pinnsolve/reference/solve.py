@@ -152,7 +152,7 @@ def _finite_differences(
             known = ", ".join(map(str, problem.coordinates))
             raise ProblemError("FiniteDifferences", f"cells for {coordinate}", f"the coordinates are {known}")
     if not isinstance(problem.domain, Box):
-        found = f"no finite-difference reference: the domain is a {type(problem.domain).__name__}, not a box"
+        found = f"no finite-difference reference: the domain is {problem.domain.text}, not a box"
         raise UnsupportedError("domain", found, REMEDY)
     if len(problem.coordinates) > _MOST_COORDINATES:  # before reading, which takes minutes in a hundred dimensions
         found = f"{len(problem.coordinates)} coordinates, and a grid has at most three of space and one of time"

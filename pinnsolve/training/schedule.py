@@ -7,11 +7,12 @@ from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, is_dataclass, replace
 from typing import Any
 
+from pinnsolve.domains.spreading import METHODS, Graded
 from pinnsolve.errors import ProblemError
 from pinnsolve.training.phase import Phase
 from pinnsolve.training.weighting import Weighting
 
-SAMPLINGS = ("sobol", "uniform", "latin", "grid")
+SAMPLINGS = METHODS
 """Ways to spread points over a region."""
 
 RESAMPLINGS = ("rad", "r3", "uniform")
@@ -26,7 +27,7 @@ class Training:
         points: Number of points per term.
         phases: What to do, in order.
         weights: Factor on the mean square of a term; 1 where none is given.
-        sampling: One of `SAMPLINGS`.
+        sampling: One of `SAMPLINGS`, or `Graded(thickness=0.05)`, which draws half of the points in a layer along the boundary.
         resample: Steps between two draws of the points, for all phases that do not say so themselves; 0 keeps them.
         resampling: How the points of equations are redrawn; those of conditions are spread afresh. "rad" chooses among four times
             as many, with the probability of each proportional to |r| / mean |r| + 1 (Wu et al. 2023, equation 2); "r3" keeps those
@@ -51,7 +52,7 @@ class Training:
     points: Mapping[str, int] | None = None
     phases: Sequence[Phase] | None = None
     weights: Mapping[str, float] | None = None
-    sampling: str = "sobol"
+    sampling: str | Graded = "sobol"
     resample: int = 0
     resampling: str = "rad"
     weighting: Weighting | None = None
@@ -79,8 +80,9 @@ class Training:
                 raise ProblemError(f"windows={{{coordinate}: {count!r}}}", "no number of windows", "write 2 or more")
         if len(self.windows or {}) > 1:
             raise ProblemError("windows", f"{len(self.windows or {})} coordinates", "name one, such as {t: 8}")
-        if self.sampling not in SAMPLINGS:
-            raise ProblemError("sampling", f"{self.sampling!r}", f"write one of {list(SAMPLINGS)}")
+        if not isinstance(self.sampling, Graded) and self.sampling not in SAMPLINGS:
+            remedy = f"write one of {list(SAMPLINGS)}, or Graded(thickness=...)"
+            raise ProblemError("sampling", f"{self.sampling!r}", remedy)
         if self.resample < 0:
             raise ProblemError("resample", f"{self.resample!r}", "write a number of steps, or 0 to keep the points")
         if self.resampling not in RESAMPLINGS:
