@@ -14,6 +14,7 @@ from typing import Any
 import numpy as np
 from sympy import Symbol
 
+from pinnsolve.problem import Problem
 from pinnsolve.reference.result import Reference
 from pinnsolve.solution import Solution
 
@@ -39,7 +40,7 @@ def compare(solution: Solution, reference: Reference) -> dict[str, dict[str, Any
         `{"u": {"relative_l2": ..., "max": ..., "max_at": {"x": ..., "t": ...}}}`.
     """
     return {
-        name: _norms(solution, name, reference.points, trained - truth, truth)
+        name: norms(solution.problem, name, reference.points, trained - truth, truth)
         for name, trained, truth in _pairs(solution, reference)
     }
 
@@ -47,7 +48,27 @@ def compare(solution: Solution, reference: Reference) -> dict[str, dict[str, Any
 def sizes(solution: Solution, rest: Reference) -> dict[str, dict[str, Any]]:
     """Return the same norms of an estimated error, which is there in place of a reference; they are relative to the solution's."""
     return {
-        name: _norms(solution, name, rest.points, error, trained) for name, trained, error in _pairs(solution, rest)
+        name: norms(solution.problem, name, rest.points, error, trained)
+        for name, trained, error in _pairs(solution, rest)
+    }
+
+
+def norms(problem: Problem, name: str, points: Array, difference: Array, values: Array) -> dict[str, Any]:
+    """Return the norms of a difference, relative to values, where both are known and without the means of a free constant."""
+    known = np.isfinite(difference)
+    if not known.any():
+        return {"relative_l2": math.nan, "max": math.nan, "max_at": {}}
+    points, difference, values = points[known], difference[known], values[known]
+    parts = problem.complex_fields.get(name)
+    gauge = problem.gauges.get(name if parts is None else parts.real.func.__name__)
+    if gauge is not None:
+        difference, values = (_without_mean(v, points, gauge, problem.coordinates) for v in (difference, values))
+    size, error = (math.sqrt(float(np.mean(np.abs(v) ** 2))) for v in (values, difference))
+    worst = int(np.argmax(np.abs(difference)))
+    return {
+        "relative_l2": error / size if size > 0 else error,
+        "max": float(np.abs(difference[worst])),
+        "max_at": {c.name: float(x) for c, x in zip(problem.coordinates, points[worst], strict=True)},
     }
 
 
@@ -108,25 +129,6 @@ def _pairs(solution: Solution, reference: Reference) -> Iterator[tuple[str, Arra
         if known.any():
             trained[known] = solution.evaluate(field, **{k: v[known] for k, v in coordinates.items()})
         yield name, trained, truth
-
-
-def _norms(solution: Solution, name: str, points: Array, difference: Array, values: Array) -> dict[str, Any]:
-    """Return the norms of a difference, relative to values, where both are known and without the means of a free constant."""
-    known = np.isfinite(difference)
-    if not known.any():
-        return {"relative_l2": math.nan, "max": math.nan, "max_at": {}}
-    problem, points, difference, values = solution.problem, points[known], difference[known], values[known]
-    parts = problem.complex_fields.get(name)
-    gauge = problem.gauges.get(name if parts is None else parts.real.func.__name__)
-    if gauge is not None:
-        difference, values = (_without_mean(v, points, gauge, problem.coordinates) for v in (difference, values))
-    size, error = (math.sqrt(float(np.mean(np.abs(v) ** 2))) for v in (values, difference))
-    worst = int(np.argmax(np.abs(difference)))
-    return {
-        "relative_l2": error / size if size > 0 else error,
-        "max": float(np.abs(difference[worst])),
-        "max_at": {c.name: float(x) for c, x in zip(problem.coordinates, points[worst], strict=True)},
-    }
 
 
 def _values(solution: Solution, reference: Reference, name: str) -> Array | None:

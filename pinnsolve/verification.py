@@ -5,25 +5,22 @@ from __future__ import annotations
 import json
 import math
 import textwrap
-from collections.abc import Sequence
 from dataclasses import replace
 from pathlib import Path
 from typing import Any
 
 import click
-import numpy as np
-from sympy import Symbol
 
 from pinnsolve.archive import finite
 from pinnsolve.classical import AUTOMATIC, COMPUTED, Solver, solve_first
-from pinnsolve.comparison import compare, estimate, verdict
+from pinnsolve.comparison import compare, estimate, norms, verdict
 from pinnsolve.defect import Defect
 from pinnsolve.errors import UnsupportedError
 from pinnsolve.problem import Problem
 from pinnsolve.problem_file import load_problem_file
 from pinnsolve.reference.exact import Exact, exact_reference
 from pinnsolve.reference.refinement import observed_order
-from pinnsolve.reference.result import Reference, relative_l2
+from pinnsolve.reference.result import Reference
 from pinnsolve.reference.solve import FiniteDifferences, solve_reference
 from pinnsolve.residuals import held_out_residuals
 from pinnsolve.smooth_solutions import choose_solution
@@ -74,7 +71,7 @@ def verify_manufactured(path: Path, *, tolerance: float | None, as_json: bool) -
     outcome["manufactured"] = {str(field): str(expression) for field, expression in solution.items()}
     if reference is not None:
         truth = exact_reference(problem, Exact(solution), unknowns={})
-        rows = _true_errors(reference, truth, problem.coordinates)
+        rows = _true_errors(reference, truth, problem)
         largest = [max(errors.values(), key=lambda e: e["relative_l2"])["relative_l2"] for errors in rows]
         for row, error, before in zip(outcome["table"], largest, [math.nan, *largest], strict=False):
             row |= {"error": error, "error_order": observed_order(error, before)}
@@ -101,28 +98,17 @@ def _exit_code(tolerance: float | None, judged: list[float]) -> int:
     return 0 if judged and all(error <= tolerance for error in judged) else _MISSED  # a NaN is no success
 
 
-def _true_errors(
-    reference: Reference, truth: Reference, coordinates: Sequence[Symbol]
-) -> list[dict[str, dict[str, Any]]]:
+def _true_errors(reference: Reference, truth: Reference, problem: Problem) -> list[dict[str, dict[str, Any]]]:
     """Return the errors of every field on every grid, at the reference's points."""
     points = reference.points
     exact = truth.evaluate(points)
-    rows = []
-    for level in reference.levels:
-        errors: dict[str, dict[str, Any]] = {}
-        for name, function in level.functions.items():
-            values, known = function(points), np.isfinite(exact[name])
-            gap, size = values[known] - exact[name][known], exact[name][known]
-            free = name in level.free
-            sizes = np.abs(gap - (gap.mean() if free else 0.0))
-            worst = points[known][sizes.argmax()]
-            errors[name] = {
-                "relative_l2": relative_l2(gap, size, free_constant=free),
-                "max": float(sizes.max()),
-                "max_at": {c.name: float(at) for c, at in zip(coordinates, worst, strict=True)},
-            }
-        rows.append(errors)
-    return rows
+    return [
+        {
+            name: norms(problem, name, points, f(points) - exact[name], exact[name])
+            for name, f in level.functions.items()
+        }
+        for level in reference.levels
+    ]
 
 
 def _ratio(estimated: float, error: float) -> str:
