@@ -38,6 +38,7 @@ if TYPE_CHECKING:
     from pinnsolve.operators import laplacian as laplacian
     from pinnsolve.problem import Problem as Problem
     from pinnsolve.reference.exact import Exact as Exact
+    from pinnsolve.reference.finite_elements import FiniteElements as FiniteElements
     from pinnsolve.reference.solve import FiniteDifferences as FiniteDifferences
     from pinnsolve.reference.spectral import Spectral as Spectral
     from pinnsolve.reference.stream_function import StreamFunction as StreamFunction
@@ -89,6 +90,7 @@ _HOMES = {
     "training.soap": ("SOAP",),
     "training.weighting": ("NTK", "Causal", "GradientNorm", "ResidualAttention", "SelfAdaptive"),
     "reference.solve": ("FiniteDifferences",),
+    "reference.finite_elements": ("FiniteElements",),
     "reference.exact": ("Exact",),
     "reference.spectral": ("Spectral",),
     "reference.stream_function": ("StreamFunction",),

@@ -99,9 +99,8 @@ class Arc:
         return np.array(self.centre) + self.radius * np.stack([np.cos(angles), np.sin(angles)], axis=1)
 
     def project(self, points: Array) -> Array:
-        """Move points along their radii."""
-        offset = points - np.array(self.centre)
-        return np.asarray(np.array(self.centre) + self.radius * offset / np.linalg.norm(offset, axis=1)[:, None])
+        """Move points along their radii; the centre to any place."""
+        return self.at(self.parameters(points))
 
     def parameters(self, points: Array) -> Array:
         """Return the shares of the turn; beyond the ends the nearer one counts as 0 or 1 and more."""

@@ -88,7 +88,7 @@ def exact_reference(problem: Problem, spec: Exact, *, unknowns: Mapping[Symbol, 
         )  # a closed form goes on outside, where it is the solution of nothing
         return {f.func.__name__: np.where(inside, result[f.func.__name__], np.nan) for f in problem.fields}
 
-    points, shape = _points(problem)
+    points, shape = places_of_comparison(problem)
     values_there = evaluate(points)
     return Reference(
         kind="exact",
@@ -156,7 +156,8 @@ def _real(column: NDArray[Any], name: str) -> Array:
     return np.asarray(column.real, dtype=np.float64)
 
 
-def _points(problem: Problem) -> tuple[Array, tuple[int, ...] | None]:
+def places_of_comparison(problem: Problem) -> tuple[Array, tuple[int, ...] | None]:
+    """Return points of a domain at which references are compared, and the shape of their grid where they fill one."""
     ends = [problem.bounds[c] for c in problem.coordinates]
     if len(ends) in _INTERVALS:
         points, shape = comparison_grid([np.linspace(a, b, _INTERVALS[len(ends)] + 1) for a, b in ends])

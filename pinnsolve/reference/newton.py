@@ -86,7 +86,7 @@ def solve_newton(
 
 def refusal(name: str, found: str) -> UnresolvedError:
     """Return the error that says why there is no solution on this grid."""
-    return UnresolvedError(name, f"no finite-difference reference: {found}", REMEDY)
+    return UnresolvedError(name, f"no reference on its grids: {found}", REMEDY)
 
 
 def _factor(jacobian: sparse.csc_array, constants: tuple[Array, ...], name: str) -> Callable[[Array], Array]:

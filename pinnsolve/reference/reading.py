@@ -104,19 +104,31 @@ def read(problem: Problem, unknowns: Mapping[Symbol, float]) -> tuple[Reading, .
             continue
         for places, normal, suffix in _sides(term, problem):
             residual = term.residual.subs({s: float(v) for s, v in unknowns.items()}).subs(normal)
-            reader = _Reader(term.name, problem.coordinates, symbols, fields, {})
+            reader = Reader(term.name, problem.coordinates, symbols, fields, {})
             expression = reader.walk(residual, {problem.coordinates[c]: v for c, v in places.items()})
             readings.append(_reading(term, suffix, expression, reader.slots, symbols, tuple(fields.values())))
     return tuple(readings)
 
 
 @dataclass(frozen=True)
-class _Reader:
+class Reader:
+    """Reads the expression of one term into slots.
+
+    Args:
+        name: The term's name.
+        coordinates: The domain's coordinates.
+        symbols: The real symbols that take their places.
+        fields: For each field the positions of its coordinates.
+        slots: Those found so far, which grow.
+        method: What it is read for, in words.
+    """
+
     name: str
     coordinates: tuple[Symbol, ...]
     symbols: tuple[Symbol, ...]
     fields: Mapping[type, tuple[int, ...]]
     slots: dict[Slot, Symbol]
+    method: str = "finite-difference"
 
     def walk(self, expression: Expr, held: Mapping[Symbol, Expr | float]) -> Expr:
         """Return the expression with slots for fields and real symbols for coordinates; `held` symbols have values."""
@@ -145,6 +157,7 @@ class _Reader:
         return expression.func(*(self.walk(argument, held) for argument in expression.args))
 
     def slot(self, field: AppliedUndef, counts: tuple, held: Mapping[Symbol, Expr | float]) -> Symbol:
+        """Return the symbol of a derivative of a field, by its variables and their counts."""
         own = self.fields.get(field.func)
         if own is None:
             raise self.refusal(f"{field}, which is not a field of the problem")
@@ -164,7 +177,8 @@ class _Reader:
         return self.slots.setdefault(key, Dummy(f"s{len(self.slots)}", real=True))
 
     def refusal(self, found: str) -> UnsupportedError:
-        return UnsupportedError(self.name, f"no finite-difference reference: {found}", REMEDY)
+        """Return the error that says what cannot be read."""
+        return UnsupportedError(self.name, f"no {self.method} reference: {found}", REMEDY)
 
 
 def with_rate(reading: Reading, coordinate: int) -> Reading:

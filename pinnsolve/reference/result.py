@@ -57,7 +57,7 @@ class Reference:
     """A solution to compare with, and how far it can be trusted.
 
     Args:
-        kind: "exact", "finite_difference", "spectral", "stream_function" or "data".
+        kind: "exact", "finite_difference", "finite_element", "spectral", "stream_function" or "data".
         points: Where to compare (points, coordinates), in the domain's order of coordinates.
         values: For each field by name its values there (points,).
         shape: The shape of the grid of points, or None.

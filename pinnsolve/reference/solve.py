@@ -1,4 +1,4 @@
-"""One call for every kind of reference: closed forms, observations, finite differences, Fourier series or a stream function."""
+"""One call for every kind of reference: closed forms, observations, finite differences or elements, Fourier series or a stream function."""
 
 from __future__ import annotations
 
@@ -17,6 +17,7 @@ from pinnsolve.errors import ProblemError, UnsupportedError
 from pinnsolve.problem import Problem
 from pinnsolve.reference.exact import Exact, exact_reference
 from pinnsolve.reference.finite_differences import Array
+from pinnsolve.reference.finite_elements import FiniteElements, finite_element_reference
 from pinnsolve.reference.levels import evolution_level, steady_level
 from pinnsolve.reference.measured import measured_reference
 from pinnsolve.reference.method_of_lines import find_time, read_evolution
@@ -93,7 +94,7 @@ class FiniteDifferences:
 
 def solve_reference(
     problem: Problem,
-    spec: FiniteDifferences | Spectral | StreamFunction | Exact | Observations,
+    spec: FiniteDifferences | FiniteElements | Spectral | StreamFunction | Exact | Observations,
     *,
     unknowns: Mapping[Symbol, float],
 ) -> Reference:
@@ -101,7 +102,7 @@ def solve_reference(
 
     Args:
         problem: The declaration.
-        spec: Finite differences, Fourier series, a stream function, closed forms, or measured values.
+        spec: Finite differences, finite elements, Fourier series, a stream function, closed forms, or measured values.
         unknowns: Values of unknown parameters where the specification has none.
 
     Raises:
@@ -112,8 +113,8 @@ def solve_reference(
         return exact_reference(problem, spec, unknowns=unknowns)
     if isinstance(spec, Observations):
         return measured_reference(problem, spec)
-    if not isinstance(spec, FiniteDifferences | Spectral | StreamFunction):
-        computed = "ps.FiniteDifferences(), ps.Spectral(), ps.StreamFunction()"
+    if not isinstance(spec, FiniteDifferences | FiniteElements | Spectral | StreamFunction):
+        computed = "ps.FiniteDifferences(), ps.FiniteElements(), ps.Spectral(), ps.StreamFunction()"
         raise ProblemError("reference", f"{spec!r}", f"write {computed}, ps.Exact({{u: ...}}) or ps.Observations(...)")
     held = {**unknowns, **(spec.unknowns or {})}
     # One thread: the matrices are sparse or small, and two pools of threads in one process fight for the cores.
@@ -122,6 +123,8 @@ def solve_reference(
             return spectral_reference(problem, spec, unknowns=held)
         if isinstance(spec, StreamFunction):
             return stream_function_reference(problem, spec, unknowns=held)
+        if isinstance(spec, FiniteElements):
+            return finite_element_reference(problem, spec, unknowns=held)
         return _finite_differences(problem, spec, held)
 
 

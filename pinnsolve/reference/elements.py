@@ -1,0 +1,235 @@
+"""Linear and quadratic elements on triangles: points of quadrature, nodes, and the values between them. Made by scikit-fem.
+
+Quadratic triangles at a curved boundary are curved too, with the middle of the edge on the curve (isoparametric elements: Ciarlet and
+Raviart 1972), without which their error would be of second order, however smooth the solution.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+from dataclasses import dataclass, field
+from functools import cached_property, lru_cache
+from typing import Any
+
+import numpy as np
+from scipy.spatial import cKDTree
+
+from pinnsolve.domains.images import Array
+from pinnsolve.errors import UnsupportedError
+from pinnsolve.reference.triangulation import Numbers, Triangulation
+
+_NEAREST, _MORE = 8, 64
+"""Triangles in which a point is looked for, those with the nearest centres; more where it is in none of the first."""
+
+_OUTSIDE = -1e-6
+_NEWTON_STEPS = 6
+
+
+@dataclass(frozen=True)
+class Quadrature:
+    """Points of quadrature in triangles, or on edges of the boundary.
+
+    Args:
+        numbers: The nodes of each (nodes, elements).
+        values: The basis functions (nodes, elements, points).
+        slopes: Their derivatives (nodes, 2, elements, points).
+        weights: With the determinant of the map (elements, points).
+        places: The points (2, elements, points).
+        normals: The outward normals on edges.
+    """
+
+    numbers: Numbers
+    values: Array
+    slopes: Array
+    weights: Array
+    places: Array
+    normals: Array | None = None
+
+
+@dataclass(frozen=True)
+class Located:
+    """Places in triangles: the nodes of each (places, nodes), the basis functions there, and their derivatives (places, nodes, 2)."""
+
+    numbers: Numbers
+    values: Array
+    slopes: Array
+
+
+@dataclass(frozen=True)
+class Elements:
+    """The elements of one order on a triangulation.
+
+    Args:
+        triangulation: The triangles.
+        order: 1 or 2.
+    """
+
+    triangulation: Triangulation
+    order: int
+    _locations: Callable[[bytes], Located] = field(init=False)
+
+    def __post_init__(self) -> None:
+        object.__setattr__(self, "_locations", lru_cache(maxsize=4)(self._located))
+
+    @cached_property
+    def count(self) -> int:
+        """The number of nodes."""
+        return int(self._basis.N)
+
+    @cached_property
+    def nodes(self) -> Array:
+        """Their places (nodes, 2)."""
+        return np.asarray(self._basis.doflocs.T)
+
+    @cached_property
+    def inside(self) -> Quadrature:
+        """The points of quadrature in triangles."""
+        return _quadrature(self._basis)
+
+    @property
+    def is_turned_over(self) -> bool:
+        """Whether a curved triangle is turned inside out somewhere."""
+        return not bool((self._basis.mapping.detDF(self._basis.X) > 0).all())
+
+    def on_edges(self, tags: Numbers) -> Quadrature:
+        """Return the points of quadrature on the edges of some curves."""
+        basis = _skfem().FacetBasis(self._mesh, self._element, facets=self._facets(tags), intorder=2 * self.order + 1)
+        return _quadrature(basis)
+
+    def nodes_on(self, tags: Numbers) -> Numbers:
+        """Return the numbers of the nodes on the edges of some curves, their ends among them."""
+        return np.asarray(self._basis.get_dofs(self._facets(tags)).flatten(), dtype=np.int64)
+
+    def locate(self, points: Array) -> Located:
+        """Return in which triangles points (points, 2) are; for those between a triangle and the curve, the nearest."""
+        return self._locations(np.ascontiguousarray(points, dtype=np.float64).tobytes())
+
+    @cached_property
+    def _mesh(self) -> Any:
+        skfem, mine = _skfem(), self.triangulation
+        mesh = skfem.MeshTri(np.ascontiguousarray(mine.points.T), np.ascontiguousarray(mine.cells.T), sort_t=False)
+        if self.order == 1 or not any(curve.turn for curve in mine.curves):
+            return mesh
+        curved = skfem.MeshTri2.from_mesh(mesh)
+        nodes = curved.doflocs.copy()
+        nodes[:, curved.dofs.facet_dofs[0, _numbers_of(mine.edges, mesh.facets)]] = mine.middles().T
+        return skfem.MeshTri2(nodes, curved.t)
+
+    @cached_property
+    def _element(self) -> Any:
+        return _skfem().ElementTriP1() if self.order == 1 else _skfem().ElementTriP2()
+
+    @cached_property
+    def _basis(self) -> Any:
+        return _skfem().Basis(self._mesh, self._element, intorder=2 * self.order + 1)
+
+    def _facets(self, tags: Numbers) -> Numbers:
+        chosen = np.isin(self.triangulation.tags, tags)
+        return _numbers_of(self.triangulation.edges[chosen], self._mesh.facets)
+
+    def _located(self, key: bytes) -> Located:
+        points = np.frombuffer(key).reshape(-1, 2)
+        cells, local = self._find(points)
+        pairs = [self._element.lbasis(local.T, i) for i in range(len(self._basis.element_dofs))]
+        values = np.stack([np.broadcast_to(value, len(points)) for value, _ in pairs], axis=1)
+        own = np.stack([np.stack([np.broadcast_to(s, len(points)) for s in slope]) for _, slope in pairs])
+        inverse = np.linalg.inv(self._jacobian(cells, local))
+        slopes = np.einsum("icp,pca->pia", own, inverse)
+        return Located(self._basis.element_dofs[:, cells].T, values, slopes)
+
+    def _find(self, points: Array) -> tuple[Numbers, Array]:
+        """Return the triangle of every point and the local coordinates in it."""
+        cells, local, depth = self._best(points, min(_NEAREST, len(self.triangulation.cells)))
+        lost = np.flatnonzero(depth < _OUTSIDE)
+        if len(lost):
+            again = self._best(points[lost], min(_MORE, len(self.triangulation.cells)))
+            cells[lost], local[lost] = again[0], again[1]
+        return cells, local
+
+    def _best(self, points: Array, count: int) -> tuple[Numbers, Array, Array]:
+        """Return, of so many triangles near every point, the one in which it is deepest."""
+        near = self._centres.query(points, k=count)[1].reshape(len(points), count)
+        cells, repeated = near.ravel(), np.repeat(points, count, axis=0)
+        local = self._inverse(cells, repeated)
+        depth = np.minimum(local.min(axis=1), 1 - local.sum(axis=1)).reshape(len(points), count)
+        best = depth.argmax(axis=1)
+        rows = np.arange(len(points))
+        return near[rows, best], local.reshape(len(points), count, 2)[rows, best], depth[rows, best]
+
+    def _inverse(self, cells: Numbers, points: Array) -> Array:
+        """Return local coordinates: those of the straight triangle, improved by Newton's method where it is curved."""
+        corners = self.triangulation.points[self.triangulation.cells[cells]]
+        sides = np.stack([corners[:, 1] - corners[:, 0], corners[:, 2] - corners[:, 0]], axis=2)
+        local = np.linalg.solve(sides, (points - corners[:, 0])[:, :, None])[:, :, 0]
+        curved = np.flatnonzero(self._curved[cells] & (np.abs(local - 1 / 3).max(axis=1) < 2))
+        for _ in range(_NEWTON_STEPS if len(curved) else 0):
+            mine = cells[curved]
+            gap = points[curved] - self._mapped(mine, local[curved])
+            local[curved] += np.linalg.solve(self._jacobian(mine, local[curved]), gap[:, :, None])[:, :, 0]
+            local[curved] = np.clip(local[curved], -2.0, 3.0)
+        return np.asarray(local)
+
+    def _mapped(self, cells: Numbers, local: Array) -> Array:
+        values = np.stack([self._element.lbasis(local.T, i)[0] for i in range(6)])
+        return np.einsum("ip,pia->pa", values, self.nodes[self._basis.element_dofs[:, cells].T])
+
+    def _jacobian(self, cells: Numbers, local: Array) -> Array:
+        """Return the derivatives (points, local coordinates, coordinates), transposed as the map's matrix (points, 2, 2)."""
+        corners = self.triangulation.points[self.triangulation.cells[cells]]
+        sides = np.stack([corners[:, 1] - corners[:, 0], corners[:, 2] - corners[:, 0]], axis=2)
+        curved = np.flatnonzero(self._curved[cells])
+        if len(curved):
+            slopes = np.stack([self._element.lbasis(local[curved].T, i)[1] for i in range(6)])
+            sides[curved] = np.einsum("icp,pia->pac", slopes, self.nodes[self._basis.element_dofs[:, cells[curved]].T])
+        return sides
+
+    @cached_property
+    def _centres(self) -> cKDTree:
+        return cKDTree(self.triangulation.points[self.triangulation.cells].mean(axis=1))
+
+    @cached_property
+    def _curved(self) -> Array:
+        """Which triangles have a node that is not where that of a straight triangle would be."""
+        if self.order == 1:
+            return np.zeros(len(self.triangulation.cells), dtype=bool)
+        own = self.nodes[self._basis.element_dofs.T]
+        straight = np.stack([own[:, [0, 1]].mean(axis=1), own[:, [1, 2]].mean(axis=1), own[:, [0, 2]].mean(axis=1)], axis=1)
+        size = np.ptp(own[:, :3], axis=1).max()
+        return np.asarray(np.abs(own[:, 3:] - straight).max(axis=(1, 2)) > 1e-12 * size)
+
+
+def require_scikit_fem() -> None:
+    """Raise where scikit-fem is not installed.
+
+    Raises:
+        UnsupportedError: With the command that installs it.
+    """
+    _skfem()
+
+
+def _skfem() -> Any:
+    try:
+        import skfem
+    except ImportError:
+        found = "no finite-element reference: scikit-fem is not installed"
+        raise UnsupportedError("FiniteElements", found, 'install it by pip install "pinnsolve[fem]"') from None
+    return skfem
+
+
+def _quadrature(basis: Any) -> Quadrature:
+    shape = basis.dx.shape
+    functions = [functions[0] for functions in basis.basis]
+    values = np.stack([np.broadcast_to(np.asarray(f), shape) for f in functions])
+    slopes = np.stack([np.broadcast_to(f.grad, (2, *shape)) for f in functions])
+    normals = np.asarray(basis.normals) if hasattr(basis, "normals") else None
+    numbers = np.asarray(basis.element_dofs, dtype=np.int64)
+    return Quadrature(numbers, values, slopes, basis.dx, np.asarray(basis.global_coordinates()), normals)
+
+
+def _numbers_of(edges: Numbers, facets: Numbers) -> Numbers:
+    """Return which of the facets (2, facets) the edges (edges, 2) are."""
+    most = int(facets.max()) + 1
+    keys = np.min(facets, axis=0).astype(np.int64) * most + np.max(facets, axis=0)
+    order = np.argsort(keys)
+    wanted = edges.min(axis=1) * most + edges.max(axis=1)
+    return np.asarray(order[np.searchsorted(keys, wanted, sorter=order)])

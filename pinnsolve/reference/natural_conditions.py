@@ -1,0 +1,317 @@
+"""Conditions as a weak form meets them: values at nodes, and fluxes through the boundary, for which the split of the equation decides.
+
+With n the outward normal the boundary term of equation i contains T_i = n_a K_i^a, the weights of slopes in Phi_i . n. Conditions
+B_k = C_k . slopes + r_k = 0 are natural if M C = T for some matrix M, and Phi_i . n is -(M r)_i then. K is fixed by the equation only up to
+a twist, s_ij (u_j,y, -u_j,x), whose divergence has no second derivatives: in elasticity that is what tells the traction from
+others. Contraction with n removes the twist, so that M = (T n) (C n)^-1; what is left of M C - T must be one.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass, replace
+
+import numpy as np
+from sympy import Add, Expr, Integer, Matrix, Symbol, lambdify
+
+from pinnsolve.domains.images import Array
+from pinnsolve.reference.reading import Reading
+from pinnsolve.reference.regional import refusal
+from pinnsolve.reference.weak_form import Row, WeakForm
+
+_ROUNDING = 1e-9
+_DIRECTIONS = 12
+
+
+@dataclass(frozen=True)
+class Stretch:
+    """Parts of the boundary that bear the same conditions.
+
+    Args:
+        marks: The numbers of the conditions.
+        points: Some places on it (points, coordinates).
+        normals: The outward normals there (points, 2).
+    """
+
+    marks: tuple[int, ...]
+    points: Array
+    normals: Array
+
+
+@dataclass(frozen=True)
+class Wall:
+    """What holds on a stretch of the boundary.
+
+    Args:
+        marks: The numbers of its conditions.
+        values: For unknowns that are given there an expression that vanishes.
+        outflow: For every other equation, by its unknown, the flux through the boundary.
+    """
+
+    marks: tuple[int, ...]
+    values: Mapping[int, Expr]
+    outflow: Mapping[int, Expr]
+
+
+@dataclass(frozen=True)
+class _Natural:
+    """The conditions of a stretch that are no values, and the rows that they are for."""
+
+    stretch: Stretch
+    rows: tuple[Row, ...]
+    expressions: tuple[Expr, ...]
+    name: str
+
+
+def impose(
+    form: WeakForm, conditions: Sequence[Reading], stretches: Sequence[Stretch], *, normals: Sequence[Symbol]
+) -> tuple[WeakForm, tuple[Wall, ...]]:
+    """Return the weak form whose natural conditions are those declared, and what holds on every stretch of the boundary.
+
+    Args:
+        form: The equations.
+        conditions: All conditions on boundaries.
+        stretches: Where which of them hold.
+        normals: The symbols of the normal.
+
+    Raises:
+        UnsupportedError: Conditions that are not natural, with their name.
+    """
+    values: list[dict[int, Expr]] = []
+    naturals: list[_Natural] = []
+    for stretch in stretches:
+        given, natural = _sorted(form, [conditions[k] for k in stretch.marks], stretch)
+        values.append(given)
+        naturals.append(natural)
+    twists: dict[tuple[int, int], Expr] = {}
+    for natural in naturals:
+        for key, twist in _twists(form, natural, normals).items():
+            twists.setdefault(key, twist)
+    form = form.with_twist(twists)
+    walls = []
+    for stretch, given, natural in zip(stretches, values, naturals, strict=True):
+        current = replace(natural, rows=tuple(form.rows[row.target] for row in natural.rows))
+        walls.append(Wall(stretch.marks, given, _outflow(form, current, normals)))
+    return form, tuple(walls)
+
+
+def check_elliptic(form: WeakForm, points: Array) -> None:
+    """Raise where the second derivatives do not determine the fields from values on the boundary.
+
+    Raises:
+        UnsupportedError: The determinant of the symbol vanishes or changes its sign.
+    """
+    rows = [row for row in form.rows if row.symbols]
+    targets = [row.target for row in rows]
+    entries = [
+        density.xreplace(dict(form.fluxes)).diff(slope)
+        for row in rows
+        for target in targets
+        for density in row.density()
+        for slope in form.unknowns.slopes[target]
+    ]
+    if not entries:
+        raise refusal("equations", "no second derivatives in space")
+    found = _evaluated(form, entries, points, {}).reshape(len(rows), len(rows), 2, 2, -1)
+    angles = np.pi * np.arange(_DIRECTIONS) / _DIRECTIONS
+    ways = np.stack([np.cos(angles), np.sin(angles)])
+    symbols = np.einsum("ijabp,ad,bd->pdij", found, ways, ways)
+    determinants = np.linalg.det(symbols) / np.maximum(np.abs(symbols).max(axis=(2, 3)), 1e-300) ** len(rows)
+    if not (determinants > _ROUNDING).all() and not (determinants < -_ROUNDING).all():
+        found_there = "its second derivatives in space are not elliptic: boundary values need not determine a solution"
+        raise refusal(", ".join(row.name for row in rows), found_there)
+
+
+def _sorted(form: WeakForm, readings: Sequence[Reading], stretch: Stretch) -> tuple[dict[int, Expr], _Natural]:
+    """Return the conditions that give a value, by unknown, and the others."""
+    unknowns = form.unknowns
+    slopes = {s for some in unknowns.slopes for s in some} | set(form.fluxes)
+    bends = {s for some in unknowns.bends for s in some.values()}
+    given: dict[int, Expr] = {}
+    others: list[tuple[str, Expr]] = []
+    for reading in readings:
+        expression = form.canonical(reading)
+        if expression.free_symbols & {*bends, *unknowns.rates}:
+            raise refusal(reading.name, "a second derivative, or the highest one in time, in a condition")
+        if expression.free_symbols & slopes:
+            others.append((reading.name, expression))
+            continue
+        within = [n for n, value in enumerate(unknowns.values) if expression.has(value)]
+        if len(within) != 1 or unknowns.fields[within[0]][1]:
+            raise refusal(reading.name, "a condition that gives several fields together, or a rate")
+        if within[0] in given:
+            raise refusal(reading.name, "a second value of one field")
+        given |= _with_rates(form, within[0], expression)
+    rows = tuple(row for row in form.rows if row.symbols and row.target not in given)
+    name = ", ".join(name for name, _ in others) or ", ".join(reading.name for reading in readings) or "conditions"
+    if len(others) != len(rows):
+        raise refusal(name, f"{len(others)} slopes are given where the equations have {len(rows)} fluxes")
+    return given, _Natural(stretch, rows, tuple(expression for _, expression in others), name)
+
+
+def _with_rates(form: WeakForm, unknown: int, expression: Expr) -> dict[int, Expr]:
+    """Return a value and, for fields of higher order in time, its rates."""
+    unknowns, (field, _) = form.unknowns, form.unknowns.fields[unknown]
+    given = {unknown: expression}
+    for order in range(1, max(form.depth[field], 1)):
+        through = [
+            expression.diff(unknowns.values[unknowns.number(field, k)])
+            * unknowns.values[unknowns.number(field, k + 1)]
+            for k in range(order)
+        ]
+        clock = Integer(0) if form.time is None else expression.diff(form.coordinates[form.time])
+        expression = Add(clock, *through)
+        given[unknowns.number(field, order)] = expression
+    return given
+
+
+def _twists(form: WeakForm, natural: _Natural, normals: Sequence[Symbol]) -> dict[tuple[int, int], Expr]:
+    """Return the twists of fluxes that conditions ask for."""
+    left = _left(form, natural, normals)
+    found = {}
+    for number, row in enumerate(natural.rows):
+        for unknown, (first, second) in enumerate(form.unknowns.slopes):
+            x, y = (left[number].get(slope, Integer(0)) for slope in (first, second))
+            twist = y * normals[0] - x * normals[1]
+            stretch = natural.stretch
+            values = _evaluated(form, [twist], stretch.points, _columns(normals, stretch.normals))[0]
+            scale = _scale(form, row, natural)
+            if np.abs(values).max() <= _ROUNDING * scale:
+                continue
+            found[row.target, unknown] = _without_normal(form, twist, natural, normals, values, scale)
+    return found
+
+
+def _without_normal(
+    form: WeakForm, twist: Expr, natural: _Natural, normals: Sequence[Symbol], values: Array, scale: float
+) -> Expr:
+    """Return a twist as an expression of places alone.
+
+    Raises:
+        UnsupportedError: It depends on the direction of the normal.
+    """
+    stretch = natural.stretch
+    for direction in (np.array([1.0, 0.0]), np.array([0.0, 1.0]), stretch.normals[0]):
+        fixed = twist.subs(dict(zip(normals, direction.tolist(), strict=True)))
+        if not fixed.is_finite and fixed.is_number:
+            continue
+        again = _evaluated(form, [fixed], stretch.points, {})[0]
+        if np.isfinite(again).all() and np.abs(again - values).max() <= _ROUNDING * scale:
+            return fixed
+    raise refusal(natural.name, _NOT_CONORMAL)
+
+
+_NOT_CONORMAL = "the slope it gives is not along the flux of the equation through the boundary"
+
+
+def _outflow(form: WeakForm, natural: _Natural, normals: Sequence[Symbol]) -> dict[int, Expr]:
+    """Return the flux through the boundary by row, once the conditions are natural.
+
+    Raises:
+        UnsupportedError: They are not.
+    """
+    stretch, left = natural.stretch, _left(form, natural, normals)
+    for number, row in enumerate(natural.rows):
+        entries = list(left[number].values())
+        if not entries:
+            continue
+        values = _evaluated(form, entries, stretch.points, _columns(normals, stretch.normals))
+        if not np.abs(values).max() <= _ROUNDING * _scale(form, row, natural):
+            raise refusal(natural.name, _NOT_CONORMAL)
+    if not natural.rows:
+        return {}
+    matrix = _multipliers(form, natural, normals)
+    zero = dict.fromkeys(_slopes(form), Integer(0))
+    rest = Matrix([expression.xreplace(zero) for expression in natural.expressions])
+    return {row.target: -value for row, value in zip(natural.rows, matrix * rest, strict=True)}
+
+
+def _left(form: WeakForm, natural: _Natural, normals: Sequence[Symbol]) -> list[dict[Symbol, Expr]]:
+    """Return M C - T by row."""
+    if not natural.rows:
+        return []
+    matrix = _multipliers(form, natural, normals)
+    result = []
+    for number, row in enumerate(natural.rows):
+        through = _through(row, normals)
+        weights = {}
+        for symbol in _slopes(form):
+            conditions = (matrix[number, k] * e.diff(symbol) for k, e in enumerate(natural.expressions))
+            weight = Add(*conditions) - through.get(symbol, Integer(0))
+            if weight != 0:
+                weights[symbol] = weight
+        result.append(weights)
+    return result
+
+
+def _multipliers(form: WeakForm, natural: _Natural, normals: Sequence[Symbol]) -> Matrix:
+    """Return M = (T n) (C n)^-1.
+
+    Raises:
+        UnsupportedError: A condition is not linear in slopes, or has none along the normal.
+    """
+    slopes = _slopes(form)
+    for expression in natural.expressions:
+        if any(expression.diff(s).free_symbols & set(slopes) for s in slopes if expression.has(s)):
+            raise refusal(natural.name, "it is not linear in the slopes")
+    ways = [_direction(form, row, normals) for row in natural.rows]
+    flux = Matrix([[_along(_through(row, normals), way) for way in ways] for row in natural.rows])
+    given = Matrix(
+        [[Add(*(e.diff(s) * w for s, w in way.items())) for way in ways] for e in natural.expressions]
+    )
+    stretch = natural.stretch
+    entries = _evaluated(form, list(given), stretch.points, _columns(normals, stretch.normals))
+    numbers = entries.reshape(*given.shape, -1).transpose(2, 0, 1)
+    sizes = np.abs(numbers).max(axis=(1, 2))
+    if not (np.abs(np.linalg.det(numbers)) > _ROUNDING * sizes ** len(ways)).all():
+        raise refusal(natural.name, _NOT_CONORMAL)
+    return flux * given.inv(method="ADJ")
+
+
+def _direction(form: WeakForm, row: Row, normals: Sequence[Symbol]) -> dict[Symbol, Expr]:
+    """Return weights of slopes with which a twist has none: along the normal; for fluxes those of the row."""
+    through = _through(row, normals)
+    fluxes = {symbol: weight for symbol, weight in through.items() if symbol in form.fluxes}
+    if fluxes:
+        return fluxes
+    field = form.unknowns.fields[row.target][0]
+    unknowns = [n for n, (f, _) in enumerate(form.unknowns.fields) if f == field]
+    own = [n for n in unknowns if any(slope in through for slope in form.unknowns.slopes[n])]
+    return dict(zip(form.unknowns.slopes[own[0] if own else row.target], normals, strict=True))
+
+
+def _through(row: Row, normals: Sequence[Symbol]) -> dict[Symbol, Expr]:
+    """Return the weights of slopes and fluxes in Phi . n."""
+    return {
+        symbol: Add(*(n * weights.get(symbol, Integer(0)) for n, weights in zip(normals, row.flux, strict=True)))
+        for symbol in row.symbols
+    }
+
+
+def _along(weights: Mapping[Symbol, Expr], way: Mapping[Symbol, Expr]) -> Expr:
+    return Add(*(weight * way[symbol] for symbol, weight in weights.items() if symbol in way))
+
+
+def _slopes(form: WeakForm) -> list[Symbol]:
+    return [*(s for some in form.unknowns.slopes for s in some), *form.fluxes]
+
+
+def _scale(form: WeakForm, row: Row, natural: _Natural) -> float:
+    """Return the size of a flux's weights on a stretch."""
+    weights = [w for some in row.flux for w in some.values()]
+    return float(np.abs(_evaluated(form, weights, natural.stretch.points, {})).max())
+
+
+def _columns(normals: Sequence[Symbol], values: Array) -> dict[Symbol, Array]:
+    return dict(zip(normals, values.T, strict=True))
+
+
+def _evaluated(form: WeakForm, entries: Sequence[Expr], points: Array, more: Mapping[Symbol, Array]) -> Array:
+    """Return expressions (entries, points) at places, for some values of the fields and slopes."""
+    generator = np.random.default_rng(0)
+    symbols = [*form.coordinates, *form.unknowns.values, *_slopes(form), *more]
+    free = len(form.unknowns.values) + len(_slopes(form))
+    columns = [*points.T, *(0.5 + generator.random((free, len(points)))), *more.values()]
+    with np.errstate(all="ignore"):
+        values = lambdify(symbols, list(entries), "scipy")(*columns)
+    return np.array([np.broadcast_to(value, len(points)) for value in values], dtype=np.float64)
