@@ -28,6 +28,7 @@ from pinnsolve.networks.architectures import Architecture, fewest_weights
 from pinnsolve.networks.windows import Windows
 from pinnsolve.problem import Problem
 from pinnsolve.reference.exact import Exact, field_name
+from pinnsolve.reference.finite_elements import FiniteElements
 from pinnsolve.reference.solve import FiniteDifferences
 from pinnsolve.reference.spectral import Spectral
 from pinnsolve.reference.stream_function import StreamFunction
@@ -178,7 +179,7 @@ def _spec_to_data(spec: Any) -> dict[str, Any] | None:
 
 def _reference_to_data(spec: Any) -> dict[str, Any] | None:
     """Return closed forms and what is solved as JSON data; None for stored observations and what has no tree."""
-    if not isinstance(spec, FiniteDifferences | Spectral | StreamFunction | Exact):
+    if not isinstance(spec, FiniteDifferences | FiniteElements | Spectral | StreamFunction | Exact):
         return None
     try:
         unknowns = [[to_tree(symbol), float(value)] for symbol, value in (spec.unknowns or {}).items()]
@@ -190,6 +191,15 @@ def _reference_to_data(spec: Any) -> dict[str, Any] | None:
             return {"kind": "Spectral", **counts, "unknowns": unknowns, "seconds": spec.seconds}
         if isinstance(spec, StreamFunction):
             return {"kind": "StreamFunction", "cells": int(spec.cells), "unknowns": unknowns, "seconds": spec.seconds}
+        if isinstance(spec, FiniteElements):
+            size = None if spec.size is None else float(spec.size)
+            return {
+                "kind": "FiniteElements",
+                "size": size,
+                "order": int(spec.order),
+                "unknowns": unknowns,
+                "seconds": spec.seconds,
+            }
         cells = [[to_tree(symbol), count] for symbol, count in (spec.cells or {}).items()]
     except TreeError:
         return None
@@ -205,7 +215,7 @@ def _reference_to_data(spec: Any) -> dict[str, Any] | None:
 
 def _reference_from_data(
     data: Mapping[str, Any] | None,
-) -> FiniteDifferences | Spectral | StreamFunction | Exact | None:
+) -> FiniteDifferences | FiniteElements | Spectral | StreamFunction | Exact | None:
     if data is None:
         return None
     unknowns = {from_tree(symbol): float(value) for symbol, value in data["unknowns"]} or None
@@ -217,6 +227,9 @@ def _reference_from_data(
         return Spectral(data["modes"], steps=data["steps"], unknowns=unknowns, seconds=float(data["seconds"]))
     if data["kind"] == "StreamFunction":
         return StreamFunction(data["cells"], unknowns=unknowns, seconds=float(data["seconds"]))
+    if data["kind"] == "FiniteElements":
+        size = None if data["size"] is None else float(data["size"])
+        return FiniteElements(size, order=data["order"], unknowns=unknowns, seconds=float(data["seconds"]))
     if data["kind"] != "FiniteDifferences":
         raise ValueError(f"a reference of the kind {str(data['kind'])[:40]!r}")
     cells = {from_tree(symbol): count for symbol, count in data["cells"]} or None

@@ -10,20 +10,19 @@ from typing import Any
 import numpy as np
 from sympy import Symbol
 
+from pinnsolve.domains.regions import Box
 from pinnsolve.errors import ProblemError, UnsupportedError
 from pinnsolve.problem import Problem
 from pinnsolve.reference.exact import Exact
+from pinnsolve.reference.finite_elements import FiniteElements
 from pinnsolve.reference.result import Reference, relative_l2
 from pinnsolve.reference.solve import FiniteDifferences, solve_reference
 from pinnsolve.reference.spectral import Spectral
 from pinnsolve.reference.stream_function import StreamFunction
 
-AUTOMATIC = (FiniteDifferences(), StreamFunction())
-"""What is tried in turn where a problem names no reference."""
+Solver = FiniteDifferences | FiniteElements | Spectral | StreamFunction
 
-Solver = FiniteDifferences | Spectral | StreamFunction
-
-COMPUTED = (FiniteDifferences, Spectral, StreamFunction)
+COMPUTED = (FiniteDifferences, FiniteElements, Spectral, StreamFunction)
 
 
 @dataclass(frozen=True)
@@ -39,6 +38,11 @@ class Classical:
     method: str
     seconds: float
     error: float
+
+
+def automatic(problem: Problem) -> tuple[Solver, ...]:
+    """Return what is tried in turn where a problem names no reference: grids on boxes, triangles elsewhere."""
+    return (FiniteDifferences(), StreamFunction()) if isinstance(problem.domain, Box) else (FiniteElements(),)
 
 
 def solve_first(
@@ -78,7 +82,7 @@ def solve_beside(
     if isinstance(spec, COMPUTED) and truth is not None:
         return Classical(truth.method, truth.seconds, _own(truth))
     held = {**unknowns, **(getattr(spec, "unknowns", None) or {})}
-    specs: tuple[Solver, ...] = (spec,) if isinstance(spec, COMPUTED) else AUTOMATIC
+    specs: tuple[Solver, ...] = (spec,) if isinstance(spec, COMPUTED) else automatic(problem)
     if seconds is not None:
         specs = tuple(replace(s, seconds=seconds) for s in specs)
     try:

@@ -9,11 +9,12 @@ from typing import Any
 
 from torch import Tensor
 
-from pinnsolve.classical import AUTOMATIC, COMPUTED, Classical, solve_beside
+from pinnsolve.classical import COMPUTED, Classical, automatic, solve_beside
 from pinnsolve.comparison import compare, thinned
 from pinnsolve.declaration.observations import Observations
 from pinnsolve.errors import ProblemError, UnsupportedError
 from pinnsolve.reference.exact import Exact
+from pinnsolve.reference.finite_elements import FiniteElements
 from pinnsolve.reference.result import Reference
 from pinnsolve.reference.solve import FiniteDifferences, solve_reference
 from pinnsolve.reference.spectral import Spectral
@@ -25,7 +26,12 @@ from pinnsolve.training.status import Status
 Watch = Callable[[Mapping[str, float]], object]
 """Called with the relative L2 error of each field."""
 
-_METHODS = {FiniteDifferences: "finite differences", Spectral: "Fourier series", StreamFunction: "a stream function"}
+_METHODS = {
+    FiniteDifferences: "finite differences",
+    FiniteElements: "finite elements",
+    Spectral: "Fourier series",
+    StreamFunction: "a stream function",
+}
 
 _TOLERANCE_EVERY = 50
 """Steps between two comparisons with the reference when a tolerance is set."""
@@ -44,14 +50,14 @@ class Referee:
 
     Args:
         solution: What is trained.
-        spec: `FiniteDifferences`, `Spectral`, `StreamFunction`, `Exact` or `Observations`; None for the first that reads
-            the problem.
+        spec: `FiniteDifferences`, `FiniteElements`, `Spectral`, `StreamFunction`, `Exact` or `Observations`; None for the
+            first that reads the problem.
         notify: Called with one line of text for what was found.
     """
 
     def __init__(self, solution: Solution, spec: Any, notify: Callable[[str], object]) -> None:
         self.solution, self.spec, self.notify = solution, spec, notify
-        self._specs: tuple[Any, ...] = AUTOMATIC if spec is None else (spec,)
+        self._specs: tuple[Any, ...] = automatic(solution.problem) if spec is None else (spec,)
         self.reference: Reference | None = None
         self.errors: dict[str, dict[str, float]] = {}
         self.reached: dict[str, Tensor] | None = None

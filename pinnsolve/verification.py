@@ -12,13 +12,14 @@ from typing import Any
 import click
 
 from pinnsolve.archive import finite
-from pinnsolve.classical import AUTOMATIC, COMPUTED, Solver, solve_first
+from pinnsolve.classical import COMPUTED, Solver, automatic, solve_first
 from pinnsolve.comparison import compare, estimate, norms, verdict
 from pinnsolve.defect import Defect
 from pinnsolve.errors import UnsupportedError
 from pinnsolve.problem import Problem
 from pinnsolve.problem_file import load_problem_file
 from pinnsolve.reference.exact import Exact, exact_reference
+from pinnsolve.reference.finite_elements import FiniteElements
 from pinnsolve.reference.refinement import observed_order
 from pinnsolve.reference.result import Reference
 from pinnsolve.reference.solve import FiniteDifferences, solve_reference
@@ -120,7 +121,7 @@ def _ratio(estimated: float, error: float) -> str:
 def _solve(problem: Any, spec: Any, unknowns: Any) -> Reference | None:
     try:
         if spec is None:
-            return solve_first(problem, AUTOMATIC, unknowns=unknowns)[0]
+            return solve_first(problem, automatic(problem), unknowns=unknowns)[0]
         return solve_reference(problem, spec, unknowns=unknowns)
     except UnsupportedError as error:
         click.echo(f"no reference: {error}", err=True)
@@ -129,9 +130,11 @@ def _solve(problem: Any, spec: Any, unknowns: Any) -> Reference | None:
 
 def _solve_by_any(problem: Problem, spec: Any) -> Reference | None:
     """Solve by the method that a file names, on grids that suit a smooth solution, or by the first method that can."""
-    specs: tuple[Solver, ...] = (spec,) if isinstance(spec, COMPUTED) else AUTOMATIC
+    specs: tuple[Solver, ...] = (spec,) if isinstance(spec, COMPUTED) else automatic(problem)
     if isinstance(spec, FiniteDifferences):
         specs = (replace(spec, cells=None),)
+    if isinstance(spec, FiniteElements):
+        specs = (replace(spec, size=None),)
     try:
         return solve_first(problem, specs, unknowns={})[0]
     except UnsupportedError as error:

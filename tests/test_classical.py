@@ -12,7 +12,7 @@ import pytest
 from sympy import Eq, exp, symbols
 
 import pinnsolve as ps
-from pinnsolve.classical import AUTOMATIC, Classical, solve_beside, solve_first
+from pinnsolve.classical import Classical, automatic, solve_beside, solve_first
 from pinnsolve.problem_file import load_problem_file
 from pinnsolve.reference.solve import solve_reference
 from pinnsolve.summary import summarise
@@ -59,7 +59,7 @@ def test_a_problem_without_a_named_reference_has_an_automatic_one(name: str) -> 
     problem = load_problem_file(FOLDER / f"{name}.py").problem
     # Half a second: whether it is read and begun is asked here; how well it is solved, by the tests of references.
     reasons = []
-    for spec in AUTOMATIC:
+    for spec in automatic(problem):
         try:
             assert solve_reference(problem, replace(spec, seconds=0.5), unknowns=problem.unknowns).kind == KINDS[name]
             return
@@ -72,7 +72,7 @@ def test_a_problem_without_a_named_reference_has_an_automatic_one(name: str) -> 
 def test_what_no_classical_solver_reads_is_said(name: str) -> None:
     problem = load_problem_file(FOLDER / f"{name}.py").problem
     with pytest.raises(ps.UnsupportedError, match="no finite-difference reference"):
-        solve_first(problem, AUTOMATIC, unknowns=problem.unknowns)
+        solve_first(problem, automatic(problem), unknowns=problem.unknowns)
 
 
 def test_beside_a_closed_form_a_grid_is_solved_and_its_true_error_told() -> None:

@@ -39,6 +39,7 @@ _COVERED = 60_000.0
 _KINDS = {
     "exact": "the closed form",
     "finite_difference": "finite differences",
+    "finite_element": "finite elements",
     "spectral": "Fourier series",
     "stream_function": "the stream function",
     "data": "stored values",

@@ -1,8 +1,8 @@
 """Assembly: residual, Jacobian and mass of a weak form on elements, from its expressions and their exact derivatives.
 
-A block integrates expressions f_k(x, t, s), each times a test function or one of its derivatives; s are values and derivatives of the unknown
-fields at the points of quadrature. Its Jacobian is the sum over k and slots of (df_k/ds) times both basis functions. Where a value is
-given, a row of the system is this condition at the node, in place of the integral.
+A block integrates expressions f_k(x, t, s), each times a test function or one of its derivatives; s are values and derivatives of
+the unknown fields at the points of quadrature. Its Jacobian is the sum over k and slots of (df_k/ds) times both basis functions.
+Where a value is given, a row of the system is this condition at the node, in place of the integral.
 """
 
 from __future__ import annotations
@@ -47,7 +47,12 @@ class Programs:
     time: int | None
 
     def call(
-        self, function: Callable[..., Any], time: float, places: Array, normals: Array, slots: Sequence[Array]
+        self,
+        function: Callable[..., Any],
+        time: Array | float,
+        places: Array,
+        normals: Array,
+        slots: Sequence[Array],
     ) -> Array:
         """Return a function's values (outputs, ...) at places (2, ...)."""
         columns: list[Any] = list(places)
@@ -201,7 +206,7 @@ class Assembly:
 
     def jacobian(self, unknowns: Array, time: float = 0.0) -> sparse.csc_array:
         """Return the derivative of the residual in the unknowns."""
-        if all(some.programs.still for some in (*self.blocks, *self.nodal)):
+        if all(programs.still for programs in [b.programs for b in self.blocks] + [n.programs for n in self.nodal]):
             return self._constant
         return self._jacobian(unknowns, time)
 

@@ -1,7 +1,7 @@
 """Linear and quadratic elements on triangles: points of quadrature, nodes, and the values between them. Made by scikit-fem.
 
-Quadratic triangles at a curved boundary are curved too, with the middle of the edge on the curve (isoparametric elements: Ciarlet and
-Raviart 1972), without which their error would be of second order, however smooth the solution.
+Quadratic triangles at a curved boundary are curved too, with the middle of the edge on the curve (isoparametric elements: Ciarlet
+and Raviart 1972), without which their error would be of second order, however smooth the solution.
 """
 
 from __future__ import annotations
@@ -48,7 +48,7 @@ class Quadrature:
 
 @dataclass(frozen=True)
 class Located:
-    """Places in triangles: the nodes of each (places, nodes), the basis functions there, and their derivatives (places, nodes, 2)."""
+    """Places in triangles: the nodes of each (places, nodes), the basis functions there, their derivatives (places, nodes, 2)."""
 
     numbers: Numbers
     values: Array
@@ -162,16 +162,16 @@ class Elements:
         sides = np.stack([corners[:, 1] - corners[:, 0], corners[:, 2] - corners[:, 0]], axis=2)
         local = np.linalg.solve(sides, (points - corners[:, 0])[:, :, None])[:, :, 0]
         curved = np.flatnonzero(self._curved[cells] & (np.abs(local - 1 / 3).max(axis=1) < 2))
+        mine, there, guess = cells[curved], points[curved], np.asarray(local[curved])
         for _ in range(_NEWTON_STEPS if len(curved) else 0):
-            mine = cells[curved]
-            gap = points[curved] - self._mapped(mine, local[curved])
-            local[curved] += np.linalg.solve(self._jacobian(mine, local[curved]), gap[:, :, None])[:, :, 0]
-            local[curved] = np.clip(local[curved], -2.0, 3.0)
+            gap = there - self._mapped(mine, guess)
+            guess = np.clip(guess + np.linalg.solve(self._jacobian(mine, guess), gap[:, :, None])[:, :, 0], -2.0, 3.0)
+        local[curved] = guess
         return np.asarray(local)
 
     def _mapped(self, cells: Numbers, local: Array) -> Array:
         values = np.stack([self._element.lbasis(local.T, i)[0] for i in range(6)])
-        return np.einsum("ip,pia->pa", values, self.nodes[self._basis.element_dofs[:, cells].T])
+        return np.asarray(np.einsum("ip,pia->pa", values, self.nodes[self._basis.element_dofs[:, cells].T]))
 
     def _jacobian(self, cells: Numbers, local: Array) -> Array:
         """Return the derivatives (points, local coordinates, coordinates), transposed as the map's matrix (points, 2, 2)."""
@@ -181,7 +181,7 @@ class Elements:
         if len(curved):
             slopes = np.stack([self._element.lbasis(local[curved].T, i)[1] for i in range(6)])
             sides[curved] = np.einsum("icp,pia->pac", slopes, self.nodes[self._basis.element_dofs[:, cells[curved]].T])
-        return sides
+        return np.asarray(sides)
 
     @cached_property
     def _centres(self) -> cKDTree:
@@ -193,7 +193,9 @@ class Elements:
         if self.order == 1:
             return np.zeros(len(self.triangulation.cells), dtype=bool)
         own = self.nodes[self._basis.element_dofs.T]
-        straight = np.stack([own[:, [0, 1]].mean(axis=1), own[:, [1, 2]].mean(axis=1), own[:, [0, 2]].mean(axis=1)], axis=1)
+        straight = np.stack(
+            [own[:, [0, 1]].mean(axis=1), own[:, [1, 2]].mean(axis=1), own[:, [0, 2]].mean(axis=1)], axis=1
+        )
         size = np.ptp(own[:, :3], axis=1).max()
         return np.asarray(np.abs(own[:, 3:] - straight).max(axis=(1, 2)) > 1e-12 * size)
 

@@ -72,7 +72,7 @@ class FieldFunction:
         """Return the values at points (points, coordinates)."""
         points = np.asarray(points, dtype=np.float64)
         slots = self.fields.read(points, self.programs.slots)
-        time = points[:, self.fields.time] if self.fields.time is not None else 0.0
+        time: Array | float = 0.0 if self.fields.time is None else points[:, self.fields.time]
         places = points[:, list(self.fields.space)].T
         return self.programs.call(self.programs.value, time, places, np.zeros_like(places), slots)[0]
 

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import functools
 import time as clock
-from collections.abc import Iterator, Mapping, Sequence
+from collections.abc import Iterator, Mapping
 from dataclasses import KW_ONLY, dataclass
 
 import numpy as np
@@ -13,7 +13,7 @@ from sympy import Symbol
 from pinnsolve.domains.boundaries import Boundary
 from pinnsolve.domains.images import Array
 from pinnsolve.domains.shapes import Shape
-from pinnsolve.errors import ProblemError, UnsupportedError
+from pinnsolve.errors import ProblemError
 from pinnsolve.problem import Problem
 from pinnsolve.reference.discretisation import Discretisation, discretise, evolution_level, steady_level
 from pinnsolve.reference.elements import Elements, require_scikit_fem
@@ -32,12 +32,12 @@ _FIRST_TRIANGLES = 100
 _MOST_NODES = 250_000
 """Unknowns beyond which the sparse LU of a mesh no longer fits a minute and a few gigabytes."""
 
-_GROWTH = 8.0
-"""Factor in the cost of a sparse LU in the plane when edges are halved: n^(3/2)."""
+_GROWTH = 5.0
+"""Factor in the cost of a solution when edges are halved: between 4, of assembly, and 8, of a sparse LU in the plane, n^(3/2)."""
 
 _MOST_COORDINATES = 4
 _ATTEMPTS = 5
-_COMPARED = 4_000
+_COMPARED = 20_000
 """Places at which two meshes are compared."""
 
 _TOLERANCE, _FEWEST_STEPS = 1e-9, 64
@@ -144,8 +144,13 @@ def _with_time(problem: Problem, regional: Regional, places: Array) -> Array:
 
 def _coarsest(outline: Outline, shape: Shape, spec: FiniteElements) -> Triangulation:
     """Return the first triangulation, fine enough for its curved triangles not to be turned over."""
-    size = 4 * spec.size if spec.size is not None else _edge_of(shape.measure / _FIRST_TRIANGLES)
-    size = min(float(size), outline.size)
+    wanted = None if spec.size is None else float(spec.size)
+    size = _edge_of(shape.measure / _FIRST_TRIANGLES) if wanted is None else min(4 * wanted, outline.size)
+    if wanted is not None:
+        nodes = (spec.order / wanted) * (spec.order / wanted * shape.measure + sum(c.length for c in outline.curves))
+        if nodes > _MOST_NODES:
+            asked = f"size={spec.size!r} asks for about {nodes:,.0f} nodes"
+            raise ProblemError("FiniteElements", asked, f"give a size for fewer than {_MOST_NODES:,}")
     for _ in range(_ATTEMPTS):
         found = triangulate(outline, size)
         if not Elements(found, spec.order).is_turned_over:

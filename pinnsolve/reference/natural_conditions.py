@@ -1,15 +1,15 @@
-"""Conditions as a weak form meets them: values at nodes, and fluxes through the boundary, for which the split of the equation decides.
+"""Conditions as a weak form meets them: values at nodes, and fluxes through the boundary, which the split of the equation decides.
 
 With n the outward normal the boundary term of equation i contains T_i = n_a K_i^a, the weights of slopes in Phi_i . n. Conditions
-B_k = C_k . slopes + r_k = 0 are natural if M C = T for some matrix M, and Phi_i . n is -(M r)_i then. K is fixed by the equation only up to
-a twist, s_ij (u_j,y, -u_j,x), whose divergence has no second derivatives: in elasticity that is what tells the traction from
-others. Contraction with n removes the twist, so that M = (T n) (C n)^-1; what is left of M C - T must be one.
+B_k = C_k . slopes + r_k = 0 are natural if M C = T for some matrix M, and Phi_i . n is -(M r)_i then. K is fixed by the equation
+only up to a twist, s_ij (u_j,y, -u_j,x), whose divergence has no second derivatives: in elasticity that is what tells the
+traction from others. Contraction with n removes the twist, so that M = (T n) (C n)^-1; what is left of M C - T must be one.
 """
 
 from __future__ import annotations
 
 from collections.abc import Mapping, Sequence
-from dataclasses import dataclass, replace
+from dataclasses import dataclass
 
 import numpy as np
 from sympy import Add, Expr, Integer, Matrix, Symbol, lambdify
@@ -55,12 +55,21 @@ class Wall:
 
 @dataclass(frozen=True)
 class _Natural:
-    """The conditions of a stretch that are no values, and the rows that they are for."""
+    """The conditions of a stretch that are no values.
+
+    Args:
+        stretch: Where they hold.
+        targets: The unknowns of the equations that they are for.
+        expressions: The conditions.
+        name: Theirs.
+        multipliers: The matrix M.
+    """
 
     stretch: Stretch
-    rows: tuple[Row, ...]
+    targets: tuple[int, ...]
     expressions: tuple[Expr, ...]
     name: str
+    multipliers: Matrix
 
 
 def impose(
@@ -79,19 +88,21 @@ def impose(
     """
     values: list[dict[int, Expr]] = []
     naturals: list[_Natural] = []
+    twists: dict[tuple[int, int], Expr] = {}
     for stretch in stretches:
-        given, natural = _sorted(form, [conditions[k] for k in stretch.marks], stretch)
+        given, natural = _sorted(form, [conditions[k] for k in stretch.marks], stretch, normals)
         values.append(given)
         naturals.append(natural)
-    twists: dict[tuple[int, int], Expr] = {}
-    for natural in naturals:
         for key, twist in _twists(form, natural, normals).items():
             twists.setdefault(key, twist)
     form = form.with_twist(twists)
     walls = []
     for stretch, given, natural in zip(stretches, values, naturals, strict=True):
-        current = replace(natural, rows=tuple(form.rows[row.target] for row in natural.rows))
-        walls.append(Wall(stretch.marks, given, _outflow(form, current, normals)))
+        for number, target in enumerate(natural.targets):
+            left = _left(form, natural, number, normals)
+            if not np.abs(left).max() <= _ROUNDING * _scale(form, form.rows[target], natural):
+                raise refusal(natural.name, _NOT_CONORMAL)
+        walls.append(Wall(stretch.marks, given, _outflow(form, natural)))
     return form, tuple(walls)
 
 
@@ -102,13 +113,13 @@ def check_elliptic(form: WeakForm, points: Array) -> None:
         UnsupportedError: The determinant of the symbol vanishes or changes its sign.
     """
     rows = [row for row in form.rows if row.symbols]
-    targets = [row.target for row in rows]
+    chains = [_chain(form, row.target) for row in rows]
     entries = [
-        density.xreplace(dict(form.fluxes)).diff(slope)
+        Add(*(density.xreplace(dict(form.fluxes)).diff(form.unknowns.slopes[n][b]) for n in chain))
         for row in rows
-        for target in targets
+        for chain in chains
         for density in row.density()
-        for slope in form.unknowns.slopes[target]
+        for b in (0, 1)
     ]
     if not entries:
         raise refusal("equations", "no second derivatives in space")
@@ -122,7 +133,9 @@ def check_elliptic(form: WeakForm, points: Array) -> None:
         raise refusal(", ".join(row.name for row in rows), found_there)
 
 
-def _sorted(form: WeakForm, readings: Sequence[Reading], stretch: Stretch) -> tuple[dict[int, Expr], _Natural]:
+def _sorted(
+    form: WeakForm, readings: Sequence[Reading], stretch: Stretch, normals: Sequence[Symbol]
+) -> tuple[dict[int, Expr], _Natural]:
     """Return the conditions that give a value, by unknown, and the others."""
     unknowns = form.unknowns
     slopes = {s for some in unknowns.slopes for s in some} | set(form.fluxes)
@@ -146,7 +159,9 @@ def _sorted(form: WeakForm, readings: Sequence[Reading], stretch: Stretch) -> tu
     name = ", ".join(name for name, _ in others) or ", ".join(reading.name for reading in readings) or "conditions"
     if len(others) != len(rows):
         raise refusal(name, f"{len(others)} slopes are given where the equations have {len(rows)} fluxes")
-    return given, _Natural(stretch, rows, tuple(expression for _, expression in others), name)
+    expressions = tuple(expression for _, expression in others)
+    multipliers = _multipliers(form, rows, expressions, name, stretch, normals)
+    return given, _Natural(stretch, tuple(row.target for row in rows), expressions, name, multipliers)
 
 
 def _with_rates(form: WeakForm, unknown: int, expression: Expr) -> dict[int, Expr]:
@@ -155,8 +170,7 @@ def _with_rates(form: WeakForm, unknown: int, expression: Expr) -> dict[int, Exp
     given = {unknown: expression}
     for order in range(1, max(form.depth[field], 1)):
         through = [
-            expression.diff(unknowns.values[unknowns.number(field, k)])
-            * unknowns.values[unknowns.number(field, k + 1)]
+            expression.diff(unknowns.values[unknowns.number(field, k)]) * unknowns.values[unknowns.number(field, k + 1)]
             for k in range(order)
         ]
         clock = Integer(0) if form.time is None else expression.diff(form.coordinates[form.time])
@@ -167,18 +181,24 @@ def _with_rates(form: WeakForm, unknown: int, expression: Expr) -> dict[int, Exp
 
 def _twists(form: WeakForm, natural: _Natural, normals: Sequence[Symbol]) -> dict[tuple[int, int], Expr]:
     """Return the twists of fluxes that conditions ask for."""
-    left = _left(form, natural, normals)
     found = {}
-    for number, row in enumerate(natural.rows):
-        for unknown, (first, second) in enumerate(form.unknowns.slopes):
-            x, y = (left[number].get(slope, Integer(0)) for slope in (first, second))
-            twist = y * normals[0] - x * normals[1]
-            stretch = natural.stretch
-            values = _evaluated(form, [twist], stretch.points, _columns(normals, stretch.normals))[0]
-            scale = _scale(form, row, natural)
+    slopes = _slopes(form)
+    for number, target in enumerate(natural.targets):
+        row = form.rows[target]
+        left, scale = _left(form, natural, number, normals), _scale(form, row, natural)
+        x, y = natural.stretch.normals.T
+        for unknown, pair in enumerate(form.unknowns.slopes):
+            first, second = (left[slopes.index(slope)] for slope in pair)
+            values = second * x - first * y
             if np.abs(values).max() <= _ROUNDING * scale:
                 continue
-            found[row.target, unknown] = _without_normal(form, twist, natural, normals, values, scale)
+            through = _through(row, normals)
+            gaps = []
+            for slope in pair:
+                conditions = (natural.multipliers[number, k] * e.diff(slope) for k, e in enumerate(natural.expressions))
+                gaps.append(Add(*conditions) - through.get(slope, Integer(0)))
+            twist = gaps[1] * normals[0] - gaps[0] * normals[1]
+            found[target, unknown] = _without_normal(form, twist, natural, normals, values, scale)
     return found
 
 
@@ -204,68 +224,55 @@ def _without_normal(
 _NOT_CONORMAL = "the slope it gives is not along the flux of the equation through the boundary"
 
 
-def _outflow(form: WeakForm, natural: _Natural, normals: Sequence[Symbol]) -> dict[int, Expr]:
-    """Return the flux through the boundary by row, once the conditions are natural.
-
-    Raises:
-        UnsupportedError: They are not.
-    """
-    stretch, left = natural.stretch, _left(form, natural, normals)
-    for number, row in enumerate(natural.rows):
-        entries = list(left[number].values())
-        if not entries:
-            continue
-        values = _evaluated(form, entries, stretch.points, _columns(normals, stretch.normals))
-        if not np.abs(values).max() <= _ROUNDING * _scale(form, row, natural):
-            raise refusal(natural.name, _NOT_CONORMAL)
-    if not natural.rows:
+def _outflow(form: WeakForm, natural: _Natural) -> dict[int, Expr]:
+    """Return the flux through the boundary by unknown, -M r."""
+    if not natural.targets:
         return {}
-    matrix = _multipliers(form, natural, normals)
     zero = dict.fromkeys(_slopes(form), Integer(0))
     rest = Matrix([expression.xreplace(zero) for expression in natural.expressions])
-    return {row.target: -value for row, value in zip(natural.rows, matrix * rest, strict=True)}
+    return {target: -value for target, value in zip(natural.targets, natural.multipliers * rest, strict=True)}
 
 
-def _left(form: WeakForm, natural: _Natural, normals: Sequence[Symbol]) -> list[dict[Symbol, Expr]]:
-    """Return M C - T by row."""
-    if not natural.rows:
-        return []
-    matrix = _multipliers(form, natural, normals)
-    result = []
-    for number, row in enumerate(natural.rows):
-        through = _through(row, normals)
-        weights = {}
-        for symbol in _slopes(form):
-            conditions = (matrix[number, k] * e.diff(symbol) for k, e in enumerate(natural.expressions))
-            weight = Add(*conditions) - through.get(symbol, Integer(0))
-            if weight != 0:
-                weights[symbol] = weight
-        result.append(weights)
-    return result
+def _left(form: WeakForm, natural: _Natural, number: int, normals: Sequence[Symbol]) -> Array:
+    """Return M C - T for one row, at the places of a stretch (slopes, places)."""
+    stretch, slopes = natural.stretch, _slopes(form)
+    through = _through(form.rows[natural.targets[number]], normals)
+    count, sides = len(natural.expressions), _columns(normals, stretch.normals)
+    entries = [*natural.multipliers[number, :], *(e.diff(s) for e in natural.expressions for s in slopes)]
+    entries += [through.get(s, Integer(0)) for s in slopes]
+    found = _evaluated(form, entries, stretch.points, sides)
+    given = found[count : count + count * len(slopes)].reshape(count, len(slopes), -1)
+    return np.asarray(np.einsum("kp,ksp->sp", found[:count], given) - found[count + count * len(slopes) :])
 
 
-def _multipliers(form: WeakForm, natural: _Natural, normals: Sequence[Symbol]) -> Matrix:
+def _multipliers(
+    form: WeakForm,
+    rows: Sequence[Row],
+    expressions: Sequence[Expr],
+    name: str,
+    stretch: Stretch,
+    normals: Sequence[Symbol],
+) -> Matrix:
     """Return M = (T n) (C n)^-1.
 
     Raises:
         UnsupportedError: A condition is not linear in slopes, or has none along the normal.
     """
+    if not rows:
+        return Matrix(0, 0, [])
     slopes = _slopes(form)
-    for expression in natural.expressions:
+    for expression in expressions:
         if any(expression.diff(s).free_symbols & set(slopes) for s in slopes if expression.has(s)):
-            raise refusal(natural.name, "it is not linear in the slopes")
-    ways = [_direction(form, row, normals) for row in natural.rows]
-    flux = Matrix([[_along(_through(row, normals), way) for way in ways] for row in natural.rows])
-    given = Matrix(
-        [[Add(*(e.diff(s) * w for s, w in way.items())) for way in ways] for e in natural.expressions]
-    )
-    stretch = natural.stretch
+            raise refusal(name, "it is not linear in the slopes")
+    ways = [_direction(form, row, normals) for row in rows]
+    flux = Matrix([[_along(_through(row, normals), way) for way in ways] for row in rows])
+    given = Matrix([[Add(*(e.diff(s) * w for s, w in way.items())) for way in ways] for e in expressions])
     entries = _evaluated(form, list(given), stretch.points, _columns(normals, stretch.normals))
     numbers = entries.reshape(*given.shape, -1).transpose(2, 0, 1)
     sizes = np.abs(numbers).max(axis=(1, 2))
     if not (np.abs(np.linalg.det(numbers)) > _ROUNDING * sizes ** len(ways)).all():
-        raise refusal(natural.name, _NOT_CONORMAL)
-    return flux * given.inv(method="ADJ")
+        raise refusal(name, _NOT_CONORMAL)
+    return flux * given.adjugate() / given.det()
 
 
 def _direction(form: WeakForm, row: Row, normals: Sequence[Symbol]) -> dict[Symbol, Expr]:
@@ -274,9 +281,7 @@ def _direction(form: WeakForm, row: Row, normals: Sequence[Symbol]) -> dict[Symb
     fluxes = {symbol: weight for symbol, weight in through.items() if symbol in form.fluxes}
     if fluxes:
         return fluxes
-    field = form.unknowns.fields[row.target][0]
-    unknowns = [n for n, (f, _) in enumerate(form.unknowns.fields) if f == field]
-    own = [n for n in unknowns if any(slope in through for slope in form.unknowns.slopes[n])]
+    own = [n for n in _chain(form, row.target) if any(slope in through for slope in form.unknowns.slopes[n])]
     return dict(zip(form.unknowns.slopes[own[0] if own else row.target], normals, strict=True))
 
 
@@ -290,6 +295,11 @@ def _through(row: Row, normals: Sequence[Symbol]) -> dict[Symbol, Expr]:
 
 def _along(weights: Mapping[Symbol, Expr], way: Mapping[Symbol, Expr]) -> Expr:
     return Add(*(weight * way[symbol] for symbol, weight in weights.items() if symbol in way))
+
+
+def _chain(form: WeakForm, unknown: int) -> list[int]:
+    """Return the unknowns that are time derivatives of one field, lowest first."""
+    return [n for n, (field, _) in enumerate(form.unknowns.fields) if field == form.unknowns.fields[unknown][0]]
 
 
 def _slopes(form: WeakForm) -> list[Symbol]:
@@ -313,5 +323,5 @@ def _evaluated(form: WeakForm, entries: Sequence[Expr], points: Array, more: Map
     free = len(form.unknowns.values) + len(_slopes(form))
     columns = [*points.T, *(0.5 + generator.random((free, len(points)))), *more.values()]
     with np.errstate(all="ignore"):
-        values = lambdify(symbols, list(entries), "scipy")(*columns)
+        values = lambdify(symbols, list(entries), "scipy", cse=True)(*columns)
     return np.array([np.broadcast_to(value, len(points)) for value in values], dtype=np.float64)

@@ -9,13 +9,13 @@ from __future__ import annotations
 
 from collections.abc import Callable
 from dataclasses import dataclass
+from typing import Protocol
 
 import numpy as np
 from scipy import sparse
 from scipy.sparse.linalg import splu
 
 from pinnsolve.errors import UnsupportedError
-from pinnsolve.reference.collocation import System
 from pinnsolve.reference.finite_differences import Array
 from pinnsolve.reference.reading import REMEDY
 
@@ -25,6 +25,16 @@ _ROUNDING = 1e-6
 """A correction below this part of the solution that no longer shrinks is rounding: high derivatives amplify it by 1/h^m."""
 
 _SMALLEST = 1e-4
+
+
+class Rows(Protocol):
+    """As many equations as unknowns."""
+
+    def residual(self, unknowns: Array, time: float = 0.0) -> Array:
+        """Return the residual of every row."""
+
+    def jacobian(self, unknowns: Array, time: float = 0.0) -> sparse.csc_array:
+        """Return the derivative of the residual in the unknowns."""
 
 
 class UnresolvedError(UnsupportedError):
@@ -40,7 +50,7 @@ class Root:
 
 
 def solve_newton(
-    system: System, start: Array, *, time: float = 0.0, name: str, constants: tuple[Array, ...] = ()
+    system: Rows, start: Array, *, time: float = 0.0, name: str, constants: tuple[Array, ...] = ()
 ) -> Root:
     """Return a root of a system near a start.
 

@@ -7,6 +7,7 @@ same conditions everywhere.
 
 from __future__ import annotations
 
+import itertools
 import math
 from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass
@@ -92,10 +93,10 @@ def _split(
     least = spare / base.length
     cuts = _distinct(inner, least, closed=isinstance(base, Arc) and base.turn >= 2 * math.pi)
     parts = []
-    for first, last in zip(cuts, cuts[1:], strict=False):
+    for first, last in itertools.pairwise(cuts):
         piece = base.between(first, last)
         inside = [0.0, *_changes(piece, seen), 1.0]
-        parts += [piece.between(a, b) for a, b in zip(inside, inside[1:], strict=False)]
+        parts += [piece.between(a, b) for a, b in itertools.pairwise(inside)]
     return parts
 
 

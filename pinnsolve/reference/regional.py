@@ -10,7 +10,7 @@ from sympy import Dummy, Symbol, nan, zoo
 
 from pinnsolve.declaration.terms import Term
 from pinnsolve.domains.boundaries import Boundary
-from pinnsolve.domains.images import ROUNDING, Array, Bounds
+from pinnsolve.domains.images import ROUNDING, Array, Bounds, Mask, columns
 from pinnsolve.domains.parts import Part, Wall
 from pinnsolve.domains.pieces import Face, Piece
 from pinnsolve.domains.regions import Box, normal_symbol
@@ -42,10 +42,10 @@ class Placed:
         """Whether it holds on a part of the boundary."""
         return self.region is not None or self.plane is not None
 
-    def holds(self, points: Array, coordinates: tuple[Symbol, ...], *, size: float) -> Array:
+    def holds(self, points: Array, coordinates: tuple[Symbol, ...], *, size: float) -> Mask:
         """Return at which points (points, coordinates) of the boundary it holds."""
         if self.region is not None:
-            return self.region.contains(points[:, [coordinates.index(c) for c in self.region.coordinates]])
+            return self.region.contains(columns(points, coordinates, self.region.coordinates))
         if self.plane is not None:
             return np.asarray(np.abs(points[:, self.plane[0]] - self.plane[1]) <= ROUNDING * size)
         return np.zeros(len(points), dtype=bool)
@@ -189,7 +189,7 @@ def _pinned(piece: Piece, coordinate: Symbol | None) -> float | None:
 
 def _without(domain: Shape, coordinate: Symbol) -> Shape:
     """Return the region of the other coordinates."""
-    rest = []
+    rest: list[Shape] = []
     for factor in domain.factors if isinstance(domain, Product) else (domain,):
         if isinstance(factor, Box):
             left: Bounds = {c: ends for c, ends in factor.bounds.items() if c != coordinate}

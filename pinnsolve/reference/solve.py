@@ -1,4 +1,4 @@
-"""One call for every kind of reference: closed forms, observations, finite differences or elements, Fourier series or a stream function."""
+"""One call for every kind of reference: closed forms, observations, grids, triangles, Fourier series or a stream function."""
 
 from __future__ import annotations
 

@@ -1,13 +1,14 @@
 """Triangulations of plane regions, and their refinement.
 
-A coarse triangulation is made by Delaunay refinement (Ruppert, Journal of Algorithms 18, 1995): boundary edges whose diametral circle
-holds another vertex are halved, and triangles that are too large or too flat get their circumcentre as a vertex. Finer ones
-are made of it by joining the middles of edges, those of curved boundaries moved onto the curve, so that the triangles of all of
-them have nearly the same shapes and their errors a clean order.
+A coarse triangulation is made by Delaunay refinement (Ruppert, Journal of Algorithms 18, 1995): boundary edges whose diametral
+circle holds another vertex are halved, and triangles that are too large or too flat get their circumcentre as a vertex. Finer
+ones are made of it by joining the middles of edges, those of curved boundaries moved onto the curve, so that the triangles of all
+of them have nearly the same shapes and their errors a clean order.
 """
 
 from __future__ import annotations
 
+import itertools
 import math
 from dataclasses import dataclass, replace
 
@@ -196,9 +197,9 @@ def _first_draft(outline: Outline, size: float) -> _Draft:
         count = max(least, math.ceil(curve.length / size), math.ceil(curve.turn / _TURN))
         parameters = np.linspace(0.0, 1.0, count + 1)
         numbers = [number(point) for point in curve.at(parameters)]
-        edges += list(zip(numbers, numbers[1:], strict=False))
+        edges += list(itertools.pairwise(numbers))
         tags += [tag] * count
-        spans += list(zip(parameters, parameters[1:], strict=False))
+        spans += list(itertools.pairwise(parameters))
     return _Draft(
         np.array(points), np.array(edges), np.array(tags), np.array(spans), tuple(outline.curves), len(points)
     )
@@ -304,5 +305,7 @@ def _smoothed(draft: _Draft) -> _Draft:
     after = _inside(trial)
     if _is_missing(trial, after).any():
         return draft
-    worst = [float(np.max(r / s)) for _, r, s in (_circumcircles(d.points[c]) for d, c in ((draft, cells), (trial, after)))]
+    worst = [
+        float(np.max(r / s)) for _, r, s in (_circumcircles(d.points[c]) for d, c in ((draft, cells), (trial, after)))
+    ]
     return trial if worst[1] <= worst[0] else draft

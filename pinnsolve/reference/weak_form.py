@@ -172,7 +172,9 @@ def _check_orders(equations: Sequence[Reading], space: Sequence[int], time: int 
         highest = max((sum(slot.orders[c] for c in space) for slot in reading.slots), default=0)
         if highest > 2:
             words = {3: "third", 4: "fourth"}
-            found = f"a derivative of {words.get(highest, f'{highest}th')} order, and finite elements here reach the second"
+            found = (
+                f"a derivative of {words.get(highest, f'{highest}th')} order, and finite elements here reach the second"
+            )
             raise refusal(reading.name, found)
         others = [c for c in range(len(reading.coordinates)) if c not in space and c != time]
         if any(slot.orders[c] for slot in reading.slots for c in others):
@@ -193,9 +195,7 @@ def _find_fluxes(equations: Sequence[Reading], fields: int, *, time: int | None)
         if plain and slopes and elsewhere and first and still and not taken:
             found[f] = number
     fluxes = set(found)
-    return {
-        f: e for f, e in found.items() if not any(s.field in fluxes - {f} for s in equations[e].slots)
-    }
+    return {f: e for f, e in found.items() if not any(s.field in fluxes - {f} for s in equations[e].slots)}
 
 
 def _solved(expression: Expr, symbol: Symbol) -> Expr:
@@ -262,7 +262,10 @@ def _of_unknown(
     number = unknowns.number(slot.field, order)
     if not directions:
         return unknowns.values[number]
-    return unknowns.slopes[number][directions[0]] if len(directions) == 1 else unknowns.bends[number][tuple(directions)]
+    if len(directions) == 1:
+        return unknowns.slopes[number][directions[0]]
+    first, second = directions
+    return unknowns.bends[number][first, second]
 
 
 def _partners(equations: Sequence[Reading], form: WeakForm) -> list[int]:
@@ -319,7 +322,9 @@ def _row(form: WeakForm, reading: Reading, field: int) -> Row:
             raise refusal(reading.name, "it is not linear in its highest derivatives")
         if symbol not in unknowns.rates and factor.free_symbols & {*slopes, *form.fluxes}:
             found = "a coefficient of its highest derivatives that depends on slopes"
-            raise refusal(reading.name, found, "make the flux a field of its own, or give the truth with ps.Exact({...})")
+            raise refusal(
+                reading.name, found, "make the flux a field of its own, or give the truth with ps.Exact({...})"
+            )
     flux: list[Weights] = [{} for _ in form.space]
     rest = expression.xreplace(dict.fromkeys(factors, Integer(0)))
     for number, some in enumerate(unknowns.bends):
