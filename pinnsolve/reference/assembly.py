@@ -61,7 +61,7 @@ class Programs:
         with np.errstate(all="ignore"):  # the solvers test for finite values
             found = function(*columns, *normals, *slots)
         shape = places.shape[1:]
-        return np.array([np.broadcast_to(f, shape) for f in found], dtype=np.float64).reshape(-1, *shape)
+        return np.array([np.broadcast_to(f, shape) for f in found], dtype=np.float64).reshape(len(found), *shape)
 
 
 @dataclass(frozen=True)

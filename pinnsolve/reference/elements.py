@@ -18,7 +18,7 @@ from pinnsolve.domains.images import Array
 from pinnsolve.errors import UnsupportedError
 from pinnsolve.reference.triangulation import Numbers, Triangulation
 
-_NEAREST, _MORE = 8, 64
+_NEAREST, _MORE = 4, 64
 """Triangles in which a point is looked for, those with the nearest centres; more where it is in none of the first."""
 
 _OUTSIDE = -1e-6
@@ -48,11 +48,33 @@ class Quadrature:
 
 @dataclass(frozen=True)
 class Located:
-    """Places in triangles: the nodes of each (places, nodes), the basis functions there, their derivatives (places, nodes, 2)."""
+    """Places in triangles.
 
-    numbers: Numbers
-    values: Array
-    slopes: Array
+    Args:
+        elements: The elements.
+        cells: The triangle of each place.
+        local: The local coordinates in it (places, 2).
+    """
+
+    elements: Elements
+    cells: Numbers
+    local: Array
+
+    @cached_property
+    def numbers(self) -> Numbers:
+        """The nodes (places, nodes)."""
+        return np.asarray(self.elements.numbers[:, self.cells].T)
+
+    @cached_property
+    def values(self) -> Array:
+        """The basis functions (places, nodes)."""
+        return np.ascontiguousarray(self.elements.shapes(self.local)[0].T)
+
+    @cached_property
+    def slopes(self) -> Array:
+        """Their derivatives (places, nodes, 2)."""
+        inverse = np.linalg.inv(self.elements.jacobian(self.cells, self.local))
+        return np.asarray(np.einsum("icp,pca->pia", self.elements.shapes(self.local)[1], inverse))
 
 
 @dataclass(frozen=True)
@@ -77,6 +99,11 @@ class Elements:
         return int(self._basis.N)
 
     @cached_property
+    def numbers(self) -> Numbers:
+        """The nodes of each triangle (nodes, cells)."""
+        return np.asarray(self._basis.element_dofs, dtype=np.int64)
+
+    @cached_property
     def nodes(self) -> Array:
         """Their places (nodes, 2)."""
         return np.asarray(self._basis.doflocs.T)
@@ -99,6 +126,21 @@ class Elements:
     def nodes_on(self, tags: Numbers) -> Numbers:
         """Return the numbers of the nodes on the edges of some curves, their ends among them."""
         return np.asarray(self._basis.get_dofs(self._facets(tags)).flatten(), dtype=np.int64)
+
+    def shapes(self, local: Array) -> tuple[Array, Array]:
+        """Return the basis functions (nodes, places) at local coordinates, and their derivatives in these (nodes, 2, places)."""
+        pairs = [self._element.lbasis(local.T, i) for i in range(len(self.numbers))]
+        values = np.stack([np.broadcast_to(value, len(local)) for value, _ in pairs])
+        return values, np.stack([np.stack([np.broadcast_to(s, len(local)) for s in slopes]) for _, slopes in pairs])
+
+    def jacobian(self, cells: Numbers, local: Array) -> Array:
+        """Return the derivatives of the map from local coordinates (places, coordinates, local coordinates)."""
+        sides = self._sides[cells]
+        curved = np.flatnonzero(self._curved[cells])
+        if len(curved):
+            slopes = self.shapes(local[curved])[1]
+            sides[curved] = np.einsum("icp,pia->pac", slopes, self.nodes[self.numbers[:, cells[curved]].T])
+        return np.asarray(sides)
 
     def locate(self, points: Array) -> Located:
         """Return in which triangles points (points, 2) are; for those between a triangle and the curve, the nearest."""
@@ -128,14 +170,7 @@ class Elements:
         return _numbers_of(self.triangulation.edges[chosen], self._mesh.facets)
 
     def _located(self, key: bytes) -> Located:
-        points = np.frombuffer(key).reshape(-1, 2)
-        cells, local = self._find(points)
-        pairs = [self._element.lbasis(local.T, i) for i in range(len(self._basis.element_dofs))]
-        values = np.stack([np.broadcast_to(value, len(points)) for value, _ in pairs], axis=1)
-        own = np.stack([np.stack([np.broadcast_to(s, len(points)) for s in slope]) for _, slope in pairs])
-        inverse = np.linalg.inv(self._jacobian(cells, local))
-        slopes = np.einsum("icp,pca->pia", own, inverse)
-        return Located(self._basis.element_dofs[:, cells].T, values, slopes)
+        return Located(self, *self._find(np.frombuffer(key).reshape(-1, 2)))
 
     def _find(self, points: Array) -> tuple[Numbers, Array]:
         """Return the triangle of every point and the local coordinates in it."""
@@ -158,30 +193,25 @@ class Elements:
 
     def _inverse(self, cells: Numbers, points: Array) -> Array:
         """Return local coordinates: those of the straight triangle, improved by Newton's method where it is curved."""
-        corners = self.triangulation.points[self.triangulation.cells[cells]]
-        sides = np.stack([corners[:, 1] - corners[:, 0], corners[:, 2] - corners[:, 0]], axis=2)
-        local = np.linalg.solve(sides, (points - corners[:, 0])[:, :, None])[:, :, 0]
+        offset = points - self.triangulation.points[self.triangulation.cells[cells, 0]]
+        local = np.einsum("pca,pa->pc", self._inverses[cells], offset)
         curved = np.flatnonzero(self._curved[cells] & (np.abs(local - 1 / 3).max(axis=1) < 2))
         mine, there, guess = cells[curved], points[curved], np.asarray(local[curved])
         for _ in range(_NEWTON_STEPS if len(curved) else 0):
-            gap = there - self._mapped(mine, guess)
-            guess = np.clip(guess + np.linalg.solve(self._jacobian(mine, guess), gap[:, :, None])[:, :, 0], -2.0, 3.0)
+            gap = there - np.einsum("ip,pia->pa", self.shapes(guess)[0], self.nodes[self.numbers[:, mine].T])
+            guess = np.clip(guess + np.linalg.solve(self.jacobian(mine, guess), gap[:, :, None])[:, :, 0], -2.0, 3.0)
         local[curved] = guess
         return np.asarray(local)
 
-    def _mapped(self, cells: Numbers, local: Array) -> Array:
-        values = np.stack([self._element.lbasis(local.T, i)[0] for i in range(6)])
-        return np.asarray(np.einsum("ip,pia->pa", values, self.nodes[self._basis.element_dofs[:, cells].T]))
+    @cached_property
+    def _sides(self) -> Array:
+        """Two sides of every straight triangle, as columns (cells, 2, 2)."""
+        corners = self.triangulation.points[self.triangulation.cells]
+        return np.stack([corners[:, 1] - corners[:, 0], corners[:, 2] - corners[:, 0]], axis=2)
 
-    def _jacobian(self, cells: Numbers, local: Array) -> Array:
-        """Return the derivatives (points, local coordinates, coordinates), transposed as the map's matrix (points, 2, 2)."""
-        corners = self.triangulation.points[self.triangulation.cells[cells]]
-        sides = np.stack([corners[:, 1] - corners[:, 0], corners[:, 2] - corners[:, 0]], axis=2)
-        curved = np.flatnonzero(self._curved[cells])
-        if len(curved):
-            slopes = np.stack([self._element.lbasis(local[curved].T, i)[1] for i in range(6)])
-            sides[curved] = np.einsum("icp,pia->pac", slopes, self.nodes[self._basis.element_dofs[:, cells[curved]].T])
-        return np.asarray(sides)
+    @cached_property
+    def _inverses(self) -> Array:
+        return np.asarray(np.linalg.inv(self._sides))
 
     @cached_property
     def _centres(self) -> cKDTree:
@@ -192,7 +222,7 @@ class Elements:
         """Which triangles have a node that is not where that of a straight triangle would be."""
         if self.order == 1:
             return np.zeros(len(self.triangulation.cells), dtype=bool)
-        own = self.nodes[self._basis.element_dofs.T]
+        own = self.nodes[self.numbers.T]
         straight = np.stack(
             [own[:, [0, 1]].mean(axis=1), own[:, [1, 2]].mean(axis=1), own[:, [0, 2]].mean(axis=1)], axis=1
         )

@@ -12,7 +12,6 @@ from sympy import Symbol
 
 from pinnsolve.domains.boundaries import Boundary
 from pinnsolve.domains.images import Array
-from pinnsolve.domains.shapes import Shape
 from pinnsolve.errors import ProblemError
 from pinnsolve.problem import Problem
 from pinnsolve.reference.discretisation import Discretisation, discretise, evolution_level, steady_level
@@ -28,13 +27,17 @@ from pinnsolve.reference.triangulation import Numbers, Triangulation, triangulat
 from pinnsolve.reference.weak_form import read_weak_form
 
 _ORDERS, _USUAL_ORDER = (1, 2), 2
-_FIRST_TRIANGLES = 100
+_FIRST_TRIANGLES, _FIRST_IN_TIME = 100, 40
 _MOST_NODES = 250_000
 """Unknowns beyond which the sparse LU of a mesh no longer fits a minute and a few gigabytes."""
 
 _GROWTH = 5.0
 """Factor in the cost of a solution when edges are halved: between 4, of assembly, and 8, of a sparse LU in the plane, n^(3/2)."""
 
+_GROWTH_IN_TIME = 2.5
+"""Less, since the steps of a coarse mesh cost much the same whatever its size; their number ends at the time limit anyway."""
+
+_LEAST_HALVINGS = 2
 _MOST_COORDINATES = 4
 _ATTEMPTS = 5
 _COMPARED = 20_000
@@ -50,8 +53,8 @@ class FiniteElements:
     """Solve the problem by finite elements whose weak form follows from the same declaration.
 
     Args:
-        size: Length of edges on the finest of three triangulations; chosen, and refined until the estimated error is about 1e-5 or
-            less, when omitted.
+        size: Length of edges on the finest of three or more triangulations; chosen, and refined until the estimated error is
+            about 1e-5 or less, when omitted.
         order: Of the elements, 1 or 2; curved boundaries are approximated to the same order.
         unknowns: Values at which unknown parameters are held; the values given to `solve` otherwise.
         seconds: Time limit.
@@ -87,7 +90,7 @@ def finite_element_reference(problem: Problem, spec: FiniteElements, *, unknowns
         raise refusal("domain", f"{len(problem.coordinates)} coordinates, and triangles fill planes, for some time")
     regional = read_regional(problem, unknowns)
     outline = _outline(problem, regional)
-    coarsest = _coarsest(outline, regional.shape, spec)
+    coarsest = _coarsest(outline, regional, spec)
     discretisation, kinds = _discretisation(problem, regional, outline, coarsest)
     points, shape = places_of_comparison(problem)
     chosen = np.random.default_rng(0).permutation(len(points))[:_COMPARED]
@@ -142,12 +145,14 @@ def _with_time(problem: Problem, regional: Regional, places: Array) -> Array:
     return points
 
 
-def _coarsest(outline: Outline, shape: Shape, spec: FiniteElements) -> Triangulation:
+def _coarsest(outline: Outline, regional: Regional, spec: FiniteElements) -> Triangulation:
     """Return the first triangulation, fine enough for its curved triangles not to be turned over."""
-    wanted = None if spec.size is None else float(spec.size)
-    size = _edge_of(shape.measure / _FIRST_TRIANGLES) if wanted is None else min(4 * wanted, outline.size)
-    if wanted is not None:
-        nodes = (spec.order / wanted) * (spec.order / wanted * shape.measure + sum(c.length for c in outline.curves))
+    area = regional.shape.measure
+    size = _edge_of(area / (_FIRST_TRIANGLES if regional.time is None else _FIRST_IN_TIME))
+    if spec.size is not None:
+        wanted = float(spec.size)
+        size = min(wanted * 2 ** max(_LEAST_HALVINGS, int(np.log2(size / wanted))), outline.size)
+        nodes = (spec.order / wanted) * (spec.order / wanted * area + sum(c.length for c in outline.curves))
         if nodes > _MOST_NODES:
             asked = f"size={spec.size!r} asks for about {nodes:,.0f} nodes"
             raise ProblemError("FiniteElements", asked, f"give a size for fewer than {_MOST_NODES:,}")
@@ -201,7 +206,7 @@ def _refine(
         _meshes(coarsest, spec, len(discretisation.form.unknowns.fields)),
         accuracy=spec.order + 1,
         all_grids=spec.size is not None,
-        growth=_GROWTH,
+        growth=_GROWTH if discretisation.form.time is None else _GROWTH_IN_TIME,
         deadline=deadline,
     )
 
@@ -230,8 +235,9 @@ def _level(
 
 
 def _meshes(coarsest: Triangulation, spec: FiniteElements, fields: int) -> Iterator[Elements]:
-    """Yield elements on finer and finer triangulations: three where the size is given, else as many as memory allows."""
-    current, count = coarsest, 0
-    while count < 3 if spec.size is not None else fields * spec.order**2 * len(current.points) <= _MOST_NODES:
+    """Yield elements on finer and finer triangulations: down to the size where it is given, else as many as memory allows."""
+    current, halvings = coarsest, 0
+    last = None if spec.size is None else max(_LEAST_HALVINGS, round(np.log2(coarsest.wanted / float(spec.size))))
+    while halvings <= last if last is not None else fields * spec.order**2 * len(current.points) <= _MOST_NODES:
         yield Elements(current, spec.order)
-        current, count = current.refined(), count + 1
+        current, halvings = current.refined(), halvings + 1

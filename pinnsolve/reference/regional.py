@@ -21,6 +21,7 @@ from pinnsolve.reference.method_of_lines import is_initial
 from pinnsolve.reference.reading import REMEDY, Reader, Reading, Slot
 
 METHOD = "finite-element"
+_NUMBERS = {3: "three", 4: "four"}
 
 
 @dataclass(frozen=True)
@@ -110,9 +111,9 @@ def _checked(regional: Regional, problem: Problem) -> Regional:
     """Return the problem with places left out of slots and normals of space only."""
     space = regional.shape.coordinates
     if len(space) != 2:
-        words = {1: "one space coordinate", 3: "three space coordinates, and triangles fill planes only"}
-        found = words.get(len(space), f"{len(space)} space coordinates")
-        raise refusal("domain", found)
+        if len(space) == 1:
+            raise refusal("domain", "one space coordinate", "give reference = ps.FiniteDifferences(), or leave it out")
+        raise refusal("domain", f"{_NUMBERS.get(len(space), len(space))} space coordinates, and triangles fill planes only")
     short = [f for f in problem.fields if set(f.args) != set(problem.coordinates)]
     if short:
         raise refusal(str(short[0]), "a field that does not depend on every coordinate")

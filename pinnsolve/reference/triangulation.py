@@ -57,6 +57,7 @@ class Triangulation:
         edges: The two vertices of every edge on the boundary (edges, 2).
         tags: On which curve each of these lies (edges,).
         curves: The curves.
+        wanted: The length that edges were meant to have.
     """
 
     points: Array
@@ -64,12 +65,7 @@ class Triangulation:
     edges: Numbers
     tags: Numbers
     curves: tuple[Segment | Arc, ...]
-
-    @property
-    def longest(self) -> float:
-        """The length of the longest edge."""
-        corners = self.points[self.cells]
-        return float(np.linalg.norm(corners - np.roll(corners, 1, axis=1), axis=2).max())
+    wanted: float
 
     def middles(self) -> Array:
         """Return the middles of the boundary's edges, on the curves (edges, 2)."""
@@ -100,6 +96,7 @@ class Triangulation:
             np.concatenate([np.stack(half, axis=1) for half in halves]),
             np.tile(self.tags, 2),
             self.curves,
+            self.wanted / 2,
         )
 
 
@@ -124,7 +121,7 @@ def triangulate(outline: Outline, size: float) -> Triangulation:
     used, numbers = np.unique(cells, return_inverse=True)
     place = np.full(len(draft.points), -1)
     place[used] = np.arange(len(used))
-    return Triangulation(draft.points[used], numbers.reshape(-1, 3), place[draft.edges], draft.tags, draft.curves)
+    return Triangulation(draft.points[used], numbers.reshape(-1, 3), place[draft.edges], draft.tags, draft.curves, size)
 
 
 @dataclass(frozen=True)

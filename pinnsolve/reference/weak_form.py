@@ -292,8 +292,8 @@ def _partners(equations: Sequence[Reading], form: WeakForm) -> list[int]:
         plain = not slopes and any(unknowns.values[n] in expression.free_symbols for n in chain)
         if pure or diverging or moving or plain:
             gain[e, k] = 1 + pure + 2 * diverging + _MOVING * moving
-            if slopes and not (pure or diverging):
-                gain[e, k] = -_NEVER / 2
+        if slopes and not (pure or diverging):
+            gain[e, k] = -_NEVER / 2
     rows, columns = linear_sum_assignment(gain, maximize=True)
     for e, k in zip(rows, columns, strict=True):
         if gain[e, k] == -_NEVER / 2:
