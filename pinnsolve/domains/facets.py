@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from dataclasses import dataclass
 from functools import cached_property
+from typing import Any
 
 import numpy as np
 from sympy import Symbol
@@ -13,6 +14,8 @@ from pinnsolve.domains.images import Array, Bounds, Image, Mask
 from pinnsolve.domains.location import Nearest
 from pinnsolve.domains.pieces import slack
 from pinnsolve.domains.simplices import along_curve, measures, spread_over
+
+Key = tuple[str, tuple[str, ...], tuple[str, ...]]
 
 
 @dataclass(frozen=True, eq=False)
@@ -27,7 +30,10 @@ class Facets:
         normals: Unit normals (facets, n).
         cells: The number of the cell behind each facet, out of which its normal points.
         text: The piece in words.
-        key: Of which mesh, and which piece of it.
+        mesh: Of which they are.
+        key: Which piece of it: "outer" with the names of its groups of sides and of cells, "inner" with one of sides, or "between"
+            with two of cells.
+        inner: Whether cells lie on both sides.
     """
 
     coordinates: tuple[Symbol, ...]
@@ -35,10 +41,12 @@ class Facets:
     normals: Array
     cells: Whole
     text: str
-    key: tuple[str, str]
+    mesh: Any
+    key: Key
+    inner: bool = False
 
     def __repr__(self) -> str:
-        return f"Facets({self.key[0]}, {self.key[1]})"
+        return f"Facets({self.mesh!r}, {self.key})"
 
     @cached_property
     def hull(self) -> Bounds:

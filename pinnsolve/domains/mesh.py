@@ -9,7 +9,7 @@ from __future__ import annotations
 import hashlib
 from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass, field
-from functools import cached_property
+from functools import cached_property, partial
 from pathlib import Path
 from types import MappingProxyType
 from typing import Any
@@ -19,6 +19,7 @@ from sympy import Add, Expr, Symbol, sympify
 
 from pinnsolve.domains.boundaries import Boundary
 from pinnsolve.domains.cells import Whole
+from pinnsolve.domains.facets import Facets, Key
 from pinnsolve.domains.images import ROUNDING, Array, Bounds, Image, Mask, indicator_symbol
 from pinnsolve.domains.location import Locator
 from pinnsolve.domains.mesh_structure import Structure, build, check, check_structure
@@ -64,22 +65,29 @@ class Mesh(Shape):
     def __post_init__(self) -> None:
         symbols = tuple(read_coordinate("Mesh", c) for c in self.coordinates)
         refuse_twins(symbols)
-        nodes = np.atleast_2d(_frozen(self.nodes, np.float64))
-        if nodes.shape[1] != len(symbols):
-            found = f"points in {nodes.shape[1]} dimensions, and {len(symbols)} coordinates"
+        whole = partial(_frozen, self.source, "iu")
+        nodes = np.atleast_2d(_frozen(self.source, "iuf", "nodes", self.nodes))
+        if nodes.shape[1:] != (len(symbols),):
+            found = f"nodes in an array {nodes.shape}, and {len(symbols)} coordinates"
             raise MeshError(self.source, found, "give one symbol for each dimension")
+        cells = {kind: whole(f"cells {kind!r}", rows) for kind, rows in self.cells.items()}
+        parts = {
+            n: {kind: whole(f"sides {n!r}", rows) for kind, rows in some.items()} for n, some in self.parts.items()
+        }
+        blocks = np.zeros(sum(map(len, cells.values())), dtype=np.int64) if self.blocks is None else self.blocks
         given = {
             "coordinates": symbols,
             "nodes": nodes,
-            "cells": {kind: _frozen(rows, np.int64) for kind, rows in self.cells.items()},
-            "groups": {name: _frozen(rows, np.int64) for name, rows in self.groups.items()},
-            "parts": {n: {kind: _frozen(r, np.int64) for kind, r in kinds.items()} for n, kinds in self.parts.items()},
+            "cells": MappingProxyType(cells),
+            "groups": MappingProxyType({name: whole(f"group {name!r}", rows) for name, rows in self.groups.items()}),
+            "parts": MappingProxyType(parts),
+            "blocks": whole("blocks", blocks),
         }
         for name, value in given.items():
-            object.__setattr__(self, name, MappingProxyType(value) if isinstance(value, dict) else value)
+            object.__setattr__(self, name, value)
         if self.of is None:
-            check(nodes, self.cells, self.groups, self.parts, self.blocks, self.source)
-            check_structure(self._structure, self.cells, self.source)
+            check(nodes, cells, self.groups, parts, given["blocks"], self.source)
+            check_structure(self._structure, cells, self.source)
 
     @staticmethod
     def read(path: str | Path, *, coordinates: Sequence[Symbol]) -> Mesh:
@@ -178,13 +186,29 @@ class Mesh(Shape):
         Raises:
             MeshError: There is no such group of cells, or they have no side in common.
         """
-        for name in (first, second):
-            self._require_group(name)
-        piece = self._structure.between(first, second)
+        piece = self.between(first, second)
         if piece is None:
             found = f"{first!r} and {second!r} have no side in common"
             raise MeshError(self.source, found, "name two groups of cells that touch")
         return Boundary((piece,), self.coordinates)
+
+    def between(self, first: str, second: str) -> Facets | None:
+        """Return the sides that two groups of cells have in common, with the normal out of the first, if there are any.
+
+        Raises:
+            MeshError: There is no such group of cells.
+        """
+        for name in (first, second):
+            self._require_group(name)
+        return self._structure.between(first, second)
+
+    def piece(self, key: Key) -> Facets:
+        """Return the piece of boundary or interface that has a key.
+
+        Raises:
+            LookupError: There is none.
+        """
+        return self._structure.piece(key)
 
     def where(self, values: Mapping[str, Any]) -> Expr:
         """Return a coefficient by groups of cells: `mesh.where({"steel": 50, "air": 0.02})`, numbers or expressions.
@@ -286,7 +310,7 @@ class Mesh(Shape):
             groups=self.groups,
             parts=self.parts,
             text=self.text,
-            key=repr(self),
+            mesh=self,
         )
 
     @cached_property
@@ -316,9 +340,16 @@ def _named_arrays(mesh: Mesh) -> Iterable[tuple[str, Whole]]:
             yield f"{name} {kind}", rows
 
 
-def _frozen(values: Any, kind: type) -> Any:
+def _frozen(source: str, kinds: str, what: str, values: Any) -> Any:
     """Return an array of numbers that nobody changes any more."""
-    array: np.ndarray = np.array(values, dtype=kind)
+    try:
+        array = np.array(values)
+    except ValueError:
+        array = np.array(None)
+    if (array.dtype.kind not in kinds and array.size) or array.ndim == 0:
+        word = "numbers" if "f" in kinds else "whole numbers"
+        raise MeshError(source, f"{what} are not an array of {word}", "give a NumPy array")
+    array = array.astype(np.float64 if "f" in kinds else np.int64)
     array.flags.writeable = False
     return array
 

@@ -85,7 +85,7 @@ def check_shapes(kind: str, cells: Whole, points: Array, blocks: Whole, source: 
     if flat.any():
         found = f"{_counted(flat, name, 'has', 'have')} no {_measure_word(points.shape[1])}"
         raise MeshError(source, found, "remove degenerate cells in the mesher")
-    mixed = ~((sizes > 0).all(axis=1) | (sizes < 0).all(axis=1))
+    mixed = np.asarray(~((sizes > 0).all(axis=1) | (sizes < 0).all(axis=1)))
     if mixed.any():
         found = f"{_counted(mixed, name, 'is', 'are')} not convex, or its corners are out of order"
         raise MeshError(source, found, "repair the cells in the mesher")
@@ -206,19 +206,22 @@ def _check_overlap(simplices: Whole, points: Array, name: Callable[[int], str], 
 def _check_slits(corners: Array, source: str) -> None:
     centres, sizes = corners.mean(axis=1), longest_edges(corners)
     scale = float(sizes.max()) or float(np.ptp(centres, axis=0).max()) or 1.0
-    pairs = cKDTree(centres).query_pairs(_CENTRE_SPARE * scale, output_type="ndarray")
-    if len(pairs):
-        one, other = corners[pairs[:, 0]], corners[pairs[:, 1]]
-        gaps = np.max([distances_to(one[:, k], other) for k in range(one.shape[1])], axis=0)
-        close = gaps <= _CENTRE_SPARE * np.maximum(sizes[pairs].min(axis=1), 1e-300)
-        if corners.shape[1] == 1:
-            close = gaps <= FLAT_SIDE * scale
-        if close.any():
-            place = ", ".join(f"{v:.6g}" for v in centres[pairs[np.argmax(close), 0]])
-            found = (
-                f"{int(close.sum())} pairs of sides lie on each other and are not joined, such as those at ({place})"
-            )
-            raise MeshError(source, found, "merge points that coincide in the mesher (in Gmsh: coherence)")
+    near = cKDTree(centres).query(
+        centres, k=range(2, min(4, len(centres)) + 1), distance_upper_bound=_CENTRE_SPARE * scale
+    )
+    rows, columns = np.nonzero(np.isfinite(near[0]))
+    pairs = np.stack([rows, near[1][rows, columns]], axis=1)
+    if not len(pairs):
+        return
+    one, other = corners[pairs[:, 0]], corners[pairs[:, 1]]
+    gaps = np.max([distances_to(one[:, k], other) for k in range(one.shape[1])], axis=0)
+    spare = _CENTRE_SPARE * sizes[pairs].min(axis=1) if corners.shape[1] > 1 else FLAT_SIDE * scale
+    close = gaps <= spare
+    if close.any():
+        place = ", ".join(f"{v:.6g}" for v in centres[pairs[np.argmax(close), 0]])
+        count = len(np.unique(pairs[close, 0]))
+        found = f"{count} sides of the boundary lie on each other and are not joined, such as those at ({place})"
+        raise MeshError(source, found, "merge points that coincide in the mesher (in Gmsh: coherence)")
 
 
 def _neighbours(facets: Whole) -> Whole:

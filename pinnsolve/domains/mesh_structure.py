@@ -11,7 +11,7 @@ import numpy as np
 from sympy import Symbol
 
 from pinnsolve.domains.cells import KINDS, Whole, divide
-from pinnsolve.domains.facets import Facets
+from pinnsolve.domains.facets import Facets, Key
 from pinnsolve.domains.images import Array, Mask
 from pinnsolve.domains.location import Nearest
 from pinnsolve.domains.mesh_checks import (
@@ -43,7 +43,7 @@ class Structure:
         parts: Facets by name, as numbers in the topology.
         missing: For each part, how many of its sides are none of any cell.
         text: What the mesh is called.
-        key: What tells it from other meshes.
+        mesh: Whose structure it is.
     """
 
     points: Array
@@ -55,7 +55,7 @@ class Structure:
     parts: Mapping[str, Whole]
     missing: Mapping[str, int]
     text: str
-    key: str
+    mesh: Any
     regions: dict[str, Any] = field(default_factory=dict)
     _interfaces: dict[tuple[str, ...], Facets | None] = field(default_factory=dict)
 
@@ -90,7 +90,7 @@ class Structure:
             several = sum(p == parts for p, _ in labels) > 1
             text = f"{text} of {self.text}" + (f" beside {_listed(groups)}" if several and groups else "")
             rows = facets[which.ravel() == number]
-            found[parts, groups] = self._piece(rows, 0, text, f"outer {parts} {groups}")
+            found[parts, groups] = self._piece(rows, 0, text, ("outer", parts, groups))
         return found
 
     def pieces(self, name: str) -> tuple[Facets, ...]:
@@ -116,9 +116,27 @@ class Structure:
             piece = None
             if (straight | turned).any():
                 side = np.where(straight, 0, 1)[straight | turned]
-                piece = self._piece(inner[straight | turned], side, text, f"between {first} {second}")
+                piece = self._piece(inner[straight | turned], side, text, ("between", (first,), (second,)))
             self._interfaces[first, second] = piece
         return self._interfaces[first, second]
+
+    def piece(self, key: Key) -> Facets:
+        """Return the piece that has a key.
+
+        Raises:
+            LookupError: There is none.
+        """
+        kind, first, second = key
+        found: Facets | None
+        if kind == "outer":
+            found = self.outer[first, second]
+        elif kind == "between":
+            found = self.between(first[0], second[0])
+        else:
+            found = next((p for p in self.pieces(first[0]) if p.key[0] == kind), None)
+        if found is None:
+            raise LookupError(f"no piece {key}")
+        return found
 
     def nearest_outer(self, points: Array, within: float = np.inf) -> tuple[Array, Whole]:
         """Return the distance of points to the boundary, infinity where it exceeds a limit, and the cell behind what is nearest."""
@@ -137,14 +155,15 @@ class Structure:
             rank[rows] = number
         ranks = rank[cells]
         second = (ranks[:, 1] < ranks[:, 0]) | ((ranks[:, 1] == ranks[:, 0]) & (cells[:, 1] < cells[:, 0]))
-        return self._piece(facets, second.astype(int), f"{name!r} inside {self.text}", f"inner {name}")
+        return self._piece(facets, second.astype(int), f"{name!r} inside {self.text}", ("inner", (name,), ()))
 
-    def _piece(self, facets: Whole, side: Any, text: str, key: str) -> Facets:
+    def _piece(self, facets: Whole, side: Any, text: str, key: Key) -> Facets:
         corners = self.points[self.topology.facets[facets]]
         chosen = (facets, np.broadcast_to(side, len(facets)))
         opposite = self.points[self.topology.opposite[chosen]]
         cells = self.owners[self.topology.owners[chosen]]
-        return Facets(self.coordinates, corners, unit_normals(corners, opposite), cells, text, (self.key, key))
+        inner = bool((self.topology.counts[facets] > 1).any())
+        return Facets(self.coordinates, corners, unit_normals(corners, opposite), cells, text, self.mesh, key, inner)
 
 
 def check(
@@ -152,7 +171,7 @@ def check(
     cells: Mapping[str, Whole],
     groups: Mapping[str, Whole],
     parts: Sides,
-    blocks: Whole | None,
+    blocks: Whole,
     source: str,
 ) -> None:
     """Raise unless a mesh can be used; what follows is asked of the structure by `check_structure`.
@@ -166,7 +185,10 @@ def check(
             source, "no cells", "write the mesh with its cells (in Gmsh: name the surfaces or volumes, too)"
         )
     total = sum(map(len, cells.values()))
-    every = np.zeros(total, dtype=np.int64) if blocks is None else blocks
+    if blocks.shape != (total,) or blocks.min() < 0:
+        raise MeshError(
+            source, f"{blocks.shape} numbers of blocks for {total} cells", "give one, from 0, for each cell"
+        )
     first = 0
     for kind, rows in cells.items():
         if kind not in KINDS or KINDS[kind].dimension != points.shape[1] or rows.shape[1:] != (KINDS[kind].corners,):
@@ -174,7 +196,7 @@ def check(
             found = f"cells {kind!r} with corners {rows.shape} in {points.shape[1]} dimensions"
             raise MeshError(source, found, f"give arrays (cells, corners) of the kinds {known}")
         check_indices(kind, rows, len(points), source)
-        check_shapes(kind, rows, points, every[first : first + len(rows)], source)
+        check_shapes(kind, rows, points, blocks[first : first + len(rows)], source)
         first += len(rows)
     for name, members in groups.items():
         if members.ndim != 1 or ((members < 0) | (members >= total)).any():
@@ -195,7 +217,7 @@ def build(
     groups: Mapping[str, Whole],
     parts: Sides,
     text: str,
-    key: str,
+    mesh: Any,
 ) -> Structure:
     """Return the structure of a mesh whose cells have been checked one by one."""
     simplices, owners, first = [], [], 0
@@ -212,7 +234,7 @@ def build(
     present = {name: np.unique(rows[rows >= 0]) for name, rows in found.items()}
     missing = {name: int((rows < 0).sum()) for name, rows in found.items()}
     owned = np.concatenate(owners)
-    return Structure(points, coordinates, pieces, owned, topology, groups, present, missing, text, key)
+    return Structure(points, coordinates, pieces, owned, topology, groups, present, missing, text, mesh)
 
 
 def check_structure(structure: Structure, cells: Mapping[str, Whole], source: str) -> None:
