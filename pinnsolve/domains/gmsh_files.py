@@ -123,8 +123,9 @@ class _File:
             return np.frombuffer(self._bytes(count, width or self.width), dtype=f"<i{width or self.width}").astype(
                 np.int64
             )
+        words = self._take(count)
         try:
-            return np.array(self._take(count), dtype=np.bytes_).astype(np.int64)
+            return np.array(words, dtype=np.bytes_).astype(np.int64)
         except (ValueError, OverflowError):
             self.refuse("something that is not a whole number")
 
@@ -137,8 +138,9 @@ class _File:
         """Return numbers."""
         if self.binary:
             return np.frombuffer(self._bytes(count, 8), dtype="<f8").astype(np.float64)
+        words = self._take(count)
         try:
-            return np.array(self._take(count), dtype=np.bytes_).astype(np.float64)
+            return np.array(words, dtype=np.bytes_).astype(np.float64)
         except ValueError:
             self.refuse("something that is not a number")
 

@@ -7,6 +7,7 @@ has beside its corners, or a side whose corners are not in a plane, is left out 
 from __future__ import annotations
 
 import hashlib
+import warnings
 from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass, field
 from functools import cached_property, partial
@@ -22,7 +23,7 @@ from pinnsolve.domains.cells import Whole
 from pinnsolve.domains.facets import Facets, Key
 from pinnsolve.domains.images import ROUNDING, Array, Bounds, Image, Mask, indicator_symbol
 from pinnsolve.domains.location import Locator
-from pinnsolve.domains.mesh_structure import Structure, build, check, check_structure
+from pinnsolve.domains.mesh_structure import Structure, build, check, check_structure, curvature_notice
 from pinnsolve.domains.reading import read_coordinate, refuse_twins
 from pinnsolve.domains.shapes import Shape
 from pinnsolve.domains.simplices import along_curve, measures, spread_over
@@ -88,6 +89,9 @@ class Mesh(Shape):
         if self.of is None:
             check(nodes, cells, self.groups, parts, given["blocks"], self.source)
             check_structure(self._structure, cells, self.source)
+            notice = curvature_notice(cells, nodes, self.source)
+            if notice is not None:
+                warnings.warn(notice, stacklevel=3)
 
     @staticmethod
     def read(path: str | Path, *, coordinates: Sequence[Symbol]) -> Mesh:
