@@ -183,6 +183,22 @@ class Solution:
 
         return save_solution(self, Path(path))
 
+    def write(self, path: str | Path, **held: float) -> Path:
+        """Write fields, derivatives, residuals and error: on the mesh of the problem, or on a grid where it has none.
+
+        Args:
+            path: `.vtu` for one instant, `.pvd` for a series of them, `.csv` or `.npz` for a table.
+            **held: Values of coordinates that are held, `t=0.5`. A time that is not held is at its end in a `.vtu`, parameters
+                are in the middle of their ranges.
+
+        Raises:
+            DataError: Another ending, a coordinate that does not exist, or a value outside its range.
+            UnsupportedError: More than three coordinates range.
+        """
+        from pinnsolve.writing import write_solution
+
+        return write_solution(self, Path(path), held)
+
     def _values(self, name: str, expression: Expr, columns: _Columns) -> Any:
         """Evaluate a checked expression, real or complex, in the caller's shape and kind; NaN where a field is not declared."""
         parts = self.problem.split(expression)

@@ -80,7 +80,7 @@ def check_shapes(kind: str, cells: Whole, points: Array, blocks: Whole, source: 
     count, each = parts.shape[:2]
     flat_corners = corners.reshape(count * each, *corners.shape[2:])
     sizes = signed_measures(flat_corners).reshape(count, each)
-    edges = longest_edges(flat_corners).reshape(count, each).max(axis=1)
+    edges = longest_edges(points[cells])
     flat = np.asarray((np.abs(sizes) <= _FLAT * edges[:, None] ** points.shape[1]).any(axis=1))
     if flat.any():
         found = f"{_counted(flat, name, 'has', 'have')} no {_measure_word(points.shape[1])}"

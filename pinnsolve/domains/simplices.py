@@ -6,8 +6,6 @@ with r_k = c_k^(1/(n - k)): the part of a simplex beyond a parallel of its side 
 
 from __future__ import annotations
 
-import math
-
 import numpy as np
 
 from pinnsolve.domains.images import Array
@@ -15,8 +13,16 @@ from pinnsolve.domains.images import Array
 
 def signed_measures(corners: Array) -> Array:
     """Return the lengths, areas or volumes of simplices (simplices, n + 1, n), negative where they are turned over."""
-    edges = corners[:, 1:] - corners[:, :1]
-    return np.asarray(np.linalg.det(edges) / math.factorial(corners.shape[2]))
+    edges = (corners[:, 1:] - corners[:, :1]).transpose(
+        1, 2, 0
+    )  # by formulas, several times as fast as many small matrices
+    if len(edges) == 1:
+        return np.asarray(edges[0, 0])
+    if len(edges) == 2:
+        (a, b), (c, d) = edges
+        return np.asarray((a * d - b * c) / 2)
+    (a, b, c), (d, e, f), (g, h, i) = edges
+    return np.asarray((a * (e * i - f * h) - b * (d * i - f * g) + c * (d * h - e * g)) / 6)
 
 
 def measures(corners: Array) -> Array:
