@@ -26,6 +26,7 @@ from pinnsolve.declaration.terms import Term, evaluations
 from pinnsolve.domains.balls import Ball
 from pinnsolve.domains.combinations import Combination
 from pinnsolve.domains.halfspaces import HalfSpace
+from pinnsolve.domains.mesh import Mesh
 from pinnsolve.domains.parts import Part, Wall
 from pinnsolve.domains.pieces import Face, Facet, Piece, Sphere
 from pinnsolve.domains.polygons import Polygon, Ring, area, is_convex, pockets
@@ -98,7 +99,7 @@ def find_enclosures(
         domain: The region.
     """
     curved = [factor for factor in factors_of(domain) if not isinstance(factor, Box)]
-    if len(curved) != 1:
+    if len(curved) != 1 or isinstance(curved[0], Mesh):  # no equation describes the boundary of a mesh
         return {}
     found = list(stretches(terms, fields, domain))
     enclosures = {}

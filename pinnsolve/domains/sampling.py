@@ -74,7 +74,7 @@ class _Layer:
     def image(self, cube: Array) -> Image:
         points, kept, _ = self.region.image(cube)
         if self.towards is None:
-            return Image(points, kept & (-self.region.signed_distance(points) <= self.thickness))
+            return Image(points, kept & ~self.region.inside(points, -self.thickness))
         seen = columns(points, self.region.coordinates, self.towards.coordinates)
         return Image(points, kept & (self.towards.distance(seen) <= self.thickness))
 

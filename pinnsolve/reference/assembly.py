@@ -21,7 +21,7 @@ from pinnsolve.reference.elements import Quadrature
 from pinnsolve.reference.triangulation import Numbers
 
 Part = tuple[int, int]
-"""A field and what is taken of it: 0 for the value, 1 and 2 for derivatives."""
+"""A field and what is taken of it: 0 for the value, 1 and more for derivatives."""
 
 
 @dataclass(frozen=True)
@@ -51,22 +51,23 @@ class Programs:
         function: Callable[..., Any],
         time: Array | float,
         places: Array,
+        groups: Array,
         normals: Array,
         slots: Sequence[Array],
     ) -> Array:
-        """Return a function's values (outputs, ...) at places (2, ...)."""
+        """Return a function's values (outputs, ...) at places (n, ...), with the values by groups of cells."""
         columns: list[Any] = list(places)
         if self.time is not None:
             columns.insert(self.time, time)
         with np.errstate(all="ignore"):  # the solvers test for finite values
-            found = function(*columns, *normals, *slots)
+            found = function(*columns, *groups, *normals, *slots)
         shape = places.shape[1:]
         return np.array([np.broadcast_to(f, shape) for f in found], dtype=np.float64).reshape(len(found), *shape)
 
 
 @dataclass(frozen=True)
 class Symbols:
-    """What expressions are written in: the coordinates, the normal, and for each slot its symbol."""
+    """What expressions are written in: the coordinates, then the groups of cells, the normal, and for each slot its symbol."""
 
     coordinates: tuple[Symbol, ...]
     normals: tuple[Symbol, ...]
@@ -147,7 +148,7 @@ class Block:
             np.einsum("ie,iep->ep", fields[field][numbers], self._basis(part)) for field, part in self.programs.slots
         ]
         normals = np.zeros_like(places) if self.quadrature.normals is None else self.quadrature.normals
-        return self.programs.call(function, time, places, normals, slots)
+        return self.programs.call(function, time, places, self.quadrature.groups, normals, slots)
 
     def _basis(self, part: int) -> Array:
         return self.quadrature.values if part == 0 else self.quadrature.slopes[:, part - 1]
@@ -161,18 +162,20 @@ class Nodal:
         programs: The expression.
         field: Whose rows.
         nodes: Their numbers.
-        places: Where they are (2, nodes).
+        places: Where they are (n, nodes).
+        groups: As many zeros as there are groups of cells: what vanishes at nodes does not read them.
     """
 
     programs: Programs
     field: int
     nodes: Numbers
     places: Array
+    groups: Array
 
     def call(self, function: Callable[..., Any], time: float, fields: Array) -> Array:
         """Return the values (outputs, nodes) of a function of the program."""
         slots = [fields[field][self.nodes] for field, _ in self.programs.slots]
-        return self.programs.call(function, time, self.places, np.zeros_like(self.places), slots)
+        return self.programs.call(function, time, self.places, self.groups, np.zeros_like(self.places), slots)
 
 
 @dataclass(frozen=True)

@@ -74,7 +74,7 @@ class Discretisation:
                 blocks.append(Block(*outflow, elements.on_edges(curves)))
             for unknown, programs in values:
                 nodes = elements.nodes_on(curves)
-                nodal.append(Nodal(programs, unknown, nodes, elements.nodes[nodes].T))
+                nodal.append(Nodal(programs, unknown, nodes, elements.nodes[nodes].T, elements.groups[:, :1]))
         fields = len(self.form.unknowns.fields)
         rest = Assembly(tuple(blocks), tuple(nodal), fields, elements.count)
         mass = Assembly((Block(*self.mass, elements.inside),), (), fields, elements.count).jacobian(
@@ -91,7 +91,8 @@ class Discretisation:
         """Return fields on elements as a level of a refinement, to be compared at points."""
         functions = {name: FieldFunction(fields, programs) for name, programs in self.functions.items()}
         names = [self.form.names[self.form.unknowns.fields[n][0]] for n in free]
-        return Level(f"{len(elements.triangulation.cells)} triangles", {}, functions, points, frozenset(names))
+        word = "triangles" if len(self.form.space) == 2 else "tetrahedra"
+        return Level(f"{len(elements.triangulation.cells)} {word}", {}, functions, points, frozenset(names))
 
 
 def discretise(
@@ -114,7 +115,7 @@ def discretise(
     unknowns = form.unknowns
     slots: dict[Symbol, Part] = {value: (n, 0) for n, value in enumerate(unknowns.values)}
     slots |= {s: (n, a + 1) for n, some in enumerate(unknowns.slopes) for a, s in enumerate(some)}
-    symbols = Symbols(form.coordinates, normals, slots, form.time)
+    symbols = Symbols((*form.coordinates, *form.groups), normals, slots, form.time)
 
     def programs(*expressions: Expr) -> Programs:
         return symbols.programs([e.xreplace(dict(form.fluxes)) for e in expressions])
@@ -224,7 +225,10 @@ def _march(
     form, (begin, end) = discretisation.form, discretisation.span
     rest, mass = discretisation.assemble(elements, kinds)
     everywhere = np.arange(elements.count)
-    starts = [Nodal(programs, n, everywhere, elements.nodes.T) for n, programs in discretisation.initial]
+    starts = [
+        Nodal(programs, n, everywhere, elements.nodes.T, elements.groups[:, :1])
+        for n, programs in discretisation.initial
+    ]
     first = replace(rest, nodal=(*rest.nodal, *starts))
     state = solve_newton(first, np.zeros(rest.size), time=begin, name="initial conditions").values
     try:

@@ -1,4 +1,4 @@
-"""Linear and quadratic elements on triangles: points of quadrature, nodes, and the values between them. Made by scikit-fem.
+"""Linear and quadratic elements on triangles and tetrahedra, made by scikit-fem: points of quadrature, nodes, values between them.
 
 Quadratic triangles at a curved boundary are curved too, with the middle of the edge on the curve (isoparametric elements: Ciarlet
 and Raviart 1972), without which their error would be of second order, however smooth the solution.
@@ -18,7 +18,7 @@ from pinnsolve.domains.images import Array
 from pinnsolve.errors import UnsupportedError
 from pinnsolve.reference.triangulation import Numbers, Triangulation
 
-_NEAREST, _MORE = 4, 64
+_NEAREST, _MORE = {2: 4, 3: 16}, 96
 """Triangles in which a point is looked for, those with the nearest centres; more where it is in none of the first."""
 
 _OUTSIDE = -1e-6
@@ -32,9 +32,10 @@ class Quadrature:
     Args:
         numbers: The nodes of each (nodes, elements).
         values: The basis functions (nodes, elements, points).
-        slopes: Their derivatives (nodes, 2, elements, points).
+        slopes: Their derivatives (nodes, n, elements, points).
         weights: With the determinant of the map (elements, points).
-        places: The points (2, elements, points).
+        places: The points (n, elements, points).
+        groups: The values of coefficients by groups of cells (groups, elements, 1).
         normals: The outward normals on edges.
     """
 
@@ -43,6 +44,7 @@ class Quadrature:
     slopes: Array
     weights: Array
     places: Array
+    groups: Array
     normals: Array | None = None
 
 
@@ -53,7 +55,7 @@ class Located:
     Args:
         elements: The elements.
         cells: The triangle of each place.
-        local: The local coordinates in it (places, 2).
+        local: The local coordinates in it (places, n).
     """
 
     elements: Elements
@@ -72,7 +74,7 @@ class Located:
 
     @cached_property
     def slopes(self) -> Array:
-        """Their derivatives (places, nodes, 2)."""
+        """Their derivatives (places, nodes, n)."""
         inverse = np.linalg.inv(self.elements.jacobian(self.cells, self.local))
         return np.asarray(np.einsum("icp,pca->pia", self.elements.shapes(self.local)[1], inverse))
 
@@ -84,10 +86,12 @@ class Elements:
     Args:
         triangulation: The triangles.
         order: 1 or 2.
+        groups: Values by groups of cells (groups, cells of the coarsest triangulation).
     """
 
     triangulation: Triangulation
     order: int
+    groups: Array
     _locations: Callable[[bytes], Located] = field(init=False)
 
     def __post_init__(self) -> None:
@@ -111,7 +115,11 @@ class Elements:
     @cached_property
     def inside(self) -> Quadrature:
         """The points of quadrature in triangles."""
-        return _quadrature(self._basis)
+        return _quadrature(self._basis, self.groups_of(np.arange(len(self.triangulation.cells))))
+
+    def groups_of(self, cells: Numbers) -> Array:
+        """Return the values by groups in some cells (groups, cells)."""
+        return np.asarray(self.groups[:, self.triangulation.origins[cells]])
 
     @property
     def is_turned_over(self) -> bool:
@@ -121,7 +129,7 @@ class Elements:
     def on_edges(self, tags: Numbers) -> Quadrature:
         """Return the points of quadrature on the edges of some curves."""
         basis = _skfem().FacetBasis(self._mesh, self._element, facets=self._facets(tags), intorder=2 * self.order + 1)
-        return _quadrature(basis)
+        return _quadrature(basis, self.groups_of(np.asarray(basis.tind)))
 
     def nodes_on(self, tags: Numbers) -> Numbers:
         """Return the numbers of the nodes on the edges of some curves, their ends among them."""
@@ -149,7 +157,10 @@ class Elements:
     @cached_property
     def _mesh(self) -> Any:
         skfem, mine = _skfem(), self.triangulation
-        mesh = skfem.MeshTri(np.ascontiguousarray(mine.points.T), np.ascontiguousarray(mine.cells.T), sort_t=False)
+        points, cells = np.ascontiguousarray(mine.points.T), np.ascontiguousarray(mine.cells.T)
+        if len(points) == 3:
+            return skfem.MeshTet(points, cells, sort_t=False)
+        mesh = skfem.MeshTri(points, cells, sort_t=False)
         if self.order == 1 or not any(curve.turn for curve in mine.curves):
             return mesh
         curved = skfem.MeshTri2.from_mesh(mesh)
@@ -159,7 +170,10 @@ class Elements:
 
     @cached_property
     def _element(self) -> Any:
-        return _skfem().ElementTriP1() if self.order == 1 else _skfem().ElementTriP2()
+        skfem = _skfem()
+        if len(self.triangulation.points.T) == 3:
+            return skfem.ElementTetP1() if self.order == 1 else skfem.ElementTetP2()
+        return skfem.ElementTriP1() if self.order == 1 else skfem.ElementTriP2()
 
     @cached_property
     def _basis(self) -> Any:
@@ -170,11 +184,11 @@ class Elements:
         return _numbers_of(self.triangulation.edges[chosen], self._mesh.facets)
 
     def _located(self, key: bytes) -> Located:
-        return Located(self, *self._find(np.frombuffer(key).reshape(-1, 2)))
+        return Located(self, *self._find(np.frombuffer(key).reshape(-1, self.triangulation.points.shape[1])))
 
     def _find(self, points: Array) -> tuple[Numbers, Array]:
         """Return the triangle of every point and the local coordinates in it."""
-        cells, local, depth = self._best(points, min(_NEAREST, len(self.triangulation.cells)))
+        cells, local, depth = self._best(points, min(_NEAREST[points.shape[1]], len(self.triangulation.cells)))
         lost = np.flatnonzero(depth < _OUTSIDE)
         if len(lost):
             again = self._best(points[lost], min(_MORE, len(self.triangulation.cells)))
@@ -189,7 +203,7 @@ class Elements:
         depth = np.minimum(local.min(axis=1), 1 - local.sum(axis=1)).reshape(len(points), count)
         best = depth.argmax(axis=1)
         rows = np.arange(len(points))
-        return near[rows, best], local.reshape(len(points), count, 2)[rows, best], depth[rows, best]
+        return near[rows, best], local.reshape(len(points), count, -1)[rows, best], depth[rows, best]
 
     def _inverse(self, cells: Numbers, points: Array) -> Array:
         """Return local coordinates: those of the straight triangle, improved by Newton's method where it is curved."""
@@ -207,7 +221,7 @@ class Elements:
     def _sides(self) -> Array:
         """Two sides of every straight triangle, as columns (cells, 2, 2)."""
         corners = self.triangulation.points[self.triangulation.cells]
-        return np.stack([corners[:, 1] - corners[:, 0], corners[:, 2] - corners[:, 0]], axis=2)
+        return np.stack([corners[:, k] - corners[:, 0] for k in range(1, corners.shape[1])], axis=2)
 
     @cached_property
     def _inverses(self) -> Array:
@@ -220,7 +234,7 @@ class Elements:
     @cached_property
     def _curved(self) -> Array:
         """Which triangles have a node that is not where that of a straight triangle would be."""
-        if self.order == 1:
+        if not any(curve.turn for curve in self.triangulation.curves) or self.order == 1:
             return np.zeros(len(self.triangulation.cells), dtype=bool)
         own = self.nodes[self.numbers.T]
         straight = np.stack(
@@ -248,20 +262,20 @@ def _skfem() -> Any:
     return skfem
 
 
-def _quadrature(basis: Any) -> Quadrature:
+def _quadrature(basis: Any, groups: Array) -> Quadrature:
     shape = basis.dx.shape
     functions = [functions[0] for functions in basis.basis]
     values = np.stack([np.broadcast_to(np.asarray(f), shape) for f in functions])
-    slopes = np.stack([np.broadcast_to(f.grad, (2, *shape)) for f in functions])
+    slopes = np.stack([np.broadcast_to(f.grad, (len(f.grad), *shape)) for f in functions])
     normals = np.asarray(basis.normals) if hasattr(basis, "normals") else None
     numbers = np.asarray(basis.element_dofs, dtype=np.int64)
-    return Quadrature(numbers, values, slopes, basis.dx, np.asarray(basis.global_coordinates()), normals)
+    places = np.asarray(basis.global_coordinates())
+    return Quadrature(numbers, values, slopes, basis.dx, places, groups[:, :, None], normals)
 
 
 def _numbers_of(edges: Numbers, facets: Numbers) -> Numbers:
-    """Return which of the facets (2, facets) the edges (edges, 2) are."""
-    most = int(facets.max()) + 1
-    keys = np.min(facets, axis=0).astype(np.int64) * most + np.max(facets, axis=0)
+    """Return which of the facets (n, facets) the edges (edges, n) are."""
+    powers = (int(facets.max()) + 1) ** np.arange(len(facets), dtype=np.int64)
+    keys, wanted = powers @ np.sort(facets, axis=0), np.sort(edges, axis=1) @ powers
     order = np.argsort(keys)
-    wanted = edges.min(axis=1) * most + edges.max(axis=1)
     return np.asarray(order[np.searchsorted(keys, wanted, sorter=order)])

@@ -35,6 +35,12 @@ class Fields:
     space: tuple[int, ...]
     time: int | None
 
+    def groups(self, points: Array) -> Array:
+        """Return the values by groups of cells at points (groups, points)."""
+        if not len(self.elements.groups):
+            return np.zeros((0, len(points)))
+        return self.elements.groups_of(self.elements.locate(points[:, list(self.space)]).cells)
+
     def read(self, points: Array, parts: Sequence[Part]) -> list[Array]:
         """Return values and derivatives of fields at points (points, coordinates); outside, those of the nearest triangle."""
         places, number = np.unique(points[:, list(self.space)], axis=0, return_inverse=True)
@@ -72,9 +78,10 @@ class FieldFunction:
         """Return the values at points (points, coordinates)."""
         points = np.asarray(points, dtype=np.float64)
         slots = self.fields.read(points, self.programs.slots)
+        groups = self.fields.groups(points)
         time: Array | float = 0.0 if self.fields.time is None else points[:, self.fields.time]
         places = points[:, list(self.fields.space)].T
-        return self.programs.call(self.programs.value, time, places, np.zeros_like(places), slots)[0]
+        return self.programs.call(self.programs.value, time, places, groups, np.zeros_like(places), slots)[0]
 
 
 def steady_fields(elements: Elements, values: Array, space: tuple[int, ...]) -> Fields:

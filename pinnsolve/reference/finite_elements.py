@@ -10,42 +10,37 @@ from dataclasses import KW_ONLY, dataclass
 import numpy as np
 from sympy import Symbol
 
-from pinnsolve.domains.boundaries import Boundary
 from pinnsolve.domains.images import Array
 from pinnsolve.errors import ProblemError
 from pinnsolve.problem import Problem
+from pinnsolve.reference.covering import LEAST_HALVINGS, Covering, cover
 from pinnsolve.reference.discretisation import Discretisation, discretise, evolution_level, steady_level
 from pinnsolve.reference.elements import Elements, require_scikit_fem
 from pinnsolve.reference.exact import places_of_comparison
-from pinnsolve.reference.natural_conditions import Stretch, check_elliptic, impose
-from pinnsolve.reference.outlines import Outline, trace
+from pinnsolve.reference.natural_conditions import check_elliptic, impose
 from pinnsolve.reference.refinement import Refinement, refine
 from pinnsolve.reference.regional import Regional, read_regional, refusal
 from pinnsolve.reference.result import Level, Reference
 from pinnsolve.reference.rosenbrock import OutOfTimeError
-from pinnsolve.reference.triangulation import Numbers, Triangulation, triangulate
+from pinnsolve.reference.triangulation import Numbers
 from pinnsolve.reference.weak_form import read_weak_form
 
 _ORDERS, _USUAL_ORDER = (1, 2), 2
-_FIRST_TRIANGLES, _FIRST_IN_TIME = 100, 40
-_MOST_NODES = 250_000
-"""Unknowns beyond which the sparse LU of a mesh no longer fits a minute and a few gigabytes."""
+_MOST_NODES = {2: 250_000, 3: 30_000}
+"""Unknowns beyond which the sparse LU of a mesh no longer fits a minute and a few gigabytes, by dimension."""
 
-_GROWTH = 5.0
-"""Factor in the cost of a solution when edges are halved: between 4, of assembly, and 8, of a sparse LU in the plane, n^(3/2)."""
+_GROWTH = {2: 5.0, 3: 40.0}
+"""Factor in the cost of a solution when edges are halved: in the plane between 4, of assembly, and 8, of a sparse LU, n^(3/2);
+in space between 8 and 64, n^2."""
 
 _GROWTH_IN_TIME = 2.5
 """Less, since the steps of a coarse mesh cost much the same whatever its size; their number ends at the time limit anyway."""
 
-_LEAST_HALVINGS = 2
 _MOST_COORDINATES = 4
-_ATTEMPTS = 5
 _COMPARED = 20_000
 """Places at which two meshes are compared."""
 
 _TOLERANCE, _FEWEST_STEPS = 1e-9, 64
-_LOOKS = 5
-"""Places on each curve at which conditions are tried."""
 
 
 @dataclass(frozen=True)
@@ -89,13 +84,12 @@ def finite_element_reference(problem: Problem, spec: FiniteElements, *, unknowns
     if len(problem.coordinates) > _MOST_COORDINATES:  # before reading, which takes minutes in a hundred dimensions
         raise refusal("domain", f"{len(problem.coordinates)} coordinates, and triangles fill planes, for some time")
     regional = read_regional(problem, unknowns)
-    outline = _outline(problem, regional)
-    coarsest = _coarsest(outline, regional, spec)
-    discretisation, kinds = _discretisation(problem, regional, outline, coarsest)
+    covering = cover(problem, regional, order=spec.order, size=spec.size)
+    discretisation = _discretisation(problem, regional, covering)
     points, shape = places_of_comparison(problem)
     chosen = np.random.default_rng(0).permutation(len(points))[:_COMPARED]
     try:
-        refinement = _refine(discretisation, kinds, coarsest, spec, points[chosen], began + spec.seconds)
+        refinement = _refine(discretisation, covering, spec, points[chosen], began + spec.seconds)
     except OutOfTimeError as error:
         raise refusal("equations", str(error), "give FiniteElements(seconds=...) more time") from error
     finest = refinement.levels[-1]
@@ -124,89 +118,27 @@ def finite_element_reference(problem: Problem, spec: FiniteElements, *, unknowns
     )
 
 
-def _outline(problem: Problem, regional: Regional) -> Outline:
-    conditions = [placed for placed in regional.terms if placed.on_boundary]
-    boundaries = [placed.region for placed in conditions if isinstance(placed.region, Boundary)]
-
-    def marks(places: Array) -> Array:
-        points = _with_time(problem, regional, places)
-        held = [p.holds(points, problem.coordinates, size=regional.shape.size) for p in conditions]
-        return np.column_stack([np.zeros((len(places), 0), dtype=bool), *held])
-
-    return trace(regional.shape, boundaries, marks)
-
-
-def _with_time(problem: Problem, regional: Regional, places: Array) -> Array:
-    """Return places (places, 2) as points of all coordinates, in the middle of the time."""
-    points = np.empty((len(places), len(problem.coordinates)))
-    for k, c in enumerate(problem.coordinates):
-        own = k != regional.time
-        points[:, k] = places[:, regional.shape.coordinates.index(c)] if own else np.mean(problem.bounds[c])
-    return points
-
-
-def _coarsest(outline: Outline, regional: Regional, spec: FiniteElements) -> Triangulation:
-    """Return the first triangulation, fine enough for its curved triangles not to be turned over."""
-    area = regional.shape.measure
-    size = _edge_of(area / (_FIRST_TRIANGLES if regional.time is None else _FIRST_IN_TIME))
-    if spec.size is not None:
-        wanted = float(spec.size)
-        size = min(wanted * 2 ** max(_LEAST_HALVINGS, int(np.log2(size / wanted))), outline.size)
-        nodes = (spec.order / wanted) * (spec.order / wanted * area + sum(c.length for c in outline.curves))
-        if nodes > _MOST_NODES:
-            asked = f"size={spec.size!r} asks for about {nodes:,.0f} nodes"
-            raise ProblemError("FiniteElements", asked, f"give a size for fewer than {_MOST_NODES:,}")
-    for _ in range(_ATTEMPTS):
-        found = triangulate(outline, size)
-        if not Elements(found, spec.order).is_turned_over:
-            return found
-        size /= 2
-    raise refusal("domain", "its boundary is too curved for triangles of this size")
-
-
-def _edge_of(area: float) -> float:
-    """Return the edge of an equilateral triangle."""
-    return float(np.sqrt(4 * area / np.sqrt(3)))
-
-
-def _discretisation(
-    problem: Problem, regional: Regional, outline: Outline, coarsest: Triangulation
-) -> tuple[Discretisation, Numbers]:
-    """Return the weak form, compiled, and for every curve which kind of wall it is."""
+def _discretisation(problem: Problem, regional: Regional, covering: Covering) -> Discretisation:
+    """Return the weak form, compiled."""
     form = read_weak_form(regional, problem.coordinates, names=[f.func.__name__ for f in problem.fields])
-    centres = coarsest.points[coarsest.cells].mean(axis=1)
-    check_elliptic(form, _with_time(problem, regional, centres))
+    check_elliptic(form, covering.inner)
     conditions = [placed.reading for placed in regional.terms if placed.on_boundary]
-    every, kinds = np.unique(outline.marks, axis=0, return_inverse=True)
-    looks = (np.arange(_LOOKS) + 0.5) / _LOOKS
-    stretches = []
-    for kind, marks in enumerate(every):
-        own = [curve for curve, k in zip(outline.curves, kinds.ravel(), strict=True) if k == kind]
-        places = np.concatenate([curve.at(looks) for curve in own])
-        normals = regional.shape.boundary.normals_at(places)
-        numbers = tuple(int(k) for k in np.flatnonzero(marks))
-        stretches.append(Stretch(numbers, _with_time(problem, regional, places), normals))
-    form, walls = impose(form, conditions, stretches, normals=regional.normals)
+    form, walls = impose(form, conditions, covering.stretches, normals=regional.normals)
     time = regional.time
     span = (0.0, 1.0) if time is None else problem.bounds[problem.coordinates[time]]
-    return discretise(form, walls, regional.initial, normals=regional.normals, span=span), kinds.ravel()
+    return discretise(form, walls, regional.initial, normals=regional.normals, span=span)
 
 
 def _refine(
-    discretisation: Discretisation,
-    kinds: Numbers,
-    coarsest: Triangulation,
-    spec: FiniteElements,
-    points: Array,
-    deadline: float,
+    discretisation: Discretisation, covering: Covering, spec: FiniteElements, points: Array, deadline: float
 ) -> Refinement:
-    solve = functools.partial(_level, discretisation, kinds, points=points, deadline=deadline)
+    solve = functools.partial(_level, discretisation, covering.kinds, points=points, deadline=deadline)
     return refine(
         solve,
-        _meshes(coarsest, spec, len(discretisation.form.unknowns.fields)),
+        _meshes(covering, spec, len(discretisation.form.unknowns.fields)),
         accuracy=spec.order + 1,
         all_grids=spec.size is not None,
-        growth=_GROWTH if discretisation.form.time is None else _GROWTH_IN_TIME,
+        growth=_GROWTH[covering.coarsest.points.shape[1]] if discretisation.form.time is None else _GROWTH_IN_TIME,
         deadline=deadline,
     )
 
@@ -234,10 +166,12 @@ def _level(
     )
 
 
-def _meshes(coarsest: Triangulation, spec: FiniteElements, fields: int) -> Iterator[Elements]:
+def _meshes(covering: Covering, spec: FiniteElements, fields: int) -> Iterator[Elements]:
     """Yield elements on finer and finer triangulations: down to the size where it is given, else as many as memory allows."""
-    current, halvings = coarsest, 0
-    last = None if spec.size is None else max(_LEAST_HALVINGS, round(np.log2(coarsest.wanted / float(spec.size))))
-    while halvings <= last if last is not None else fields * spec.order**2 * len(current.points) <= _MOST_NODES:
-        yield Elements(current, spec.order)
+    current, halvings = covering.coarsest, 0
+    last = None if spec.size is None else max(LEAST_HALVINGS, round(np.log2(current.wanted / float(spec.size))))
+    dimension = current.points.shape[1]
+    most = _MOST_NODES[dimension]
+    while halvings <= last if last is not None else fields * spec.order**dimension * len(current.points) <= most:
+        yield Elements(current, spec.order, covering.groups)
         current, halvings = current.refined(), halvings + 1

@@ -2,25 +2,26 @@
 
 With n the outward normal the boundary term of equation i contains T_i = n_a K_i^a, the weights of slopes in Phi_i . n. Conditions
 B_k = C_k . slopes + r_k = 0 are natural if M C = T for some matrix M, and Phi_i . n is -(M r)_i then. K is fixed by the equation
-only up to a twist, s_ij (u_j,y, -u_j,x), whose divergence has no second derivatives: in elasticity that is what tells the
-traction from others. Contraction with n removes the twist, so that M = (T n) (C n)^-1; what is left of M C - T must be one.
+only up to a twist, S_ij^ab u_j,b with S antisymmetric, whose divergence has no second derivatives: in elasticity that is what tells
+the traction from others. Contraction with n removes it, so that M = (T n) (C n)^-1; what is left of M C - T must be one.
 """
 
 from __future__ import annotations
 
+import itertools
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 
 import numpy as np
-from sympy import Add, Expr, Integer, Matrix, Symbol, lambdify
+from sympy import Add, Expr, Integer, Matrix, Symbol, lambdify, nan, oo, zoo
 
-from pinnsolve.domains.images import Array
+from pinnsolve.domains.images import Array, unit_sphere
 from pinnsolve.reference.reading import Reading
 from pinnsolve.reference.regional import refusal
-from pinnsolve.reference.weak_form import Row, WeakForm
+from pinnsolve.reference.weak_form import Row, Twist, WeakForm
 
 _ROUNDING = 1e-9
-_DIRECTIONS = 12
+_DIRECTIONS = 24
 
 
 @dataclass(frozen=True)
@@ -29,8 +30,8 @@ class Stretch:
 
     Args:
         marks: The numbers of the conditions.
-        points: Some places on it (points, coordinates).
-        normals: The outward normals there (points, 2).
+        points: Some places on it (points, coordinates and groups of cells).
+        normals: The outward normals there (points, n).
     """
 
     marks: tuple[int, ...]
@@ -88,7 +89,7 @@ def impose(
     """
     values: list[dict[int, Expr]] = []
     naturals: list[_Natural] = []
-    twists: dict[tuple[int, int], Expr] = {}
+    twists: dict[tuple[int, int], Twist] = {}
     for stretch in stretches:
         given, natural = _sorted(form, [conditions[k] for k in stretch.marks], stretch, normals)
         values.append(given)
@@ -119,13 +120,13 @@ def check_elliptic(form: WeakForm, points: Array) -> None:
         for row in rows
         for chain in chains
         for density in row.density()
-        for b in (0, 1)
+        for b in range(len(form.space))
     ]
     if not entries:
         raise refusal("equations", "no second derivatives in space")
-    found = _evaluated(form, entries, points, {}).reshape(len(rows), len(rows), 2, 2, -1)
-    angles = np.pi * np.arange(_DIRECTIONS) / _DIRECTIONS
-    ways = np.stack([np.cos(angles), np.sin(angles)])
+    count = len(form.space)
+    found = _evaluated(form, entries, points, {}).reshape(len(rows), len(rows), count, count, -1)
+    ways = unit_sphere(np.random.default_rng(0).random((_DIRECTIONS, count - 1))).T
     symbols = np.einsum("ijabp,ad,bd->pdij", found, ways, ways)
     determinants = np.linalg.det(symbols) / np.maximum(np.abs(symbols).max(axis=(2, 3)), 1e-300) ** len(rows)
     if not (determinants > _ROUNDING).all() and not (determinants < -_ROUNDING).all():
@@ -152,6 +153,8 @@ def _sorted(
         within = [n for n, value in enumerate(unknowns.values) if expression.has(value)]
         if len(within) != 1 or unknowns.fields[within[0]][1]:
             raise refusal(reading.name, "a condition that gives several fields together, or a rate")
+        if expression.free_symbols & set(form.groups):
+            raise refusal(reading.name, "a value that differs by groups of cells")
         if within[0] in given:
             raise refusal(reading.name, "a second value of one field")
         given |= _with_rates(form, within[0], expression)
@@ -179,45 +182,57 @@ def _with_rates(form: WeakForm, unknown: int, expression: Expr) -> dict[int, Exp
     return given
 
 
-def _twists(form: WeakForm, natural: _Natural, normals: Sequence[Symbol]) -> dict[tuple[int, int], Expr]:
+def _twists(form: WeakForm, natural: _Natural, normals: Sequence[Symbol]) -> dict[tuple[int, int], Twist]:
     """Return the twists of fluxes that conditions ask for."""
-    found = {}
+    found: dict[tuple[int, int], Twist] = {}
     slopes = _slopes(form)
     for number, target in enumerate(natural.targets):
         row = form.rows[target]
         left, scale = _left(form, natural, number, normals), _scale(form, row, natural)
-        x, y = natural.stretch.normals.T
-        for unknown, pair in enumerate(form.unknowns.slopes):
-            first, second = (left[slopes.index(slope)] for slope in pair)
-            values = second * x - first * y
+        through = _through(row, normals)
+        for unknown, own in enumerate(form.unknowns.slopes):
+            values = left[[slopes.index(slope) for slope in own]]
             if np.abs(values).max() <= _ROUNDING * scale:
                 continue
-            through = _through(row, normals)
             gaps = []
-            for slope in pair:
+            for slope in own:
                 conditions = (natural.multipliers[number, k] * e.diff(slope) for k, e in enumerate(natural.expressions))
                 gaps.append(Add(*conditions) - through.get(slope, Integer(0)))
-            twist = gaps[1] * normals[0] - gaps[0] * normals[1]
-            found[target, unknown] = _without_normal(form, twist, natural, normals, values, scale)
+            found[target, unknown] = _twist(form, gaps, values, natural, normals, spare=_ROUNDING * scale)
     return found
 
 
-def _without_normal(
-    form: WeakForm, twist: Expr, natural: _Natural, normals: Sequence[Symbol], values: Array, scale: float
-) -> Expr:
-    """Return a twist as an expression of places alone.
+def _twist(
+    form: WeakForm,
+    gaps: Sequence[Expr],
+    values: Array,
+    natural: _Natural,
+    normals: Sequence[Symbol],
+    *,
+    spare: float,
+) -> Twist:
+    """Return the antisymmetric S with n_a S^ab equal to what is left, as expressions of places alone.
 
     Raises:
-        UnsupportedError: It depends on the direction of the normal.
+        UnsupportedError: There is none: what is left depends on the direction of the normal otherwise.
     """
-    stretch = natural.stretch
-    for direction in (np.array([1.0, 0.0]), np.array([0.0, 1.0]), stretch.normals[0]):
-        fixed = twist.subs(dict(zip(normals, direction.tolist(), strict=True)))
-        if not fixed.is_finite and fixed.is_number:
+    count, stretch = len(normals), natural.stretch
+    pairs = list(itertools.combinations(range(count), 2))
+    axes = [dict(zip(normals, np.eye(count)[a].tolist(), strict=True)) for a in range(count)]
+    ways = [{(a, b): gaps[b].subs(axes[a]) for a, b in pairs}]
+    if count == 2:  # the condition may mean one direction of the normal only, that of a straight part
+        own = dict(zip(normals, stretch.normals[0].tolist(), strict=True))
+        ways.append({(0, 1): (gaps[1] * normals[0] - gaps[0] * normals[1]).subs(own)})
+    for way in ways:
+        if any(entry.has(nan, zoo, oo) for entry in way.values()):
             continue
-        again = _evaluated(form, [fixed], stretch.points, {})[0]
-        if np.isfinite(again).all() and np.abs(again - values).max() <= _ROUNDING * scale:
-            return fixed
+        entries = _evaluated(form, list(way.values()), stretch.points, {})
+        through = np.zeros_like(values)
+        for (a, b), entry in zip(way, entries, strict=True):
+            through[b] += stretch.normals[:, a] * entry
+            through[a] -= stretch.normals[:, b] * entry
+        if np.abs(through - values).max() <= spare:
+            return way
     raise refusal(natural.name, _NOT_CONORMAL)
 
 
@@ -319,7 +334,7 @@ def _columns(normals: Sequence[Symbol], values: Array) -> dict[Symbol, Array]:
 def _evaluated(form: WeakForm, entries: Sequence[Expr], points: Array, more: Mapping[Symbol, Array]) -> Array:
     """Return expressions (entries, points) at places, for some values of the fields and slopes."""
     generator = np.random.default_rng(0)
-    symbols = [*form.coordinates, *form.unknowns.values, *_slopes(form), *more]
+    symbols = [*form.coordinates, *form.groups, *form.unknowns.values, *_slopes(form), *more]
     free = len(form.unknowns.values) + len(_slopes(form))
     columns = [*points.T, *(0.5 + generator.random((free, len(points)))), *more.values()]
     with np.errstate(all="ignore"):

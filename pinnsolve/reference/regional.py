@@ -11,6 +11,7 @@ from sympy import Dummy, Symbol, nan, zoo
 from pinnsolve.declaration.terms import Term
 from pinnsolve.domains.boundaries import Boundary
 from pinnsolve.domains.images import ROUNDING, Array, Bounds, Mask, columns
+from pinnsolve.domains.mesh import Mesh
 from pinnsolve.domains.parts import Part, Wall
 from pinnsolve.domains.pieces import Face, Piece
 from pinnsolve.domains.regions import Box, normal_symbol
@@ -62,13 +63,15 @@ class Regional:
         time: Position of the coordinate of evolution; None for steady problems.
         shape: The region in space.
         normals: The symbols of the outward normal, one for each coordinate of space.
+        groups: The symbols that are 1 in a group of cells and 0 elsewhere.
     """
 
     terms: tuple[Placed, ...]
     initial: tuple[Reading, ...]
     time: int | None
     shape: Shape
-    normals: tuple[Symbol, ...]
+    normals: tuple[Symbol, ...] = ()
+    groups: tuple[Symbol, ...] = ()
 
 
 def refusal(term: str, found: str, remedy: str = REMEDY) -> UnsupportedError:
@@ -77,7 +80,7 @@ def refusal(term: str, found: str, remedy: str = REMEDY) -> UnsupportedError:
 
 
 def read_regional(problem: Problem, unknowns: Mapping[Symbol, float]) -> Regional:
-    """Read a problem on a region of two space coordinates, steady or for some time.
+    """Read a problem on a region of the plane, or on a mesh in space, steady or for some time.
 
     Args:
         problem: The declaration.
@@ -103,17 +106,18 @@ def read_regional(problem: Problem, unknowns: Mapping[Symbol, float]) -> Regiona
         bounds = [problem.bounds[c] for c in problem.coordinates]
         start = tuple(p.reading for p in terms if is_initial(p.reading, time, bounds=bounds))
         rest = tuple(p for p in terms if not is_initial(p.reading, time, bounds=bounds))
-        return _checked(Regional(rest, start, time, _without(problem.domain, problem.coordinates[time]), ()), problem)
-    return _checked(Regional(_read(problem, unknowns, None), (), None, problem.domain, ()), problem)
+        return _checked(Regional(rest, start, time, _without(problem.domain, problem.coordinates[time])), problem)
+    return _checked(Regional(_read(problem, unknowns, None), (), None, problem.domain), problem)
 
 
 def _checked(regional: Regional, problem: Problem) -> Regional:
     """Return the problem with places left out of slots and normals of space only."""
     space = regional.shape.coordinates
-    if len(space) != 2:
+    if len(space) != 2 and not (len(space) == 3 and isinstance(regional.shape, Mesh)):
         if len(space) == 1:
             raise refusal("domain", "one space coordinate", "give reference = ps.FiniteDifferences(), or leave it out")
-        raise refusal("domain", f"{_NUMBERS.get(len(space), len(space))} space coordinates, and triangles fill planes only")
+        found = f"{_NUMBERS.get(len(space), len(space))} space coordinates, in which only a mesh of yours can be used"
+        raise refusal("domain", found, "give domain=ps.Mesh.read(...), or the truth with ps.Exact({...})")
     short = [f for f in problem.fields if set(f.args) != set(problem.coordinates)]
     if short:
         raise refusal(str(short[0]), "a field that does not depend on every coordinate")
@@ -131,7 +135,12 @@ def _checked(regional: Regional, problem: Problem) -> Regional:
         slots = {Slot(slot.field, slot.orders): symbol for slot, symbol in reading.slots.items()}
         expression = reading.expression.xreplace(stand_ins)
         terms.append(replace(placed, reading=replace(reading, expression=expression, slots=slots)))
-    return replace(regional, terms=tuple(terms), normals=tuple(stand_ins.values()))
+    return replace(
+        regional,
+        terms=tuple(terms),
+        normals=tuple(stand_ins.values()),
+        groups=tuple(sorted(problem.indicators, key=str)),
+    )
 
 
 def _order_in_time(terms: tuple[Placed, ...], problem: Problem, time: int) -> int:
@@ -151,6 +160,7 @@ def _read(problem: Problem, unknowns: Mapping[Symbol, float], time: int | None) 
     fields = {f.func: tuple(problem.coordinates.index(c) for c in f.args) for f in problem.fields}
     values = {s: float(v) for s, v in unknowns.items()}
     normals = {normal_symbol(c): normal_symbol(c) for c in problem.coordinates}
+    groups = {symbol: symbol for symbol in problem.indicators}
     placed = []
     for term in problem.terms:
         if term.kind == "data":
@@ -158,7 +168,7 @@ def _read(problem: Problem, unknowns: Mapping[Symbol, float], time: int | None) 
         region, start = _place(term, problem, time)
         held: dict[Symbol, float] = {} if time is None or start is None else {problem.coordinates[time]: start}
         reader = Reader(term.name, problem.coordinates, symbols, fields, {}, METHOD)
-        expression = reader.walk(term.residual.subs(values), {**normals, **held})
+        expression = reader.walk(term.residual.subs(values), {**normals, **groups, **held})
         if expression.has(nan, zoo):
             raise refusal(term.name, f"it reads {expression}")
         reading = Reading(term.name, term.kind, expression, reader.slots, symbols, {}, frozenset())

@@ -10,6 +10,7 @@ from __future__ import annotations
 
 import itertools
 import math
+from collections.abc import Mapping
 from dataclasses import dataclass, replace
 
 import numpy as np
@@ -49,15 +50,16 @@ _SMOOTHINGS = 8
 
 @dataclass(frozen=True)
 class Triangulation:
-    """Triangles of a plane region.
+    """Triangles of a plane region, or tetrahedra of a region in space.
 
     Args:
-        points: The vertices (points, 2).
-        cells: The vertices of each triangle, against the clock (cells, 3).
-        edges: The two vertices of every edge on the boundary (edges, 2).
-        tags: On which curve each of these lies (edges,).
+        points: The vertices (points, n).
+        cells: The vertices of each triangle, against the clock, or of each tetrahedron (cells, n + 1).
+        edges: The vertices of every edge, or triangle, on the boundary (edges, n).
+        tags: On which curve each of these lies (edges,), or of which kind it is where there are no curves.
         curves: The curves.
         wanted: The length that edges were meant to have.
+        origins: For each cell the number of the one of which it is a part (cells,).
     """
 
     points: Array
@@ -66,6 +68,7 @@ class Triangulation:
     tags: Numbers
     curves: tuple[Segment | Arc, ...]
     wanted: float
+    origins: Numbers
 
     def middles(self) -> Array:
         """Return the middles of the boundary's edges, on the curves (edges, 2)."""
@@ -77,27 +80,67 @@ class Triangulation:
         return middles
 
     def refined(self) -> Triangulation:
-        """Return the triangulation with every triangle divided into four."""
-        sides = np.sort(self.cells[:, [[0, 1], [1, 2], [2, 0]]].reshape(-1, 2), axis=1)
+        """Return the triangulation with every triangle divided into four, every tetrahedron into eight."""
+        pairs = list(itertools.combinations(range(self.cells.shape[1]), 2))
+        sides = np.sort(self.cells[:, pairs].reshape(-1, 2), axis=1)
         unique, number = np.unique(sides, axis=0, return_inverse=True)
-        middles = self.points[unique].mean(axis=1)
-        place = {tuple(pair): k for k, pair in enumerate(unique.tolist())}
-        own = np.array([place[tuple(pair)] for pair in np.sort(self.edges, axis=1).tolist()])
-        middles[own] = self.middles()
-        count = len(self.points)
-        a, b, c = self.cells.T
-        ab, bc, ca = (number.reshape(-1, 3) + count).T
-        cells = [(a, ab, ca), (ab, b, bc), (ca, bc, c), (ab, bc, ca)]
-        first, last = self.edges.T
-        halves = [(first, own + count), (own + count, last)]
+        middles, count = self.points[unique].mean(axis=1), len(self.points)
+        codes = unique[:, 0] * count + unique[:, 1]
+        rims = list(itertools.combinations(range(self.edges.shape[1]), 2))
+        found = np.sort(self.edges[:, rims], axis=2)
+        own = np.searchsorted(codes, found[..., 0] * count + found[..., 1])
+        if len(rims) == 1:
+            middles[own[:, 0]] = self.middles()
+        points = np.concatenate([self.points, middles])
+        halves = dict(zip(pairs, (number.reshape(-1, len(pairs)) + count).T, strict=True))
+        parts = _quarters(self.cells, halves) if len(pairs) == 3 else _eighths(self.cells, halves, points)
+        a, *others = self.edges.T
+        rim = dict(zip(rims, (own + count).T, strict=True))
+        split = _quarters(self.edges, rim) if others[1:] else [(a, rim[0, 1]), (rim[0, 1], others[0])]
         return Triangulation(
-            np.concatenate([self.points, middles]),
-            np.concatenate([np.stack(cell, axis=1) for cell in cells]),
-            np.concatenate([np.stack(half, axis=1) for half in halves]),
-            np.tile(self.tags, 2),
+            points,
+            np.concatenate([np.stack(part, axis=1) for part in parts]),
+            np.concatenate([np.stack(part, axis=1) for part in split]),
+            np.tile(self.tags, len(split)),
             self.curves,
             self.wanted / 2,
+            np.tile(self.origins, len(parts)),
         )
+
+
+def _quarters(corners: Numbers, halves: Mapping[tuple[int, int], Numbers]) -> list[tuple[Numbers, ...]]:
+    """Return the four triangles of each triangle."""
+    a, b, c = corners.T
+    ab, ac, bc = halves[0, 1], halves[0, 2], halves[1, 2]
+    return [(a, ab, ac), (ab, b, bc), (ac, bc, c), (ab, bc, ac)]
+
+
+def _eighths(corners: Numbers, halves: Mapping[tuple[int, int], Numbers], points: Array) -> list[tuple[Numbers, ...]]:
+    """Return the eight tetrahedra of each tetrahedron: its corners, and an octahedron cut along its shortest diagonal.
+
+    That keeps them from becoming flat (Bey, Computing 55, 1995, section 2).
+    """
+    rings = [
+        [(0, 1), (2, 3), (0, 2), (0, 3), (1, 3), (1, 2)],
+        [(0, 2), (1, 3), (0, 1), (0, 3), (2, 3), (1, 2)],
+        [(0, 3), (1, 2), (0, 1), (0, 2), (2, 3), (1, 3)],
+    ]  # the ends of a diagonal, and the other corners of the octahedron around it
+    ways = np.stack([np.stack([halves[pair] for pair in ring]) for ring in rings])
+    lengths = np.linalg.norm(points[ways[:, 0]] - points[ways[:, 1]], axis=2)
+    first, last, *ring = ways[lengths.argmin(axis=0), :, np.arange(len(corners))].T
+    parts: list[tuple[Numbers, ...]] = [
+        (first, last, one, other) for one, other in zip(ring, [*ring[1:], ring[0]], strict=True)
+    ]
+    for k in range(4):
+        parts.append((corners[:, k], *(halves[min(k, m), max(k, m)] for m in range(4) if m != k)))
+    return [_turned(part, points) for part in parts]
+
+
+def _turned(part: tuple[Numbers, ...], points: Array) -> tuple[Numbers, ...]:
+    """Return tetrahedra all turned the same way."""
+    a, b, c, d = part
+    negative = np.linalg.det(np.stack([points[k] - points[a] for k in (b, c, d)], axis=1)) < 0
+    return a, b, np.where(negative, d, c), np.where(negative, c, d)
 
 
 def triangulate(outline: Outline, size: float) -> Triangulation:
@@ -121,7 +164,15 @@ def triangulate(outline: Outline, size: float) -> Triangulation:
     used, numbers = np.unique(cells, return_inverse=True)
     place = np.full(len(draft.points), -1)
     place[used] = np.arange(len(used))
-    return Triangulation(draft.points[used], numbers.reshape(-1, 3), place[draft.edges], draft.tags, draft.curves, size)
+    return Triangulation(
+        draft.points[used],
+        numbers.reshape(-1, 3),
+        place[draft.edges],
+        draft.tags,
+        draft.curves,
+        size,
+        np.arange(len(cells)),
+    )
 
 
 @dataclass(frozen=True)

@@ -29,6 +29,9 @@ from pinnsolve.reference.regional import Regional, refusal
 Weights = dict[Symbol, Expr]
 """Coefficients of slopes and fluxes."""
 
+Twist = Mapping[tuple[int, int], Expr]
+"""The entries above the diagonal of an antisymmetric matrix."""
+
 _NEVER = 1e6
 _MOVING = 100
 
@@ -93,15 +96,19 @@ class WeakForm:
         unknowns: Their symbols.
         fluxes: Expressions for the symbols of fields that are fluxes.
         coordinates: The coordinates' symbols.
-        space: The positions of those in space.
+        groups: The symbols that are 1 in a group of cells and 0 elsewhere.
+        space: The positions of the coordinates in space.
         time: The position of the other.
         depth: Order in time of each field.
+        names: The fields' names.
+        placed: The symbols of those that are fluxes.
     """
 
     rows: tuple[Row, ...]
     unknowns: Unknowns
     fluxes: Mapping[Symbol, Expr]
     coordinates: tuple[Symbol, ...]
+    groups: tuple[Symbol, ...]
     space: tuple[int, ...]
     time: int | None
     depth: tuple[int, ...]
@@ -121,16 +128,17 @@ class WeakForm:
         )
         return Add(expression.diff(own), *through)
 
-    def with_twist(self, twists: Mapping[tuple[int, int], Expr]) -> WeakForm:
-        """Return the same equations with fluxes twisted: s_ij (u_j,y, -u_j,x) is added, whose divergence is subtracted again."""
+    def with_twist(self, twists: Mapping[tuple[int, int], Twist]) -> WeakForm:
+        """Return the same equations with fluxes twisted: S^ab u_j,b is added for S antisymmetric, and its divergence subtracted."""
         rows = list(self.rows)
         for (number, unknown), twist in twists.items():
-            row, (first, second) = rows[number], self.unknowns.slopes[unknown]
-            x, y = ({symbol: weight for symbol, weight in weights.items()} for weights in row.flux)
-            x[second] = x.get(second, Integer(0)) + twist
-            y[first] = y.get(first, Integer(0)) - twist
-            gained = self.total(twist, 0) * second - self.total(twist, 1) * first
-            rows[number] = replace(row, flux=(x, y), rest=row.rest - gained)
+            row, slopes = rows[number], self.unknowns.slopes[unknown]
+            flux, rest = [dict(weights) for weights in row.flux], row.rest
+            for (a, b), entry in twist.items():
+                for one, other, weight in ((a, b, entry), (b, a, -entry)):
+                    flux[one][slopes[other]] = flux[one].get(slopes[other], Integer(0)) + weight
+                    rest -= self.total(weight, one) * slopes[other]
+            rows[number] = replace(row, flux=tuple(flux), rest=rest)
         return replace(self, rows=tuple(rows))
 
 
@@ -158,7 +166,7 @@ def read_weak_form(regional: Regional, coordinates: Sequence[Symbol], *, names: 
     placed = {f: Dummy(names[f], real=True) for f in defining}
     unknowns = _make_unknowns([f for f in range(len(names)) if f not in defining], depth, names, len(space))
     symbols = equations[0].coordinates
-    form = WeakForm((), unknowns, {}, symbols, space, regional.time, depth, tuple(names), placed)
+    form = WeakForm((), unknowns, {}, symbols, regional.groups, space, regional.time, depth, tuple(names), placed)
     fluxes = {placed[f]: _solved(form.canonical(equations[e]), placed[f]) for f, e in defining.items()}
     form = replace(form, fluxes=fluxes)
     others = [r for e, r in enumerate(equations) if e not in defining.values()]
@@ -363,15 +371,20 @@ def _divided(form: WeakForm, reading: Reading, expression: Expr, target: int) ->
             raise refusal(reading.name, "it is not linear in its highest derivatives")
         expression = rate + expression.xreplace({rate: Integer(0)}) / factor
     bends = {s: expression.diff(s) for some in unknowns.bends for s in some.values() if expression.has(s)}
-    jumping = [f for f in bends.values() if replace(reading, expression=f).jumps]
+    jumping = [f for f in bends.values() if _jumps(form, reading, f)]
     if not jumping:
         return expression
     highest = {s: expression.diff(s) / jumping[0] for s in bends}
-    if any(replace(reading, expression=f.simplify()).jumps for f in highest.values()):
+    if any(_jumps(form, reading, f.simplify()) for f in highest.values()):
         found = "a coefficient of a second derivative jumps"
         raise refusal(reading.name, found, "make the flux a field of its own, or give the truth with ps.Exact({...})")
     rest = expression.xreplace(dict.fromkeys(bends, Integer(0)))
     return Add(*(f.simplify() * s for s, f in highest.items())) + rest / jumping[0]
+
+
+def _jumps(form: WeakForm, reading: Reading, factor: Expr) -> bool:
+    """Return whether a coefficient may be discontinuous."""
+    return replace(reading, expression=factor).jumps or bool(factor.free_symbols & set(form.groups))
 
 
 def _chain(form: WeakForm, field: int, order: int) -> Row:
