@@ -9,13 +9,13 @@ from typing import Any
 
 import numpy as np
 import pytest
-from sympy import Eq, Expr, Integral, Matrix, Piecewise, Rational, cos, exp, eye, log, sin, symbols
+from convergence import check, errors
+from sympy import Eq, Integral, Matrix, Piecewise, Rational, cos, exp, eye, log, sin, symbols
 
 import pinnsolve as ps
 from pinnsolve.cli import main
 from pinnsolve.problem_file import load_problem_file
-from pinnsolve.reference.exact import Exact, exact_reference
-from pinnsolve.reference.result import Reference, relative_l2
+from pinnsolve.reference.result import relative_l2
 from pinnsolve.reference.solve import solve_reference
 
 FOLDER = Path(__file__).resolve().parents[1] / "problems"
@@ -33,9 +33,6 @@ WEST = DISK.boundary & LEFT
 EAST = DISK.boundary - WEST
 TENSOR = Matrix([[2, 1], [1, 3]])
 SOLUTION, OTHER = sin(2 * x + 1) * exp(y), cos(x) * sin(3 * y)
-
-LINEAR, QUADRATIC = 2, 3
-"""The orders of the error in the mean square, one above those of the elements."""
 
 
 def slope(region: Any, value: Any = 0, *, flux: Any = None) -> Eq:
@@ -124,30 +121,6 @@ STEADY: Mapping[str, tuple[Callable[[], ps.Problem], float, float]] = {
     "elasticity with traction": (lambda: elastic(2, 1), 0.02, 0.04),
     "a graded material": (lambda: elastic(2 + x, 1 + y**2 / 3), 0.02, 0.04),
 }
-
-
-def errors(problem: ps.Problem, reference: Reference, truth: Mapping[Any, Expr]) -> list[dict[str, float]]:
-    """The true error of every field on every mesh."""
-    points = reference.levels[-1].points
-    exact = exact_reference(problem, Exact(truth), unknowns={}).evaluate(points)
-    return [
-        {
-            name: relative_l2(f(points) - exact[name], exact[name], free_constant=name in problem.gauges)
-            for name, f in level.functions.items()
-        }
-        for level in reference.levels
-    ]
-
-
-def check(problem: ps.Problem, truth: Mapping[Any, Expr], *, size: float, order: int) -> None:
-    """Hold the observed order to 0.1 of the design order, the estimate to a factor of three of the truth."""
-    made = ps.manufactured(problem, truth)
-    reference = solve_reference(made, ps.FiniteElements(size, order=order), unknowns={})
-    found = errors(made, reference, truth)
-    assert len(found) >= 3 and reference.kind == "finite_element"
-    for name, finest in found[-1].items():
-        assert abs(np.log2(found[-2][name] / finest) - (order + 1)) < 0.1, found
-        assert 1 / 3 < reference.estimated_relative_l2[name] / finest < 3
 
 
 @pytest.mark.parametrize("order", [1, 2])

@@ -29,7 +29,7 @@ _ORDERS, _USUAL_ORDER = (1, 2), 2
 _MOST_NODES = {2: 250_000, 3: 30_000}
 """Unknowns beyond which the sparse LU of a mesh no longer fits a minute and a few gigabytes, by dimension."""
 
-_GROWTH = {2: 5.0, 3: 40.0}
+_GROWTH = {2: 5.0, 3: 20.0}
 """Factor in the cost of a solution when edges are halved: in the plane between 4, of assembly, and 8, of a sparse LU, n^(3/2);
 in space between 8 and 64, n^2."""
 
