@@ -5,7 +5,7 @@
     u = v,  k n . grad u = n . grad v   where they meet: value and flux are continuous, the slope jumps
     v given at the outside
 
-exactly u = 2 x / (k + 1), v = x (1 - (k - 1) / (k + 1) / (4 r^2)), for which r = 1/2 is a circle; in the mesh it is a polygon, which
+exactly u = 2 x / (k + 1), v = x (1 - (k - 1) / (k + 1) / (4 r^2)) where they meet at a circle; in the mesh it is a polygon, which
 costs less than 1e-3.
 
 Run:   pinnsolve run problems/two_materials.py

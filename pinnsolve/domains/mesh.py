@@ -157,6 +157,11 @@ class Mesh(Shape):
         return Boundary(tuple(self._structure.outer.values()), self.coordinates)
 
     @property
+    def simplices(self) -> Whole:
+        """The nodes at the corners of the simplices (simplices, n + 1) that the cells divide into, all turned alike."""
+        return self._structure.simplices
+
+    @property
     def facets(self) -> Mapping[str, Whole]:
         """For each group of sides the corners (sides, n) of its segments or triangles."""
         return self._structure.named
