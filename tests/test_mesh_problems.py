@@ -265,7 +265,7 @@ def test_damaged_arrays_of_a_mesh_are_refused(tmp_path: Path) -> None:
 def test_pictures_are_drawn_on_triangles(known: Callable[..., Any]) -> None:
     from pinnsolve.plotting import error_figure, fields_figure, residual_figure
 
-    solution = known(two(), lambda a, b: a * b, lambda a, b: a + b)
+    solution = known(two(), lambda a, b: a**2 * b, lambda a, b: a**3 + b)
     solution.reference = exact_reference(solution.problem, ps.Exact({u: x * y + x**2, v: x}), unknowns={})
     for make, maps in ((fields_figure, 6), (error_figure, 2), (residual_figure, 2)):
         figure = make(solution)
@@ -351,3 +351,10 @@ def test_heat_on_a_mesh_for_some_time() -> None:
         conditions={"start": Eq(w(x, y, 0), truth.subs(t, 0)), "walls": ps.on(SQUARE.boundary, Eq(w, truth))},
     )
     assert trained(problem, {w: truth}, steps=20).errors["w"]["relative_l2"] < 1e-3
+
+
+def test_a_run_keeps_the_hash_of_its_mesh() -> None:
+    from pinnsolve.problem_file import load_problem_file
+
+    file = load_problem_file(FOLDER.parents[1] / "problems" / "bracket.py")
+    assert [table.name for table in file.tables] == ["bracket.npz", "bracket.msh"]

@@ -61,17 +61,21 @@ def bracket() -> None:
     )
 
 
-def fibre() -> None:
-    """Draw a square with a disk in the middle, of two materials."""
+def wall() -> None:
+    """Draw a unit square of two layers."""
     occ = gmsh.model.occ
-    square, disk = occ.addRectangle(-1, -1, 0, 2, 2), occ.addDisk(0, 0, 0, 0.5, 0.5)
-    occ.fragment([(2, square)], [(2, disk)])
+    occ.fragment([(2, occ.addRectangle(0, 0, 0, 1, 0.5))], [(2, occ.addRectangle(0, 0.5, 0, 1, 0.5))])
     occ.synchronize()
-    areas = sorted((occ.getMass(2, tag), tag) for _, tag in gmsh.model.getEntities(2))
-    for (_, tag), name in zip(areas, ("fibre", "matrix"), strict=True):
+    for _, tag in gmsh.model.getEntities(2):
+        name = "brick" if occ.getCenterOfMass(2, tag)[1] < 0.5 else "insulation"
         gmsh.model.addPhysicalGroup(2, [tag], name=name)
-    curves = [tag for _, tag in gmsh.model.getEntities(1) if np.linalg.norm(occ.getCenterOfMass(1, tag)) > 0.9]
-    gmsh.model.addPhysicalGroup(1, curves, name="outside")
+    name_curves(
+        {
+            "warm": lambda c: c[1] == 1,
+            "cold": lambda c: c[1] == 0 or c[0] in (0, 1),
+            "joint": lambda c: True,
+        }
+    )
 
 
 def solve_bracket() -> None:
@@ -94,5 +98,5 @@ def solve_bracket() -> None:
 
 if __name__ == "__main__":
     write("bracket.msh", 0.1, bracket)
-    write("fibre.msh", 0.15, fibre)
+    write("wall.msh", 0.12, wall)
     solve_bracket()
