@@ -7,7 +7,9 @@ import time
 import warnings
 from collections.abc import Iterator
 from pathlib import Path
+from typing import Any
 
+import meshio
 import numpy as np
 import pytest
 from sympy import symbols
@@ -19,6 +21,7 @@ from pinnsolve.domains.regions import Boundary, Box, Interval
 from pinnsolve.domains.sampling import METHODS, Graded, draw
 from pinnsolve.domains.shapes import Shape
 from pinnsolve.domains.simplices import distances_to, signed_measures
+from pinnsolve.domains.spreading import ON_MESHES
 from pinnsolve.domains.topology import find_facets
 from pinnsolve.errors import MeshError, ProblemError
 
@@ -74,6 +77,41 @@ def test_what_scikit_fem_writes_has_its_groups(name: str) -> None:
     np.testing.assert_allclose(points.normals, [[-1, 0]] * 20, atol=1e-15)
 
 
+def save(plate: Mesh, path: Path, *, lines: bool = True) -> None:
+    """Write the plate by meshio in the format of an ending, with its groups as the format has them."""
+    steel, inlet = plate.groups["steel"], plate.parts["inlet"]["line"]
+    none = np.zeros(0, dtype=int)
+    cells = [("triangle", plate.cells["triangle"]), ("line", inlet)][: 2 if lines else 1]
+    tags = [np.where(np.isin(np.arange(plate.count), steel), 1, 2), np.full(len(inlet), 7)][: len(cells)]
+    key = {".bdf": "nastran:ref", ".mesh": "medit:ref", ".avs": "avsucd:material", ".vtu": "gmsh:physical"}
+    more: dict[str, Any] = {"cell_data": {key.get(path.suffix, "cell_tags"): tags}}
+    if path.suffix == ".inp":
+        sets = {"1": [steel, none], "2": [plate.groups["air"], none], "7": [none, np.arange(len(inlet))]}
+        more = {"cell_sets": sets, "point_sets": {"rim": np.unique(plate.parts["hole"]["line"])}}
+    meshio.Mesh(np.pad(plate.nodes, ((0, 0), (0, 1))), cells, **(more if lines else {})).write(path)
+
+
+@pytest.mark.parametrize("ending", ["vtk", "vtu", "inp", "bdf", "mesh", "avs"])
+def test_formats_with_groups(ending: str, tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
+    save(read("plate_4.1_text.msh"), tmp_path / f"plate.{ending}")
+    capsys.readouterr()
+    plate = Mesh.read(tmp_path / f"plate.{ending}", coordinates=(x, y))
+    for group, measure in {"1": 1, "2": 0.75, "7": 1}.items():
+        assert plate[group].measure == pytest.approx(measure, rel=1e-12)
+    if ending == "inp":  # points that are all corners of some sides
+        assert plate["rim"].measure == pytest.approx(2, rel=1e-12)
+    told = capsys.readouterr()
+    assert told.out == told.err == ""
+
+
+@pytest.mark.parametrize("ending", ["ply", "off", "obj", "stl", "xml", "wkt"])
+def test_formats_without_groups(ending: str, tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
+    save(read("plate_4.1_text.msh"), tmp_path / f"plate.{ending}", lines=False)
+    plate = Mesh.read(tmp_path / f"plate.{ending}", coordinates=(x, y))
+    assert plate.measure == pytest.approx(1.75, rel=1e-6 if ending == "stl" else 1e-12)  # stored with seven digits
+    assert plate.boundary.measure == pytest.approx(8, rel=1e-6 if ending == "stl" else 1e-12)
+
+
 def test_cells_of_higher_order_are_read_by_their_corners_with_a_notice() -> None:
     with pytest.warns(UserWarning, match=r"higher order \(line3, triangle6\) are read by their corners"):
         plate = read("plate_second_order.msh")
@@ -120,7 +158,7 @@ def test_quadrature_is_exact_for_polynomials(degree: int) -> None:
     assert plate.contains(plate.quadrature(degree)[0]).all()
 
 
-@pytest.mark.parametrize("method", METHODS)
+@pytest.mark.parametrize("method", [m for m in METHODS if m not in ON_MESHES])
 def test_samples_integrate_functions_within_monte_carlo_error(method: str) -> None:
     plate = read("plate_4.1_text.msh")
     places, weights = plate.quadrature(12)
@@ -135,6 +173,24 @@ def test_samples_integrate_functions_within_monte_carlo_error(method: str) -> No
     if method in ("sobol", "halton", "hammersley"):  # evenly over the whole, not only in every cell
         assert error < function(points.coordinates).std() / math.sqrt(4096)
     assert plate.contains(points.coordinates).all()
+
+
+def test_nodes_and_points_of_a_quadrature_are_samples_too() -> None:
+    plate = read("plate_4.1_text.msh")
+    nodes = draw(plate, 40, method="nodes").coordinates
+    assert {tuple(p) for p in nodes} <= {tuple(p) for p in plate.nodes} and len(np.unique(nodes, axis=0)) == 40
+    every = draw(plate, 100, method="nodes").coordinates
+    assert {tuple(p) for p in plate.nodes} <= {tuple(p) for p in every} and plate.contains(every).all()
+    assert (draw(plate["air"], 300, method="nodes").coordinates[:, 0] >= 1).all()
+    whole = draw(plate, 130, method="quadrature").coordinates
+    np.testing.assert_array_equal(np.unique(whole, axis=0), np.unique(plate.quadrature(1)[0], axis=0))
+    some = draw(plate, 1000, method="quadrature", seed=1).coordinates
+    cells = np.bincount(plate.cells_at(some), minlength=130)
+    assert len(some) == 1000 and cells.min() >= 4 and cells.max() <= 9  # about as many in every cell, whatever its size
+    lasting = draw(plate * Interval(t, 0, 1), 200, method="nodes").coordinates
+    assert lasting.shape == (200, 3) and np.ptp(lasting[:, 2]) > 0.9
+    walls = draw(plate.boundary, 50, method="nodes")
+    assert walls.normals is not None and plate.boundary.contains(walls.coordinates).all()
 
 
 def test_samples_of_a_boundary_are_uniform_by_measure() -> None:

@@ -48,6 +48,8 @@ class Mesh(Shape):
         parts: Groups of sides by name: for each kind of side the nodes at its corners.
         source: What messages call it.
         blocks: A number for each cell; within a block all cells must be turned the same way. None: one block.
+        of: For a group of cells, the mesh of which it is one, and its name.
+        file: From which it was read.
 
     Raises:
         MeshError: Anything that would make a wrong answer of it.
@@ -62,6 +64,7 @@ class Mesh(Shape):
     source: str = "mesh"
     blocks: Whole | None = None
     of: tuple[Mesh, str] | None = None
+    file: Path | None = None
 
     def __post_init__(self) -> None:
         symbols = tuple(read_coordinate("Mesh", c) for c in self.coordinates)
@@ -110,7 +113,7 @@ class Mesh(Shape):
 
         caller = sys._getframe(1).f_globals.get("__file__")
         file = Path(path) if caller is None else Path(caller).resolve().parent / path
-        return Mesh(**read_mesh(file, tuple(coordinates)))
+        return Mesh(**read_mesh(file, tuple(coordinates)), file=file)
 
     def __repr__(self) -> str:
         return f"Mesh({self.source}, {self.digest[:16]})" if self.of is None else f"{self.of[0]!r}[{self.of[1]!r}]"
@@ -155,6 +158,16 @@ class Mesh(Shape):
     def boundary(self) -> Boundary:
         """All sides that belong to one cell only."""
         return Boundary(tuple(self._structure.outer.values()), self.coordinates)
+
+    @property
+    def simplices(self) -> Whole:
+        """The nodes at the corners of the simplices (simplices, n + 1) that the cells divide into, all turned alike."""
+        return self._structure.simplices
+
+    @cached_property
+    def corners(self) -> Array:
+        """The nodes at corners of its own cells (corners, coordinates)."""
+        return self.nodes[np.unique(self.simplices)]
 
     @property
     def facets(self) -> Mapping[str, Whole]:
@@ -282,6 +295,13 @@ class Mesh(Shape):
         shares, weights = simplex_rule(len(self.coordinates), degree)
         points = np.einsum("qk,skc->sqc", shares, self._corners).reshape(-1, len(self.coordinates))
         return points, np.outer(measures(self._corners), weights).ravel()
+
+    def quadrature_points(self, count: int) -> Array:
+        """Return the points of the quadrature of lowest degree that has at least so many."""
+        degree = 1
+        while len(self._corners) * (degree // 2 + 1) ** len(self.coordinates) < count:
+            degree += 2
+        return self.quadrature(degree)[0]
 
     def _group(self, name: str) -> Mesh:
         if name not in self._structure.regions:

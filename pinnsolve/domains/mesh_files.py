@@ -102,7 +102,9 @@ def _listened(path: Path) -> Any:
         heard = " ".join(said.getvalue().split())
         reason = heard if isinstance(error, SystemExit) else f"{type(error).__name__}: {error}"
         raise MeshError(path.name, f"not readable ({_brief(reason)})", _remedy(path)) from None
-    trouble = [str(w.message) for w in warned if issubclass(w.category, DeprecationWarning | RuntimeWarning)]
+    trouble = [
+        str(w.message) for w in warned if issubclass(w.category, DeprecationWarning)
+    ]  # of text that is no number
     if trouble or _ALARMING.search(said.getvalue()):
         heard = _brief(" ".join([*trouble, *said.getvalue().split()]))
         raise MeshError(path.name, f"damaged ({heard})", _remedy(path))

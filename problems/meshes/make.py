@@ -23,7 +23,7 @@ def write(name: str, size: float, draw: Callable[[], object], *, dimension: int 
     gmsh.initialize()
     gmsh.option.setNumber("General.Terminal", 0)
     gmsh.option.setNumber("Mesh.MeshSizeMax", size)
-    gmsh.option.setNumber("Mesh.MeshSizeFromCurvature", 24)
+    gmsh.option.setNumber("Mesh.MeshSizeFromCurvature", 144)
     draw()
     gmsh.model.mesh.generate(dimension)
     gmsh.write(str(HERE / name))
@@ -41,37 +41,41 @@ def name_curves(names: dict[str, Callable[[np.ndarray], bool]]) -> None:
 
 
 def bracket() -> None:
-    """Draw an angle of two arms with a fillet between them and two holes in each."""
+    """Draw an angle of two arms with a fillet between them and a hole in each."""
     occ = gmsh.model.occ
-    angle, _ = occ.fuse([(2, occ.addRectangle(0, 0, 0, 0.3, 1))], [(2, occ.addRectangle(0, 0, 0, 1, 0.3))])
-    corner = occ.addRectangle(0.3, 0.3, 0, 0.15, 0.15)
-    fillet, _ = occ.cut([(2, corner)], [(2, occ.addDisk(0.45, 0.45, 0, 0.15, 0.15))])
+    angle, _ = occ.fuse([(2, occ.addRectangle(0, 0, 0, 0.4, 1))], [(2, occ.addRectangle(0, 0, 0, 1, 0.4))])
+    corner = occ.addRectangle(0.4, 0.4, 0, 0.2, 0.2)
+    fillet, _ = occ.cut([(2, corner)], [(2, occ.addDisk(0.6, 0.6, 0, 0.2, 0.2))])
     angle, _ = occ.fuse(angle, fillet)
-    centres = [(0.15, 0.55), (0.15, 0.85), (0.55, 0.15), (0.85, 0.15)]
-    occ.cut(angle, [(2, occ.addDisk(a, b, 0, 0.07, 0.07)) for a, b in centres])
+    centres = [(0.2, 0.75), (0.75, 0.2)]
+    occ.cut(angle, [(2, occ.addDisk(a, b, 0, 0.1, 0.1)) for a, b in centres])
     occ.synchronize()
     gmsh.model.addPhysicalGroup(2, [tag for _, tag in gmsh.model.getEntities(2)], name="metal")
     holes = [np.array([*c, 0]) for c in centres]
     name_curves(
         {
-            "upper bolts": lambda c: min(np.linalg.norm(c - h) for h in holes[:2]) < 0.01,
-            "lower bolts": lambda c: min(np.linalg.norm(c - h) for h in holes[2:]) < 0.01,
+            "upper bolt": lambda c: np.linalg.norm(c - holes[0]) < 0.01,
+            "lower bolt": lambda c: np.linalg.norm(c - holes[1]) < 0.01,
             "outside": lambda c: True,
         }
     )
 
 
-def fibre() -> None:
-    """Draw a square with a disk in the middle, of two materials."""
+def wall() -> None:
+    """Draw a unit square of two layers."""
     occ = gmsh.model.occ
-    square, disk = occ.addRectangle(-1, -1, 0, 2, 2), occ.addDisk(0, 0, 0, 0.5, 0.5)
-    occ.fragment([(2, square)], [(2, disk)])
+    occ.fragment([(2, occ.addRectangle(0, 0, 0, 1, 0.5))], [(2, occ.addRectangle(0, 0.5, 0, 1, 0.5))])
     occ.synchronize()
-    areas = sorted((occ.getMass(2, tag), tag) for _, tag in gmsh.model.getEntities(2))
-    for (_, tag), name in zip(areas, ("fibre", "matrix"), strict=True):
+    for _, tag in gmsh.model.getEntities(2):
+        name = "brick" if occ.getCenterOfMass(2, tag)[1] < 0.5 else "insulation"
         gmsh.model.addPhysicalGroup(2, [tag], name=name)
-    curves = [tag for _, tag in gmsh.model.getEntities(1) if np.linalg.norm(occ.getCenterOfMass(1, tag)) > 0.9]
-    gmsh.model.addPhysicalGroup(1, curves, name="outside")
+    name_curves(
+        {
+            "warm": lambda c: c[1] == 1,
+            "cold": lambda c: c[1] == 0 or c[0] in (0, 1),
+            "joint": lambda c: True,
+        }
+    )
 
 
 def solve_bracket() -> None:
@@ -84,7 +88,7 @@ def solve_bracket() -> None:
     outside = skfem.FacetBasis(mesh, skfem.ElementTriP2(), facets=mesh.boundaries["outside"])
     matrix = skfem.BilinearForm(lambda u, v, w: dot(grad(u), grad(v))).assemble(basis)
     matrix += skfem.BilinearForm(lambda u, v, w: BIOT * u * v).assemble(outside)
-    hot = basis.get_dofs(mesh.boundaries["upper bolts"])
+    hot = basis.get_dofs(mesh.boundaries["upper bolt"])
     values = basis.zeros()
     values[hot] = 1.0
     values = skfem.solve(*skfem.condense(matrix, x=values, D=hot))
@@ -93,6 +97,6 @@ def solve_bracket() -> None:
 
 
 if __name__ == "__main__":
-    write("bracket.msh", 0.05, bracket)
-    write("fibre.msh", 0.15, fibre)
+    write("bracket.msh", 0.1, bracket)
+    write("wall.msh", 0.12, wall)
     solve_bracket()
