@@ -75,7 +75,7 @@ def test_a_problem_without_a_named_reference_has_an_automatic_one(name: str) -> 
 @pytest.mark.parametrize("name", UNREAD)
 def test_what_no_classical_solver_reads_is_said(name: str) -> None:
     problem = load_problem_file(FOLDER / f"{name}.py").problem
-    with pytest.raises(ps.UnsupportedError, match="no finite-(difference|element) reference"):
+    with pytest.raises(ps.UnsupportedError, match=r"no finite-(difference|element) reference"):
         solve_first(problem, automatic(problem), unknowns=problem.unknowns)
 
 

@@ -80,7 +80,9 @@ def test_conditions_begin_and_end_at_vertices() -> None:
     half = DISK.boundary & ps.HalfSpace(y <= 0.25, coordinates=(x, y))
     outline = trace(DISK, [half], lambda places: half.contains(places)[:, None])
     ends = np.concatenate([curve.at(np.array([0.0, 1.0])) for curve in outline.curves])
-    assert (np.isclose(ends[:, 1], 0.25, atol=1e-9) | np.isclose(ends[:, 0], 1, atol=1e-9)).all()  # or where angles begin
+    assert (
+        np.isclose(ends[:, 1], 0.25, atol=1e-9) | np.isclose(ends[:, 0], 1, atol=1e-9)
+    ).all()  # or where angles begin
     mesh = triangulate(outline, 0.3).refined()
     below = np.isin(mesh.tags, np.flatnonzero(outline.marks[:, 0]))
     assert 0 < below.sum() < len(below)

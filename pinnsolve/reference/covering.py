@@ -12,7 +12,7 @@ import numpy as np
 
 from pinnsolve.domains.boundaries import Boundary
 from pinnsolve.domains.cells import divide
-from pinnsolve.domains.images import Array
+from pinnsolve.domains.images import Array, Mask
 from pinnsolve.domains.mesh import Mesh
 from pinnsolve.domains.simplices import signed_measures
 from pinnsolve.domains.topology import find_facets
@@ -136,14 +136,14 @@ def _simplices(mesh: Mesh) -> tuple[Numbers, Numbers]:
     return simplices, np.concatenate(owners)
 
 
-def _marks(problem: Problem, regional: Regional, conditions: Sequence[Placed], places: Array) -> Array:
+def _marks(problem: Problem, regional: Regional, conditions: Sequence[Placed], places: Array) -> Mask:
     """Return which conditions hold at places of the boundary (places, conditions)."""
     points = _points(problem, regional, places)[:, : len(problem.coordinates)]
     held = [placed.holds(points, problem.coordinates, size=regional.shape.size) for placed in conditions]
     return np.column_stack([np.zeros((len(places), 0), dtype=bool), *held])
 
 
-def _numbers(marks: Array) -> tuple[int, ...]:
+def _numbers(marks: Mask) -> tuple[int, ...]:
     return tuple(int(k) for k in np.flatnonzero(marks))
 
 

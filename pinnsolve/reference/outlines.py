@@ -16,7 +16,7 @@ import numpy as np
 from sympy import Symbol
 
 from pinnsolve.domains.boundaries import Boundary
-from pinnsolve.domains.images import columns
+from pinnsolve.domains.images import Mask, columns
 from pinnsolve.domains.parts import Part, Wall
 from pinnsolve.domains.pieces import Face, Facet, Piece, Sphere
 from pinnsolve.domains.shapes import Shape
@@ -25,7 +25,7 @@ from pinnsolve.reference.curves import Arc, Segment, ends, meetings
 from pinnsolve.reference.finite_differences import Array
 from pinnsolve.reference.reading import REMEDY
 
-Marks = Callable[[Array], Array]
+Marks = Callable[[Array], Mask]
 """Which conditions hold at points of the boundary, (points, conditions) of true and false."""
 
 _SAME = 1e-9
@@ -48,7 +48,7 @@ class Outline:
     """
 
     curves: tuple[Segment | Arc, ...]
-    marks: Array
+    marks: Mask
     size: float
 
 
