@@ -37,8 +37,9 @@ _SLENDER = 1.3
 _LARGE = 0.75
 """Circumradius over wanted edge, of which triangles are too large; an equilateral one has 0.58."""
 
-_SHORTEST = 0.02
-"""Edges are not halved below this part of the wanted one: two curves may meet at any small angle."""
+_SHORTEST, _SHORTEST_OF_ALL = 0.02, 1e-4
+"""Edges are not halved below the first part of the wanted one, two curves may meet at any small angle; below the second not even to
+become edges of triangles."""
 
 _COARSE = 0.2
 """Edges are halved for better triangles while they are longer than this part of the wanted length."""
@@ -258,7 +259,8 @@ def _improvements(draft: _Draft, size: float) -> tuple[NDArray[np.bool_], Array]
     cells = _inside(draft)
     least = _SHORTEST * size
     can = draft.lengths > least
-    halved = can & (_is_missing(draft, cells) | _is_encroached(draft))
+    missing = _is_missing(draft, cells) & (draft.lengths > _SHORTEST_OF_ALL * size)
+    halved = missing | (can & _is_encroached(draft))
     if halved.any():
         return halved, np.zeros((0, 2))
     centres, radii, shortest = _circumcircles(draft.points[cells])
