@@ -81,7 +81,7 @@ def read_state(folder: Path) -> tuple[dict[str, Any], dict[str, Any]]:
     head, packed = _described(folder)
     try:
         tensors = safetensors.torch.load_file(folder / TENSORS)
-        return head, _unpack(packed, tensors)
+        return head, _Reader(tensors).read(packed)
     except (OSError, SafetensorError, LookupError, TypeError, ValueError, RuntimeError) as error:
         raise StateError(f"{TENSORS} is not readable ({error})") from None
 
@@ -139,7 +139,7 @@ def _described(folder: Path) -> tuple[dict[str, Any], Any]:
         with (folder / TENSORS).open("rb") as stream:
             if hashlib.file_digest(stream, "sha256").hexdigest() != described["tensors"]:
                 raise StateError(f"{TENSORS} is not as it was written")
-        head = _unpack(described["head"], {})
+        head = _Reader({}).read(described["head"])
         if not isinstance(head, dict):
             raise StateError(f"{DESCRIPTION} has no head")
         return head, described["state"]
@@ -171,10 +171,11 @@ def _refuse(text: str) -> float:
 
 def _pack(value: Any, tensors: dict[str, Tensor], names: dict[int, str], path: str) -> Any:
     if isinstance(value, Tensor):
+        order = _order(value)
         if id(value) not in names:
             names[id(value)] = f"{len(tensors)}{path}"
-            tensors[names[id(value)]] = value.detach().cpu().contiguous().clone()
-        return ["tensor", names[id(value)]]
+            tensors[names[id(value)]] = value.detach().cpu().permute(order).contiguous().clone()
+        return ["tensor", names[id(value)], *order]
     if isinstance(value, Mapping):
         if not all(isinstance(key, str) for key in value):
             raise TypeError(f"{path} has keys that are not text: {list(value)[:3]}")
@@ -188,17 +189,40 @@ def _pack(value: Any, tensors: dict[str, Tensor], names: dict[int, str], path: s
     raise TypeError(f"{path} is a {type(value).__name__}, which is not plain")
 
 
-def _unpack(value: Any, tensors: Mapping[str, Tensor]) -> Any:
-    if isinstance(value, dict):
-        return {key: _unpack(entry, tensors) for key, entry in value.items()}
-    if not isinstance(value, list):
-        return value
-    kind, *entries = value
-    if kind == "list":
-        return [_unpack(entry, tensors) for entry in entries]
-    (entry,) = entries
-    if kind == "tensor":
-        return tensors[entry]
-    if kind == "number" and entry in ("nan", "inf", "-inf"):
-        return float(entry)
-    raise ValueError(f"an entry of the kind {str(kind)[:40]!r}")
+def _order(tensor: Tensor) -> list[int]:
+    """Return the dimensions in the order in which they lie in memory: products of matrices round differently by it."""
+    return sorted(range(tensor.ndim), key=tensor.stride, reverse=True)
+
+
+class _Reader:
+    """Reads a packed state; each tensor once, in memory of its own, laid out as it was.
+
+    Args:
+        tensors: By name.
+    """
+
+    def __init__(self, tensors: Mapping[str, Tensor]) -> None:
+        self._tensors, self._read = tensors, dict[str, Tensor]()
+
+    def read(self, value: Any) -> Any:
+        """Return what was packed."""
+        if isinstance(value, dict):
+            return {key: self.read(entry) for key, entry in value.items()}
+        if not isinstance(value, list):
+            return value
+        kind, *entries = value
+        if kind == "list":
+            return [self.read(entry) for entry in entries]
+        if kind == "tensor":
+            return self._tensor(*entries)
+        if kind == "number" and entries in (["nan"], ["inf"], ["-inf"]):
+            return float(entries[0])
+        raise ValueError(f"an entry of the kind {str(kind)[:40]!r}")
+
+    def _tensor(self, name: str, *order: int) -> Tensor:
+        if name not in self._read:
+            stored = self._tensors[name].clone()  # a file's memory lies anywhere, and sums round differently by that
+            if sorted(order) != list(range(stored.ndim)):
+                raise ValueError(f"dimensions in the order {str(order)[:40]}")
+            self._read[name] = stored.permute([order.index(k) for k in range(stored.ndim)])
+        return self._read[name]
