@@ -234,7 +234,8 @@ def test_a_problem_file_is_executed_only_if_it_is_the_very_one(
 
 
 def test_a_network_of_ones_own_comes_from_the_named_file(tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
-    own = "import torch\ntorch.manual_seed(3)\nnetwork = torch.nn.Sequential(torch.nn.Linear(1, 6), torch.nn.Tanh(), torch.nn.Linear(6, 1))\n"
+    layers = "torch.nn.Linear(1, 6), torch.nn.Tanh(), torch.nn.Linear(6, 1)"
+    own = f"import torch\ntorch.manual_seed(3)\nnetwork = torch.nn.Sequential({layers})\n"
     file = written(tmp_path, 12, 9, 2, more=own)
     whole, run = tmp_path / "whole", tmp_path / "run"
     assert main(["run", str(file), "--out", str(whole), *QUIET]) == 0
