@@ -92,7 +92,7 @@ def load_solution(path: Path, *, network: nn.Module | None = None) -> Solution:
     try:
         state = safetensors.torch.load_file(folder / _WEIGHTS)
         if network is None:
-            _require_weights(spec, problem, sum(tensor.numel() for tensor in state.values()))
+            require_weights(spec, problem, sum(tensor.numel() for tensor in state.values()))
         trial = build_trial(problem, spec if network is None else network, seed=0, dtype=dtype, device="cpu")
         trial.load_state_dict(state)
     except ProblemError:
@@ -155,7 +155,7 @@ def _storable(name: str, tensor: Any) -> torch.Tensor:
     return tensor.detach().cpu().contiguous().clone()
 
 
-def _require_weights(spec: Any, problem: Problem, stored: int) -> None:
+def require_weights(spec: Any, problem: Problem, stored: int) -> None:
     """Raise when a description asks for more weights than are stored, before anything of that size is allocated."""
     windows = 1
     if isinstance(spec, Windows):

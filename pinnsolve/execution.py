@@ -6,11 +6,12 @@ import time
 import traceback
 import warnings
 from collections.abc import Callable, Mapping
+from contextlib import nullcontext
 from dataclasses import asdict, dataclass, replace
 
 from torch import nn
 
-from pinnsolve.archive import finite
+from pinnsolve.archive import finite, require_weights
 from pinnsolve.choice import describe
 from pinnsolve.choices import Plan, choose
 from pinnsolve.compiler.compile import CompiledProblem, compile_problem
@@ -18,6 +19,7 @@ from pinnsolve.compiler.trial import build_trial
 from pinnsolve.errors import ProblemError
 from pinnsolve.fitting import Limits
 from pinnsolve.inputs import Inputs, write_inputs
+from pinnsolve.networks.architectures import Architecture
 from pinnsolve.outcome import message_of, record_of
 from pinnsolve.problem import Problem
 from pinnsolve.referee import Referee
@@ -108,16 +110,21 @@ def carry_out(inputs: Inputs, conduct: Conduct, clock: Clock, *, again: bool = F
     Raises:
         CheckpointError: There is nothing to go on from.
     """
-    compiled = compile_problem(inputs.problem)
-    plan, solution = _prepared(compiled, inputs)
-    if not again:
+    checkpoints, start = _found(inputs, conduct) if again else (None, None)
+    with fitting("declaration") if again else nullcontext():
+        compiled = compile_problem(inputs.problem)
+        plan, solution = _prepared(compiled, inputs)
+    if start is None:
         for line in describe(plan.choices):
             conduct.tell(line)
     clock.lap("setup")
     referee = Referee(solution, inputs.reference, conduct.tell)
     referee.prepare(conduct.limits.tolerance)
     clock.lap("reference")
-    checkpoints, start = _found(conduct, clock) if again else (_begun(inputs, conduct, plan), None)
+    if start is None:
+        checkpoints = _begun(inputs, conduct, plan)
+    else:
+        _begun_again(conduct, clock, start)
     fitted = fit(
         compiled,
         plan,
@@ -177,18 +184,27 @@ def _begun(inputs: Inputs, conduct: Conduct, plan: Plan) -> Checkpoints | None:
     return _checkpoints(directory, run, conduct)
 
 
-def _found(conduct: Conduct, clock: Clock) -> tuple[Checkpoints, State]:
+def _found(inputs: Inputs, conduct: Conduct) -> tuple[Checkpoints, State]:
     """Return where the states of a run are, and the one to go on from."""
     directory = conduct.directory
     if directory is None:
         raise ValueError("a run is gone on with in its directory")
     checkpoints = _checkpoints(directory, digest_of(directory.declaration), conduct)
     start = checkpoints.load()
+    with fitting("network"):
+        weights = sum(tensor.numel() for tensor in start["part"]["trial"].values())
+        if isinstance(inputs.network, Architecture):  # before anything of the size that it asks for is allocated
+            require_weights(inputs.network, inputs.problem, weights)
+    return checkpoints, start
+
+
+def _begun_again(conduct: Conduct, clock: Clock, start: State) -> None:
+    """Count the time from the beginning, and forget what was recorded since."""
     with fitting("clock"):
         clock.load(start["clock"])
-    directory.begin_again(step=start["step"], seconds=sum(clock.seconds.values()), argv=conduct.argv)
     conduct.tell(f"going on from step {start['step']}")
-    return checkpoints, start
+    if conduct.directory is not None:
+        conduct.directory.begin_again(step=start["step"], seconds=sum(clock.seconds.values()), argv=conduct.argv)
 
 
 def _checkpoints(directory: RunDirectory, run: str, conduct: Conduct) -> Checkpoints:

@@ -69,7 +69,16 @@ class Inputs:
     quick: bool
 
 
-_SETTINGS = ("name", "seed", "device", "dtype", "threads", "ambient", "compile", "quick")
+_SETTINGS: Mapping[str, Callable[[Any], bool]] = {
+    **dict.fromkeys(("name", "device", "dtype", "compile"), lambda value: isinstance(value, str)),
+    "seed": lambda value: type(value) is int and value >= 0,
+    "threads": lambda value: value is None or (type(value) is int and 0 < value <= _MOST_THREADS),
+    "ambient": lambda value: type(value) is int and 0 < value <= _MOST_THREADS,
+    "quick": lambda value: isinstance(value, bool),
+}
+"""What is stored as it is, and whether it is what it should be."""
+
+_MOST_THREADS = 4_096
 
 
 def write_inputs(folder: Path, inputs: Inputs, *, begun: State) -> str:
@@ -135,6 +144,9 @@ def inputs_from_data(stored: State, given: Mapping[str, Any]) -> Inputs:
     try:
         parts = {name: reader(stored[name]) for name, reader in readers.items() if name not in given}
         settings = {name: stored[name] for name in _SETTINGS}
+        for name, sound in _SETTINGS.items():
+            if not sound(settings[name]):
+                raise ValueError(f"{name}={str(settings[name])[:40]!r}")
         return Inputs(**{**settings, **parts, **given})
     except ProblemError as error:
         found = str(error)

@@ -48,7 +48,8 @@ class Lock:
         if (left := _read(descriptor)) is not None:
             tell(f"{self._path} was left by process {left['pid']}, which is no more: taken over")
         os.ftruncate(descriptor, 0)
-        os.pwrite(descriptor, json.dumps({"pid": os.getpid(), "began": _beginning()}).encode(), 0)
+        os.lseek(descriptor, 0, os.SEEK_SET)
+        os.write(descriptor, json.dumps({"pid": os.getpid(), "began": _beginning()}).encode())
 
     def release(self) -> None:
         """Let go."""
@@ -59,7 +60,7 @@ class Lock:
     def _acquired(self) -> int:
         """Open the file, and hold it."""
         while True:
-            descriptor = os.open(self._path, os.O_RDWR | os.O_CREAT | os.O_CLOEXEC, 0o644)
+            descriptor = os.open(self._path, os.O_RDWR | os.O_CREAT, 0o644)
             try:
                 if fcntl is not None:
                     fcntl.flock(descriptor, fcntl.LOCK_EX | fcntl.LOCK_NB)
@@ -78,7 +79,8 @@ class Lock:
 def _read(descriptor: int) -> dict[str, Any] | None:
     """Return who is written down as the owner, if anybody legible is."""
     try:
-        owner = json.loads(os.pread(descriptor, 1_000, 0))
+        os.lseek(descriptor, 0, os.SEEK_SET)
+        owner = json.loads(os.read(descriptor, 1_000))
         return {"pid": int(owner["pid"]), "began": str(owner["began"])[:40]}
     except (ValueError, TypeError, LookupError):
         return None

@@ -94,8 +94,11 @@ def resume(
 
 def limits_of(stored: State) -> Limits:
     """Return the limits that a run was begun with, from its stored inputs."""
-    bounds = stored["begun"]["limits"]
-    return Limits(bounds["seconds"], bounds["steps"], bounds["tolerance"])
+    with fitting("limits"):
+        bounds = {name: stored["begun"]["limits"][name] for name in ("seconds", "steps", "tolerance")}
+        if not all(bound is None or isinstance(bound, int | float) for bound in bounds.values()):
+            raise TypeError(str(bounds)[:80])
+        return Limits(**bounds)
 
 
 def _checked(own: dict[str, Any], missing: Mapping[str, str]) -> dict[str, Any]:

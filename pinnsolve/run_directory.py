@@ -71,7 +71,8 @@ class RunDirectory:
         if again:
             return
         metrics = path / "metrics.jsonl"
-        if (path / "result.json").exists() or (metrics.exists() and metrics.stat().st_size > 0):
+        recorded = metrics.exists() and metrics.stat().st_size > 0
+        if recorded or (path / "result.json").exists() or any(self.checkpoints.glob("[0-9]*")):
             self.close()
             raise OutputError(f"--out {path}", "the folder holds a run already", "choose another, or remove it first")
         for rest in (self.declaration, self.checkpoints):

@@ -30,6 +30,7 @@ _OTHERS = (Cosine, Exponential, Plateau, GradientNorm, NTK, Causal, ResidualAtte
 _KINDS: Mapping[str, Any] = {kind.__name__: kind for kind in (Training, *_FIRST_ORDER, *_SECOND_ORDER, *_OTHERS)}
 _DECAYS = {decay.__name__: decay for decay in (constant, warm_stable_decay)}
 
+_MOST_WINDOWS = 10_000
 _MOST = {"history": 100_000, "rank": 100_000, "bins": 1_000_000}
 """What more would be asked for only to exhaust the memory of whoever resumes."""
 
@@ -52,6 +53,8 @@ def training_from_data(data: Mapping[str, Any]) -> Training:
     training = _from_data(data)
     if not isinstance(training, Training):
         raise TreeError("numerics of another kind")
+    if any(count > _MOST_WINDOWS for count in (training.windows or {}).values()):
+        raise TreeError(f"more than {_MOST_WINDOWS} windows")
     return training
 
 
