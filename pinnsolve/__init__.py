@@ -22,6 +22,7 @@ if TYPE_CHECKING:
     from pinnsolve.domains.regions import Box as Box
     from pinnsolve.domains.regions import Interval as Interval
     from pinnsolve.domains.spreading import Graded as Graded
+    from pinnsolve.domains.surfaces import Surface as Surface
     from pinnsolve.errors import DataError as DataError
     from pinnsolve.errors import MeshError as MeshError
     from pinnsolve.errors import ProblemError as ProblemError
@@ -44,6 +45,7 @@ if TYPE_CHECKING:
     from pinnsolve.reference.solve import FiniteDifferences as FiniteDifferences
     from pinnsolve.reference.spectral import Spectral as Spectral
     from pinnsolve.reference.stream_function import StreamFunction as StreamFunction
+    from pinnsolve.resumption import resume as resume
     from pinnsolve.solution import Solution as Solution
     from pinnsolve.solution import load as load
     from pinnsolve.solver import solve as solve
@@ -82,6 +84,7 @@ _HOMES = {
     "domains.polygons": ("Polygon",),
     "domains.regions": ("Box", "Interval"),
     "domains.spreading": ("Graded",),
+    "domains.surfaces": ("Surface",),
     "networks.architectures": ("MLP", "ModifiedMLP", "PirateNet", "ResNet"),
     "training.decays": ("Cosine", "Exponential", "Plateau"),
     "training.gauss_newton": ("LevenbergMarquardt",),
@@ -97,6 +100,7 @@ _HOMES = {
     "reference.exact": ("Exact",),
     "reference.spectral": ("Spectral",),
     "reference.stream_function": ("StreamFunction",),
+    "resumption": ("resume",),
     "solution": ("Solution", "load"),
     "fitting": ("Limits",),
     "manufactured_solutions": ("manufactured",),

@@ -16,6 +16,7 @@ from typing import Any
 from pinnsolve.declaration.observations import Observations
 from pinnsolve.domains.mesh import Mesh
 from pinnsolve.domains.shapes import factors_of
+from pinnsolve.domains.surfaces import Surface
 from pinnsolve.errors import ProblemError
 from pinnsolve.problem import Problem
 
@@ -44,7 +45,9 @@ class ProblemFile:
         """The files its observations and meshes were read from."""
         read = [*self.problem.data.values(), self.reference]
         tables = [o.table for o in read if isinstance(o, Observations) and o.table is not None]
-        meshes = [f.file for f in factors_of(self.problem.domain) if isinstance(f, Mesh) and f.file is not None]
+        meshes = [
+            f.file for f in factors_of(self.problem.domain) if isinstance(f, Mesh | Surface) and f.file is not None
+        ]
         return tables + meshes
 
 

@@ -10,15 +10,20 @@ from numpy.typing import NDArray
 
 from pinnsolve.declaration.trees import TreeError, from_tree, to_tree
 from pinnsolve.domains.mesh import Mesh
+from pinnsolve.domains.surfaces import Surface
 
 _LONGEST_NAME = 1_000
 _MOST_GROUPS = 100_000
 """Names in a stored mesh; more would be there only to exhaust whoever reads them."""
 
 
-def mesh_to_data(mesh: Mesh, number: int, arrays: dict[str, NDArray[Any]]) -> dict[str, Any]:
+def mesh_to_data(mesh: Mesh | Surface, number: int, arrays: dict[str, NDArray[Any]]) -> dict[str, Any]:
     """Return what a mesh is called and made of; its arrays are added to others, under names that begin with its number."""
     arrays[f"{number} nodes"] = np.array(mesh.nodes)
+    about = {"source": mesh.source, "coordinates": list(map(to_tree, mesh.coordinates))}
+    if isinstance(mesh, Surface):
+        arrays[f"{number} triangles"] = np.array(mesh.triangles)
+        return {**about, "surface": True}
     arrays[f"{number} blocks"] = np.array(mesh.blocks)
     for place, rows in enumerate(mesh.cells.values()):
         arrays[f"{number} cells {place}"] = np.array(rows)
@@ -28,20 +33,22 @@ def mesh_to_data(mesh: Mesh, number: int, arrays: dict[str, NDArray[Any]]) -> di
         for kind, rows in kinds.items():
             arrays[f"{number} part {place} {kind}"] = np.array(rows)
     return {
-        "source": mesh.source,
-        "coordinates": list(map(to_tree, mesh.coordinates)),
+        **about,
         "cells": list(mesh.cells),
         "groups": list(mesh.groups),
         "parts": [[name, list(kinds)] for name, kinds in mesh.parts.items()],
     }
 
 
-def mesh_from_data(data: Mapping[str, Any], number: int, arrays: Mapping[str, NDArray[Any]]) -> Mesh:
+def mesh_from_data(data: Mapping[str, Any], number: int, arrays: Mapping[str, NDArray[Any]]) -> Mesh | Surface:
     """Return the mesh that `mesh_to_data` wrote.
 
     Raises:
         TreeError: The data are malformed; also other errors of values, which the reader of a declaration turns into this one.
     """
+    if data.get("surface"):
+        nodes, triangles = _array(arrays, f"{number} nodes", "f"), _array(arrays, f"{number} triangles", "i")
+        return Surface(nodes, triangles, tuple(map(from_tree, data["coordinates"])), _name(data["source"]))
     if max(len(data["cells"]), len(data["groups"]), len(data["parts"])) > _MOST_GROUPS:
         raise TreeError(f"a mesh of more than {_MOST_GROUPS} groups")
     return Mesh(

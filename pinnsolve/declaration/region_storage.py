@@ -20,6 +20,7 @@ from pinnsolve.domains.pieces import Face, Facet, Piece, Sphere
 from pinnsolve.domains.polygons import Polygon
 from pinnsolve.domains.regions import Boundary, Box, Region
 from pinnsolve.domains.shapes import Product, Shape, product
+from pinnsolve.domains.surfaces import Surface
 
 _KINDS = ("union", "intersection", "difference")
 
@@ -27,9 +28,9 @@ _MOST_VERTICES = 10_000
 """Of a polygon; its sides are compared in pairs, and more would be there only to exhaust whoever reads them."""
 
 
-def region_to_data(region: Region, meshes: list[Mesh]) -> dict[str, Any]:
+def region_to_data(region: Region, meshes: list[Mesh | Surface]) -> dict[str, Any]:
     """Return a region or a boundary as JSON data; meshes are put into a list, once each, and known by their place in it."""
-    if isinstance(region, Mesh):
+    if isinstance(region, Mesh | Surface):
         return _mesh_to_data(region, meshes)
     if isinstance(region, Box):
         return {"box": _bounds_to_data(region.bounds)}
@@ -55,7 +56,7 @@ def region_to_data(region: Region, meshes: list[Mesh]) -> dict[str, Any]:
     raise TreeError(f"a region of the kind {type(region).__name__} cannot be stored")
 
 
-def region_from_data(data: Mapping[str, Any], meshes: Sequence[Mesh]) -> Shape | Boundary:
+def region_from_data(data: Mapping[str, Any], meshes: Sequence[Mesh | Surface]) -> Shape | Boundary:
     """Return the region or boundary that `region_to_data` wrote.
 
     Raises:
@@ -86,7 +87,7 @@ def number_from_data(value: Any) -> float:
     return number
 
 
-def _shape_from_data(data: Mapping[str, Any], meshes: Sequence[Mesh]) -> Shape:
+def _shape_from_data(data: Mapping[str, Any], meshes: Sequence[Mesh | Surface]) -> Shape:
     if "mesh" in data:
         return _mesh_from_data(data, meshes)
     if "box" in data:
@@ -110,7 +111,7 @@ def _shape_from_data(data: Mapping[str, Any], meshes: Sequence[Mesh]) -> Shape:
     raise TreeError(f"a region of the kinds {str(list(data))[:80]}")
 
 
-def _piece_to_data(piece: Piece, meshes: list[Mesh]) -> dict[str, Any]:
+def _piece_to_data(piece: Piece, meshes: list[Mesh | Surface]) -> dict[str, Any]:
     if isinstance(piece, Face):
         return {"face": [to_tree(piece.coordinate), piece.value, piece.outward, _bounds_to_data(piece.bounds)]}
     if isinstance(piece, Facet):
@@ -132,10 +133,11 @@ def _piece_to_data(piece: Piece, meshes: list[Mesh]) -> dict[str, Any]:
     raise TreeError(f"a boundary of the kind {type(piece).__name__} cannot be stored")
 
 
-def _piece_from_data(data: Mapping[str, Any], meshes: Sequence[Mesh]) -> Piece:
+def _piece_from_data(data: Mapping[str, Any], meshes: Sequence[Mesh | Surface]) -> Piece:
     if "facets" in data:
         (kind,), first, second = (tuple(map(str, names)) for names in data["facets"])
-        return _mesh_from_data(data, meshes).piece((kind, first, second))
+        mesh = _mesh_from_data(data, meshes)
+        return mesh.piece if isinstance(mesh, Surface) else mesh.piece((kind, first, second))
     if "face" in data:
         coordinate, value, outward, bounds = data["face"]
         ranges = MappingProxyType(_bounds_from_data(bounds))
@@ -161,16 +163,16 @@ def _piece_from_data(data: Mapping[str, Any], meshes: Sequence[Mesh]) -> Piece:
     return Part(piece, of, within, without)
 
 
-def _mesh_to_data(mesh: Mesh, meshes: list[Mesh]) -> dict[str, Any]:
-    whole, group = (mesh, None) if mesh.of is None else mesh.of
+def _mesh_to_data(mesh: Mesh | Surface, meshes: list[Mesh | Surface]) -> dict[str, Any]:
+    whole, group = mesh.of if isinstance(mesh, Mesh) and mesh.of is not None else (mesh, None)
     if whole not in meshes:
         meshes.append(whole)
     return {"mesh": meshes.index(whole), "group": group}
 
 
-def _mesh_from_data(data: Mapping[str, Any], meshes: Sequence[Mesh]) -> Mesh:
+def _mesh_from_data(data: Mapping[str, Any], meshes: Sequence[Mesh | Surface]) -> Mesh | Surface:
     mesh = meshes[int(data["mesh"])]
-    if data["group"] is None:
+    if data["group"] is None or isinstance(mesh, Surface):
         return mesh
     found = mesh[str(data["group"])]
     if not isinstance(found, Mesh):

@@ -22,6 +22,7 @@ from pinnsolve.declaration.terms import Term
 from pinnsolve.declaration.trees import TreeError, from_tree, to_tree
 from pinnsolve.domains.mesh import Mesh
 from pinnsolve.domains.shapes import Shape
+from pinnsolve.domains.surfaces import Surface
 from pinnsolve.problem import Problem
 
 
@@ -35,7 +36,7 @@ def problem_to_data(problem: Problem, arrays: dict[str, NDArray[Any]] | None = N
     Raises:
         TreeError: Something that cannot be stored.
     """
-    meshes: list[Mesh] = []
+    meshes: list[Mesh | Surface] = []
     data = {
         "domain": region_to_data(problem.domain, meshes),
         "declared_fields": [to_tree(f) for f in problem.declared_fields],
@@ -99,7 +100,7 @@ def problem_from_data(data: Mapping[str, Any], arrays: Mapping[str, NDArray[Any]
     return problem
 
 
-def _term_to_data(term: Term, meshes: list[Mesh]) -> dict[str, Any]:
+def _term_to_data(term: Term, meshes: list[Mesh | Surface]) -> dict[str, Any]:
     return {
         "name": term.name,
         "group": term.group,
@@ -111,7 +112,7 @@ def _term_to_data(term: Term, meshes: list[Mesh]) -> dict[str, Any]:
     }
 
 
-def _term_from_data(data: Mapping[str, Any], meshes: Sequence[Mesh]) -> Term:
+def _term_from_data(data: Mapping[str, Any], meshes: Sequence[Mesh | Surface]) -> Term:
     return Term(
         str(data["name"]),
         str(data["group"]),

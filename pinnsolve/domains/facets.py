@@ -93,6 +93,10 @@ class Facets:
         """Return the distance to the nearest facet."""
         return self._nearest.find(points)[0]
 
+    def nearest(self, points: Array, within: float) -> Array:
+        """Return the distance to the nearest facet, infinity where it exceeds a limit."""
+        return self._nearest.find(points, within=within)[0]
+
     def normals_at(self, points: Array) -> Array:
         """Return the normal of the nearest facet."""
         return np.asarray(self.normals[self._nearest.find(points)[1]])

@@ -10,7 +10,7 @@ from typing import Any
 import numpy as np
 from sympy import Symbol
 
-from pinnsolve.domains.cells import KINDS, Whole, linear_kind
+from pinnsolve.domains.cells import KINDS, Whole, divide, linear_kind
 from pinnsolve.domains.images import ROUNDING, Array, Mask
 from pinnsolve.domains.mesh_checks import check_points
 from pinnsolve.domains.mesh_files import read_raw
@@ -43,7 +43,7 @@ def read_mesh(path: Path, coordinates: tuple[Symbol, ...]) -> dict[str, Any]:
         names = ", ".join(map(str, coordinates))
         found = f"its cells are {_WORDS[dimension]}, of {dimension} dimensions, and the coordinates are ({names})"
         remedy = (
-            "mesh the inside of the surface"
+            "mesh the inside, or read a closed surface by ps.Surface.read"
             if dimension < len(coordinates)
             else "give as many coordinates as dimensions"
         )
@@ -61,6 +61,23 @@ def read_mesh(path: Path, coordinates: tuple[Symbol, ...]) -> dict[str, Any]:
         **_cells(raw, blocks, dimension, renumbered),
         "parts": _parts(raw, blocks, dimension, renumbered),
     }
+
+
+def read_surface(path: Path) -> tuple[Array, Whole]:
+    """Return points (points, 3) and triangles of a surface; quadrilaterals are divided.
+
+    Raises:
+        MeshError: The file is missing or unreadable, or holds no surface in space.
+    """
+    raw = read_raw(path)
+    check_points(raw.points, path.name)
+    blocks = [_linear(block, path.name) for block in raw.blocks]
+    faces = [b for b in blocks if KINDS[b.kind].dimension == 2 and len(b.corners)]
+    if raw.points.shape[1] != 3 or not faces or any(KINDS[b.kind].dimension == 3 for b in blocks):
+        raise MeshError(path.name, "no surface in space", "give triangles in three dimensions; of cells, ps.Mesh.read")
+    for block in faces:
+        _check_range(block, len(raw.points), path.name)
+    return raw.points, np.concatenate([divide(block.kind, block.corners)[0] for block in faces])
 
 
 def _linear(block: Block, source: str) -> Block:

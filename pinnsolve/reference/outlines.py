@@ -87,7 +87,12 @@ def _split(
     base: Segment | Arc, every: Sequence[Segment | Arc], seen: Callable[[Array], Array], *, spare: float
 ) -> list[Segment | Arc]:
     """Cut a curve where it meets others and where anything seen on it changes."""
-    points = np.concatenate([ends(every), *(meetings(base, other) for other in every if other != base)])
+    found = [ends(every)]
+    for other in every:
+        points = meetings(base, other) if other != base else np.zeros((0, 2))
+        least = spare / other.length
+        found.append(points[np.abs(other.parameters(points) - 0.5) <= 0.5 + least])
+    points = np.concatenate(found)
     near = np.linalg.norm(base.project(points) - points, axis=1) <= spare
     inner = base.parameters(points[near])
     least = spare / base.length
