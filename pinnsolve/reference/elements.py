@@ -203,7 +203,7 @@ class Elements:
         depth = np.minimum(local.min(axis=1), 1 - local.sum(axis=1)).reshape(len(points), count)
         best = depth.argmax(axis=1)
         rows = np.arange(len(points))
-        return near[rows, best], local.reshape(len(points), count, -1)[rows, best], depth[rows, best]
+        return near[rows, best], local.reshape(*near.shape, points.shape[1])[rows, best], depth[rows, best]
 
     def _inverse(self, cells: Numbers, points: Array) -> Array:
         """Return local coordinates: those of the straight triangle, improved by Newton's method where it is curved."""
