@@ -26,13 +26,14 @@ from pinnsolve.stagnation import CausalOnceStuck, Stagnation
 from pinnsolve.training.gauss_newton import LevenbergMarquardt
 from pinnsolve.training.krylov import GaussNewtonCG
 from pinnsolve.training.loop import Observer, Progress, TrainingResult, train
+from pinnsolve.training.modes import changes
 from pinnsolve.training.natural_gradient import SPRING
 from pinnsolve.training.objective import Objective, Value
 from pinnsolve.training.schedule import Training
 from pinnsolve.training.status import Status
 from pinnsolve.windows import spans, within
 
-_GOES_ON = frozenset({Status.STEPS, Status.CONVERGED, Status.STALLED, Status.NO_DESCENT, Status.TIME})
+_GOES_ON = frozenset({Status.STEPS, Status.CONVERGED, Status.STALLED, Status.NO_DESCENT, Status.TIME, Status.EARLY})
 """Ends of a window after which the next one has its turn."""
 
 _BY_JACOBIANS = (LevenbergMarquardt, SPRING, GaussNewtonCG)
@@ -173,7 +174,9 @@ def _fit_one(
         if weighting is not None:
             # Before gradients are compiled: with weights of points they are another function.
             objective.weights = weighting.update(objective, places)
-        if sampled is None:
+        if changes(trial):
+            found = Acceleration("plain", "the network changes from step to step, which a compiled one would not")
+        elif sampled is None:
             found = accelerate(objective, trained, trial, mode=compile, evaluations=steps, seconds=limits.seconds)
         else:
             found = Acceleration("plain", f"{plan.directions} terms of every long sum, others in every draw")
@@ -191,6 +194,8 @@ def _fit_one(
             max_seconds=None if limits.seconds is None else max(limits.seconds - spent, 0.0),
             max_steps=limits.steps,
             stop=limits.stop,
+            patience=training.patience,
+            seed=seed,
         )
         return Fitted(result, objective_of(compiled, draws.current).value(), (choice,))
 

@@ -67,7 +67,7 @@ class Trial(nn.Module):
 
 
 def build_trial(problem: Problem, network: Any, *, seed: int, dtype: torch.dtype, device: torch.device | str) -> Trial:
-    """Build network and unknowns of a problem.
+    """Build network and unknowns of a problem, in evaluation: only steps of first-order phases put them into training.
 
     Args:
         problem: Gives fields, ranges and unknowns.
@@ -87,7 +87,8 @@ def build_trial(problem: Problem, network: Any, *, seed: int, dtype: torch.dtype
         dtype=dtype,
         device=device,
     )
-    return Trial(fields, Unknowns(problem.unknowns, dtype=dtype, device=device))
+    trial = Trial(fields, Unknowns(problem.unknowns, dtype=dtype, device=device))
+    return trial.eval()
 
 
 def _signed(symbol: Symbol) -> bool:

@@ -9,10 +9,13 @@ from __future__ import annotations
 import math
 import time
 from collections.abc import Callable, Mapping, Sequence
+from contextlib import AbstractContextManager, nullcontext
 from dataclasses import dataclass
 
 from torch import Tensor
 
+from pinnsolve.training.first_order import FirstOrder
+from pinnsolve.training.modes import changes, in_training
 from pinnsolve.training.objective import Objective, Value
 from pinnsolve.training.phase import PRECISIONS, Phase, Step, Stepper
 from pinnsolve.training.status import Status
@@ -39,7 +42,7 @@ _RECOVERIES = 3
 _DAMPING = 0.5
 """Factor on the steps after each return."""
 
-_CONTINUES = frozenset({Status.STEPS, Status.SHARE, Status.CONVERGED, Status.STALLED, Status.NO_DESCENT})
+_CONTINUES = frozenset({Status.STEPS, Status.SHARE, Status.CONVERGED, Status.STALLED, Status.NO_DESCENT, Status.EARLY})
 """Ends of a phase after which the next one has its turn."""
 
 
@@ -124,8 +127,10 @@ def train(
     max_steps: int | None = None,
     stop: Callable[[], Status | None] | None = None,
     check_every: int = 25,
+    patience: int | None = None,
+    seed: int = 0,
 ) -> TrainingResult:
-    """Minimise the objective phase by phase and leave it at the best state met.
+    """Minimise the objective phase by phase and leave it at the best state met, its module in evaluation.
 
     Args:
         objective: What to minimise; its parameters are the start, and afterwards the best state.
@@ -143,6 +148,9 @@ def train(
         stop: Asked before every step; a status ends the run with it.
         check_every: Least number of steps between two held-out losses. They are spaced further when they would cost
             more than 5 % of the work, counted in points, not seconds: a repeated run checks at the same steps.
+        patience: Steps without a lower held-out loss after which a phase ends; None: any number. Prechelt, Early stopping, but
+            when?, 1998.
+        seed: Of what layers leave out at random.
 
     Returns:
         Status, records and history.
@@ -152,7 +160,9 @@ def train(
     """
     if resample is None and any(phase.resample for phase in phases):
         raise ValueError("A phase redraws its points, so `resample` must say how.")
+    objective.module.eval()
     run = _Run(objective, held_out, resample or _unchanged, observers, max_seconds, max_steps, stop, check_every)
+    run.patience, run.seed = math.inf if patience is None else patience, seed
     run.use(weighting, places or {})
     run.total_steps = sum(phase.steps for phase in phases)
     status = Status.STEPS
@@ -202,6 +212,7 @@ class _Run:
         self.lowest = self.loss = math.inf
         self.recoveries = 0
         self.weighting: Weighting | None = None
+        self.patience, self.seed = math.inf, 0
 
     def use(self, weighting: Weighting | None, places: Mapping[str, Place]) -> None:
         """Change the weights so, from the next phase on."""
@@ -216,13 +227,14 @@ class _Run:
         deadline = self.end if last else began + _FIRST_SHARE * (self.end - began)
         self._enter(phase)
         stepper = phase.start(self.objective)
-        made, status = 0, self._limit(phase, 0, deadline)
+        first, made, status = self.step, 0, self._limit(phase, 0, deadline)
         while status is None:
             if phase.resample and made and made % phase.resample == 0:
                 self._redraw(stepper)
             if self.weighting is not None and made % self.weighting.every == 0:
                 self._weigh(self.weighting, stepper)
-            outcome = stepper.step(self.objective, expired=lambda: time.perf_counter() >= deadline)
+            with self._mode(phase):
+                outcome = stepper.step(self.objective, expired=lambda: time.perf_counter() >= deadline)
             made += 1
             self.step += 1
             self.evaluations += outcome.evaluations
@@ -232,6 +244,8 @@ class _Run:
             check = status is not None or made % self.check_every == 0 or redraws
             if check or self.held_out is None:
                 self._consider(self._fixed(outcome))
+            if self.step - max(first, self.best_step) >= self.patience:
+                status = status or Status.EARLY
             speed = made / max(time.perf_counter() - began, 1e-9)
             status = self._tell(phase, outcome, speed, event, keep=bool(check or event)) or status
         seconds = time.perf_counter() - began
@@ -248,6 +262,14 @@ class _Run:
         self.loss, self.lowest = value.loss, self._fixed(value)
         self.good, self.recoveries = self.objective.vector, 0
         self._consider(self.lowest)
+        if isinstance(phase, FirstOrder) and changes(self.objective.module):
+            self.lowest = math.inf  # losses of thinned networks do not compare with that of the mean one
+
+    def _mode(self, phase: Phase) -> AbstractContextManager[None]:
+        """Return what to make a step of the phase in: only averaged gradients bear a network that changes."""
+        if not isinstance(phase, FirstOrder):
+            return nullcontext()
+        return in_training(self.objective.module, seed=self.seed, step=self.step)
 
     def _limit(self, phase: Phase, made: int, deadline: float) -> Status | None:
         """Return why no further step may be made."""
