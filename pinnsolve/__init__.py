@@ -11,7 +11,13 @@ from typing import TYPE_CHECKING, Any
 __version__ = "0.1.0"
 
 if TYPE_CHECKING:
+    from pinnsolve.declaration.losses import Huber as Huber
+    from pinnsolve.declaration.losses import StudentT as StudentT
     from pinnsolve.declaration.observations import Observations as Observations
+    from pinnsolve.declaration.splits import BlockSplit as BlockSplit
+    from pinnsolve.declaration.splits import GroupSplit as GroupSplit
+    from pinnsolve.declaration.splits import RandomSplit as RandomSplit
+    from pinnsolve.declaration.splits import RangeSplit as RangeSplit
     from pinnsolve.declaration.terms import on as on
     from pinnsolve.domains.balls import Ball as Ball
     from pinnsolve.domains.balls import Cylinder as Cylinder
@@ -72,7 +78,9 @@ _HOMES = {
     "operators": ("fields", "grad", "div", "curl", "laplacian", "advect"),
     "errors": ("ProblemError", "UnsupportedError", "DataError"),
     "declaration.terms": ("on",),
+    "declaration.losses": ("Huber", "StudentT"),
     "declaration.observations": ("Observations",),
+    "declaration.splits": ("BlockSplit", "GroupSplit", "RandomSplit", "RangeSplit"),
     "domains.balls": ("Ball", "Cylinder", "Disk"),
     "domains.halfspaces": ("HalfSpace",),
     "domains.polygons": ("Polygon",),

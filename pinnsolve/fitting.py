@@ -26,6 +26,7 @@ from pinnsolve.stagnation import CausalOnceStuck, Stagnation
 from pinnsolve.training.gauss_newton import LevenbergMarquardt
 from pinnsolve.training.krylov import GaussNewtonCG
 from pinnsolve.training.loop import Observer, Progress, TrainingResult, train
+from pinnsolve.training.losses import as_residual
 from pinnsolve.training.modes import changes
 from pinnsolve.training.natural_gradient import SPRING
 from pinnsolve.training.objective import Objective, Value
@@ -97,6 +98,8 @@ def fit(
         compile: How gradients may be found, as for `solve`.
         tell: Called with one line of text for every choice.
     """
+    losses = {t.name: as_residual(t.loss, deviation=t.deviation) for t in compiled.problem.terms if t.loss is not None}
+    compiled = replace(compiled, losses=losses)
     one = partial(_fit_one, training=training, seed=seed, compile=compile, tell=tell)
     if not isinstance(trial.network, WindowedFields):
         return one(compiled, trial, plan=plan, limits=limits, observers=observers)

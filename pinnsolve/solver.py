@@ -22,6 +22,7 @@ from pinnsolve.compiler.compile import compile_problem
 from pinnsolve.compiler.trial import build_trial
 from pinnsolve.errors import ProblemError
 from pinnsolve.fitting import Fitted, Limits, fit
+from pinnsolve.held_out import held_out_misfits
 from pinnsolve.problem import Problem
 from pinnsolve.referee import Referee
 from pinnsolve.residuals import held_out_residuals
@@ -204,6 +205,7 @@ def _record(
         "reference": {"kind": "none"},
         "errors": referee.errors,
         "residuals": held_out_residuals(solution, seed=seed),
+        "held_out": held_out_misfits(solution),
         "unknowns": dict(solution.unknowns),
         "choices": [asdict(choice) for choice in plan.choices],
     }

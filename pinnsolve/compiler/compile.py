@@ -8,7 +8,7 @@ points a call costs its overhead and not its arithmetic.
 from __future__ import annotations
 
 from collections.abc import Callable, Hashable, Mapping, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from functools import cache
 
 import torch
@@ -84,11 +84,13 @@ class CompiledProblem:
         problem: The declaration.
         terms: The terms in the declaration's order, without those an ansatz meets exactly.
         differentiate: How derivatives are found.
+        losses: For terms whose loss is not the square, what replaces their residual.
     """
 
     problem: Problem
     terms: tuple[CompiledTerm, ...]
     differentiate: Differentiate = derivatives
+    losses: Mapping[str, Callable[[Tensor], Tensor]] = field(default_factory=dict)
 
     @property
     def channels(self) -> int:
@@ -110,7 +112,8 @@ class CompiledProblem:
         terms = [term for term in self.terms if term.name in points]
         values = _evaluate([(term, points[term.name]) for term in terms], trial.network, self.differentiate)
         unknowns = trial.unknowns()
-        return {term.name: term.residual(points[term.name], values[k], unknowns) for k, term in enumerate(terms)}
+        found = {term.name: term.residual(points[term.name], values[k], unknowns) for k, term in enumerate(terms)}
+        return {name: self.losses[name](part) if name in self.losses else part for name, part in found.items()}
 
 
 def compile_problem(problem: Problem) -> CompiledProblem:
