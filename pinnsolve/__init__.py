@@ -36,6 +36,7 @@ if TYPE_CHECKING:
     from pinnsolve.networks.architectures import ModifiedMLP as ModifiedMLP
     from pinnsolve.networks.architectures import PirateNet as PirateNet
     from pinnsolve.networks.architectures import ResNet as ResNet
+    from pinnsolve.networks.symmetry import break_symmetry as break_symmetry
     from pinnsolve.operators import advect as advect
     from pinnsolve.operators import curl as curl
     from pinnsolve.operators import div as div
@@ -87,6 +88,7 @@ _HOMES = {
     "domains.regions": ("Box", "Interval"),
     "domains.spreading": ("Graded",),
     "networks.architectures": ("MLP", "ModifiedMLP", "PirateNet", "ResNet"),
+    "networks.symmetry": ("break_symmetry",),
     "training.decays": ("Cosine", "Exponential", "Plateau"),
     "training.gauss_newton": ("LevenbergMarquardt",),
     "training.krylov": ("GaussNewtonCG",),
