@@ -40,6 +40,9 @@ INITIALIZATIONS = ("xavier", "he", "siren", "orthogonal")
 NORMALIZATIONS = ("layer", "group", "batch")
 """Ways to normalise what enters an activation."""
 
+WHITENINGS = ("diagonal", "full")
+"""Ways to scale inputs and outputs, see `whitening`."""
+
 _SMALLEST_GROUP = 4
 """Units: two standardised ones are 1 and -1 whatever they were."""
 
@@ -56,6 +59,7 @@ class _Layers:
     fourier: float | None = None
     factorised: bool = False
     initialization: str | None = None
+    whitening: str | None = None
 
     def __post_init__(self) -> None:
         _check(self, count="depth")
@@ -73,6 +77,7 @@ class _Blocks:
     fourier: float | None = None
     factorised: bool = False
     initialization: str | None = None
+    whitening: str | None = None
 
     def __post_init__(self) -> None:
         _check(self, count="blocks")
@@ -95,6 +100,8 @@ class MLP(_Layers):
         factorised: Train every weight matrix as W = diag(exp s) V: Wang, Wang, Seidman, Perdikaris, Random weight factorization
             improves the training of continuous neural representations, 2022. It starts as the same function.
         initialization: How hidden weights are drawn, one of `INITIALIZATIONS`; None for what suits the activation.
+        whitening: "diagonal" scales coordinates to one deviation over the region, and fields that were measured from mean and
+            deviation of their values; "full" removes correlations as well. None scales each coordinate by its range.
         normalization: "layer", "group" or "batch", of what enters an activation; see `normalization`. Of small batches "batch" is
             mostly noise.
         groups: Number of groups of units for "group", of at least 4 each.
@@ -127,6 +134,7 @@ class ModifiedMLP(_Layers):
         fourier: Standard deviation of random frequencies.
         factorised: Weights as diag(exp s) V.
         initialization: How hidden weights are drawn.
+        whitening: Of coordinates and measured fields.
 
     Raises:
         ProblemError: As for `MLP`.
@@ -146,6 +154,7 @@ class ResNet(_Blocks):
         fourier: Standard deviation of random frequencies.
         factorised: Weights as diag(exp s) V.
         initialization: How hidden weights are drawn.
+        whitening: Of coordinates and measured fields.
         normalization: As for `MLP`, in every branch before both activations, and before the last.
         groups: As for `MLP`.
         dropout: As for `MLP`, between the two layers of a branch.
@@ -183,6 +192,7 @@ class PirateNet(_Blocks):
         fourier: Standard deviation of random frequencies.
         factorised: Weights as diag(exp s) V.
         initialization: How hidden weights are drawn.
+        whitening: Of coordinates and measured fields.
 
     Raises:
         ProblemError: As for `MLP`.
@@ -218,6 +228,7 @@ def _check(spec: _Layers | _Blocks, *, count: str) -> None:
     if not isinstance(spec.factorised, bool):
         raise ProblemError(f"{name} factorised", f"found {spec.factorised!r}", "write True or False")
     _check_one_of(f"{name} initialization", spec.initialization, INITIALIZATIONS)
+    _check_one_of(f"{name} whitening", spec.whitening, WHITENINGS)
     if isinstance(spec, MLP | ResNet):
         _check_layers(spec, name)
     if spec.fourier is None:

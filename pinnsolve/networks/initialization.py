@@ -59,6 +59,8 @@ def build(
     dtype: torch.dtype,
     device: torch.device | str = "cpu",
     periodic: Collection[int] = (),
+    entry: nn.Module | None = None,
+    exit: nn.Module | None = None,
 ) -> nn.Sequential:
     """Build the network of a description.
 
@@ -73,6 +75,8 @@ def build(
         dtype: Of the parameters.
         device: Of the parameters.
         periodic: Numbers of the coordinates whose range is one period, on which the network is periodic.
+        entry: What scales the coordinates, in place of their ranges.
+        exit: What scales the fields.
 
     Returns:
         A module from points, shape (points, inputs), to fields, shape (points, outputs); the scaling of the coordinates first.
@@ -87,7 +91,7 @@ def build(
     place = _Place(dtype, device)
     dense = partial(_dense, generator=generator, factors=factors, place=place)
     width, bound = spec.width, _hidden_bound(spec)
-    layers: list[nn.Module] = [Scaling(ranges, dtype=dtype, device=device)]
+    layers: list[nn.Module] = [Scaling(ranges, dtype=dtype, device=device) if entry is None else entry]
     read = inputs
     if periodic:
         circle = Periodic(periodic, available=inputs, harmonics=spec.harmonics, device=device)
@@ -101,7 +105,7 @@ def build(
         first = partial(dense, read, width, bound=_first_bound(spec, read), centred=True)
     start = first()
     last = dense(width, outputs, bound=math.sqrt(6.0 / (width + outputs)))
-    return nn.Sequential(*layers, *_body(spec, start, first, dense, place), last)
+    return nn.Sequential(*layers, *_body(spec, start, first, dense, place), last, *([] if exit is None else [exit]))
 
 
 @dataclass(frozen=True)
