@@ -135,13 +135,17 @@ def test_the_likelihood_of_noise_is_a_term_of_its_own():
     assert not problem.term("a.noise").free
 
 
+def observed(**others: Any) -> ps.Observations:
+    return ps.Observations(at={x: [0.0]}, values={u: [1.0]}, **others)
+
+
 @pytest.mark.parametrize(
     ("make", "message"),
     [
         (lambda: Huber(0), r"Huber · threshold=0 · write a positive number such as 1.345"),
         (lambda: StudentT(float("inf")), r"StudentT · freedom=inf · write a positive number such as 4"),
-        (lambda: ps.Observations(at={x: [0.0]}, values={u: [1.0]}, loss="huber"), r"loss='huber' · write Huber\(\)"),
-        (lambda: ps.Observations(at={x: [0.0]}, values={u: [1.0]}, noise=k), r'the noise k · declare it symbols\("k"'),
+        (lambda: observed(loss="huber"), r"loss='huber' · write Huber\(\)"),
+        (lambda: observed(noise=k), r'the noise k · declare it symbols\("k"'),
     ],
 )
 def test_a_mistake_is_refused_where_it_is_written(make: Any, message: str):

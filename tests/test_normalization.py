@@ -9,7 +9,7 @@ import pytest
 import torch
 from torch import Tensor, nn
 
-from pinnsolve.jets import derivatives, fixed_statistics, nested_derivatives, operator, plan_jets
+from pinnsolve.jets import Derivative, derivatives, fixed_statistics, nested_derivatives, operator, plan_jets
 from pinnsolve.networks import (
     MLP,
     Architecture,
@@ -26,7 +26,17 @@ from pinnsolve.training.objective import Objective
 from pinnsolve.training.optimizers import Adam
 
 RANGES = [(-1.0, 1.0), (0.0, 3.0)]
-WANTED = {(0, 0), (1, 0), (0, 1), (1, 1), (2, 1), (1, 2), (3, 0), (0, 3), operator({(2, 0): 1, (0, 2): 1})}
+WANTED: set[Derivative] = {
+    (0, 0),
+    (1, 0),
+    (0, 1),
+    (1, 1),
+    (2, 1),
+    (1, 2),
+    (3, 0),
+    (0, 3),
+    operator({(2, 0): 1, (0, 2): 1}),
+}
 SPECS: list[Architecture] = [
     MLP(8, 3, normalization="layer"),
     MLP(8, 3, normalization="group", groups=2),

@@ -71,7 +71,7 @@ def test_steps_of_first_order_phases_see_a_network_that_changes_and_nothing_else
 
 def test_masks_follow_from_seed_and_step():
     network = built(MLP(50, 2, dropout=0.5))
-    drawn = {}
+    drawn: dict[tuple[int, int], Tensor] = {}
     for seed, step in [(0, 0), (0, 1), (1, 0)] * 2:
         with in_training(network, seed=seed, step=step):
             mask = torch.cat([layer.mask for layer in random_layers(network) if isinstance(layer, Dropout)])
@@ -134,7 +134,7 @@ def test_squares_of_weights_are_penalised_as_by_torch():
     at = torch.rand(9, 2, generator=seeded(), dtype=torch.float64)
     objective = Objective(ours, lambda p: {"fit": ours(p["fit"]).sum(1) - 1}, {"fit": at})
     stepper = ps.Adam(steps=20, lr=0.05, decay=constant, l2=0.2).start(objective)
-    groups = [{"params": [theirs.weight], "weight_decay": 0.4}, {"params": [theirs.bias]}]
+    groups: list[dict[str, Any]] = [{"params": [theirs.weight], "weight_decay": 0.4}, {"params": [theirs.bias]}]
     optimizer = torch.optim.Adam(groups, lr=0.05)
     for _ in range(20):
         stepper.step(objective)

@@ -28,10 +28,28 @@ def network(outputs: int = 1) -> nn.Sequential:
     return nn.Sequential(nn.Linear(2, 6), nn.Tanh(), nn.Linear(6, 6), nn.Tanh(), nn.Linear(6, outputs)).double()
 
 
+def dense(network: nn.Sequential, number: int) -> nn.Linear:
+    layer = network[number]
+    assert isinstance(layer, nn.Linear)
+    return layer
+
+
+def repeat(network: nn.Sequential) -> None:
+    """Make the weights into one unit of the second layer those into another."""
+    layer = dense(network, 2)
+    with torch.no_grad():
+        layer.weight[4], layer.bias[4] = layer.weight[1].clone(), layer.bias[1].clone()
+
+
+def repaired(network: nn.Sequential) -> nn.Sequential:
+    assert break_symmetry(network, seed=3) is network
+    return network
+
+
 def constant(layer: int, value: float = 0.1) -> nn.Sequential:
     found = network()
-    nn.init.constant_(found[layer].weight, value)
-    nn.init.zeros_(found[layer].bias)
+    nn.init.constant_(dense(found, layer).weight, value)
+    nn.init.zeros_(dense(found, layer).bias)
     return found
 
 
@@ -49,9 +67,9 @@ def test_a_network_of_constant_weights_is_refused_with_the_layer(value: float):
 
 def test_two_units_among_many_are_found():
     found = network()
+    repeat(found)
     with torch.no_grad():
-        found[2].weight[4], found[2].bias[4] = found[2].weight[1].clone(), found[2].bias[1].clone()
-        found[4].weight[:, 4] = found[4].weight[:, 1]
+        dense(found, 4).weight[:, 4] = dense(found, 4).weight[:, 1]
     with pytest.raises(ps.ProblemError, match=r"network, 2 · units 1 and 4"):
         require_different_units(found, ranges=RANGES)
 
@@ -64,39 +82,38 @@ def test_equal_weights_that_the_first_step_tells_apart_are_let_through(layer: in
     points = torch.rand(20, 2, dtype=torch.float64, generator=torch.Generator().manual_seed(1))
     objective = Objective(found, lambda p: {"fit": found(p["fit"])[:, 0] - p["fit"][:, 0]}, {"fit": points})
     ps.SGD(steps=1, lr=0.1).start(objective).step(objective)
-    assert len(torch.unique(found[layer].weight, dim=0)) == 6
+    assert len(torch.unique(dense(found, layer).weight, dim=0)) == 6
 
 
 def test_identical_units_do_stay_identical():
     found = constant(0)
-    nn.init.constant_(found[2].weight, 0.3)
+    nn.init.constant_(dense(found, 2).weight, 0.3)
     points = torch.rand(20, 2, dtype=torch.float64, generator=torch.Generator().manual_seed(1))
     objective = Objective(found, lambda p: {"fit": found(p["fit"])[:, 0] - p["fit"][:, 0]}, {"fit": points})
     stepper = ps.Adam(steps=50, lr=0.05).start(objective)
     for _ in range(50):
         stepper.step(objective)
-    rows = found[0].weight
+    rows = dense(found, 0).weight
     assert (rows - rows[0]).abs().max() < 1e-12
 
 
 def test_a_last_layer_of_zeros_is_let_through():
     found = network(outputs=2)
-    nn.init.zeros_(found[4].weight)
-    nn.init.zeros_(found[4].bias)
+    nn.init.zeros_(dense(found, 4).weight)
+    nn.init.zeros_(dense(found, 4).bias)
     require_different_units(found, ranges=RANGES)
 
 
 def test_repair_draws_only_what_is_repeated_and_follows_the_seed():
     found = network()
-    with torch.no_grad():
-        found[2].weight[4], found[2].bias[4] = found[2].weight[1].clone(), found[2].bias[1].clone()
+    repeat(found)
     before = {name: value.clone() for name, value in found.state_dict().items()}
-    once = break_symmetry(found, seed=3)[2].weight[4].clone()
+    once = dense(repaired(found), 2).weight[4].clone()
     for name, value in found.state_dict().items():
         changed = (value != before[name]).reshape(len(value), -1).any(1)
         assert changed.nonzero().flatten().tolist() == ([4] if name == "2.weight" else [])
     found.load_state_dict(before)
-    assert torch.equal(break_symmetry(found, seed=3)[2].weight[4], once)
+    assert torch.equal(dense(repaired(found), 2).weight[4], once)
 
 
 @pytest.mark.parametrize("kind", [None, *INITIALIZATIONS])

@@ -100,7 +100,7 @@ def build_trial(problem: Problem, network: Any, *, seed: int, dtype: torch.dtype
 
 
 def _sample(problem: Problem) -> Sample:
-    """Return points of the domain, and the values of measured fields, but for those in an ansatz: the network gives other values."""
+    """Return points of the domain, and the values of measured fields, but for those in an ansatz, of which it is a part."""
     points = draw(problem.domain, _SAMPLE, method="sobol", seed=0).coordinates
     values: dict[int, Tensor] = {}
     for term in problem.terms:
