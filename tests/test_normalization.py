@@ -199,8 +199,17 @@ def regression(spec: Architecture, *, batch: int, seed: int, steps: int = 1_500)
         return float((network(at)[:, 0] - truth(at)).norm() / truth(at).norm())
 
 
-def test_of_two_points_groups_are_better_than_the_batch():
-    """Measured, medians of seeds 0 to 2: see the README."""
+def test_of_two_points_a_batch_says_little():
+    errors = {
+        kind: regression(MLP(8, 2, normalization=kind, groups=2), batch=2, seed=0, steps=400)
+        for kind in ("batch", "group")
+    }
+    assert 1.2 * errors["group"] < errors["batch"]
+
+
+@pytest.mark.slow
+def test_of_two_points_groups_are_better_than_the_batch_by_a_measured_factor():
+    """Medians of seeds 0 to 2, relative errors: batch 1.04, group 0.30, layer 0.16."""
     errors = {
         kind: median(regression(MLP(16, 3, normalization=kind), batch=2, seed=seed) for seed in range(3))
         for kind in ("batch", "group", "layer")

@@ -36,7 +36,8 @@ def built(spec: Architecture, seed: int = 0) -> nn.Sequential:
 def table(seed: int = 0, *, count: int = 40, noise: float = 0.3) -> Tensor:
     """Noisy values of sin 3x, shape (points, 2)."""
     at = 2 * torch.rand(count, 1, generator=seeded(100 + seed), dtype=torch.float64) - 1
-    return torch.cat([at, torch.sin(3 * at) + noise * torch.randn(count, 1, generator=seeded(200 + seed)).double()], 1)
+    errors = torch.randn(count, 1, generator=seeded(200 + seed), dtype=torch.float64)
+    return torch.cat([at, torch.sin(3 * at) + noise * errors], 1)
 
 
 def fitting(network: nn.Module, rows: Tensor) -> Objective:

@@ -12,6 +12,8 @@ import torch
 from torch import Tensor, nn
 from torch.utils.checkpoint import checkpoint
 
+from pinnsolve.jets.fusion import transformed
+
 
 class Scaling(nn.Module):
     """Map each coordinate from its range to [-1, 1]: ξ = (x - centre) / half-width.
@@ -123,6 +125,7 @@ class Checkpoint(nn.Module):
     """A block of which only the input is kept for the reverse pass, where the block is evaluated again.
 
     Chen, Xu, Zhang, Guestrin, Training deep nets with sublinear memory cost, 2016. The block draws nothing while it is evaluated.
+    Rows of a Jacobian and compiled steps keep everything: torch's transformations do not follow it there.
 
     Args:
         block: The block.
@@ -134,7 +137,7 @@ class Checkpoint(nn.Module):
 
     def forward(self, h: Tensor) -> Tensor:
         """Evaluate the block at a tensor or a jet."""
-        if not torch.is_grad_enabled():
+        if not torch.is_grad_enabled() or transformed():
             return self.block(h)
         return checkpoint(self.block, h, use_reentrant=False, preserve_rng_state=False)
 
