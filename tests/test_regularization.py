@@ -127,6 +127,27 @@ def test_a_batch_normalised_problem_has_one_network_for_all_its_terms(monkeypatc
     assert seen == [17] * 4
 
 
+def test_the_averages_of_a_batch_are_those_of_the_state_that_is_kept():
+    """The best state comes before the last, the averages go on: the network is left with both as they were then."""
+    network, rows = built(MLP(8, 2, normalization="batch")), table()
+    held = fitting(network, table(7))
+    losses: list[float] = []
+    values: list[dict[str, Tensor]] = []
+
+    def look(progress: Progress) -> None:
+        assert progress.held_out is not None
+        losses.append(progress.held_out)
+        values.append({name: value.clone() for name, value in network.state_dict().items()})
+
+    found = train(
+        fitting(network, rows), [ps.Adam(60, 0.2, decay=constant)], held_out=held, observers=[look], check_every=1
+    )
+    best = found.best_step - 1
+    assert 0 <= best < 59 and losses[best] == min(losses) == held.value().loss
+    for name, value in network.state_dict().items():
+        assert torch.equal(value, values[best][name])
+
+
 def test_squares_of_weights_are_penalised_as_by_torch():
     """torch's `weight_decay` adds its multiple of a parameter to the gradient; here biases have none."""
     ours = nn.Linear(2, 3, dtype=torch.float64)

@@ -18,7 +18,7 @@ from torch import Tensor
 
 from pinnsolve.training.checkpoint import Keep, fitting, keep_nothing
 from pinnsolve.training.first_order import FirstOrder
-from pinnsolve.training.modes import changes, in_training
+from pinnsolve.training.modes import averages, changes, in_training, restore_averages
 from pinnsolve.training.objective import Objective, Value
 from pinnsolve.training.phase import PRECISIONS, Phase, Step, Stepper
 from pinnsolve.training.progress import PhaseRecord, Progress, TrainingResult
@@ -130,6 +130,7 @@ def train(
         status = run.phase(phases[run.number], last=run.number == len(phases) - 1)
     if status is not Status.TOLERANCE:  # not the best by the held-out loss then, but the one found good enough
         objective.vector = run.best
+        restore_averages(objective.module, run.averages)
     return run.result(status)
 
 
@@ -165,6 +166,7 @@ class _Run:
         self.total_steps = self.step = self.evaluations = 0
         self.history: list[Progress] = []
         self.best, self.best_loss, self.best_step = objective.vector, math.inf, 0
+        self.averages = averages(objective.module)
         self.held_out_loss: float | None = None
         self.good = self.best
         self.lowest = self.loss = math.inf
@@ -186,7 +188,7 @@ class _Run:
 
     def state(self) -> dict[str, Any]:
         """Return all that is needed to go on bit for bit, given parameters, points and the way to gradients."""
-        vectors = {"best": self.best, "good": self.good, "held_out_loss": self.held_out_loss}
+        vectors = {"best": self.best, "averages": self.averages, "good": self.good, "held_out_loss": self.held_out_loss}
         counters = {name: getattr(self, name) for name in _COUNTERS}
         stepper = None if self.stepper is None else dict(self.stepper.state())
         history = self.result(self.ended).state()
@@ -197,7 +199,7 @@ class _Run:
         for name, kind in _COUNTERS.items():
             setattr(self, name, kind(state[name]))
         shape = self.objective.vector.shape
-        self.best, self.good = state["best"], state["good"]
+        self.best, self.averages, self.good = state["best"], state["averages"], state["good"]
         if {self.best.shape, self.good.shape} != {shape}:
             raise ValueError(
                 f"vectors of the shapes {tuple(self.best.shape)} and {tuple(self.good.shape)}, not {tuple(shape)}"
@@ -354,6 +356,7 @@ class _Run:
             loss = self.held_out_loss = self.held_out.value().loss
         if loss < self.best_loss:  # never true for NaN
             self.best, self.best_loss, self.best_step = self.objective.vector, loss, self.step
+            self.averages = averages(self.objective.module)
 
     def _progress(self, phase: Phase, outcome: Step, event: str) -> Progress:
         """Return where the run is."""

@@ -12,7 +12,7 @@ from contextlib import contextmanager
 
 import numpy as np
 import torch
-from torch import nn
+from torch import Tensor, nn
 
 from pinnsolve.networks.normalization import BatchNormalization
 from pinnsolve.networks.regularization import random_layers
@@ -23,7 +23,28 @@ _STREAM = 4
 
 def changes(module: nn.Module) -> bool:
     """Whether a module of this package is another function in every step of a first-order phase."""
-    return bool(random_layers(module)) or any(isinstance(layer, BatchNormalization) for layer in module.modules())
+    return bool(random_layers(module) or _batches(module))
+
+
+def averages(module: nn.Module) -> Tensor:
+    """Return a copy of the averages over steps by which batch normalization evaluates, one after the other."""
+    parts = [part for layer in _batches(module) for part in (layer.mean, layer.variance)]
+    return torch.cat([part.double() for part in parts]) if parts else torch.zeros(0, dtype=torch.float64)
+
+
+def restore_averages(module: nn.Module, found: Tensor) -> None:
+    """Put back what `averages` returned.
+
+    Raises:
+        ValueError: They are those of another module.
+    """
+    parts = [part for layer in _batches(module) for part in (layer.mean, layer.variance)]
+    for part, values in zip(parts, found.split([len(part) for part in parts]), strict=True):
+        part.copy_(values)
+
+
+def _batches(module: nn.Module) -> list[BatchNormalization]:
+    return [layer for layer in module.modules() if isinstance(layer, BatchNormalization)]
 
 
 @contextmanager
