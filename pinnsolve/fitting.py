@@ -32,6 +32,7 @@ from pinnsolve.training.evaluation import Value
 from pinnsolve.training.gauss_newton import LevenbergMarquardt
 from pinnsolve.training.krylov import GaussNewtonCG
 from pinnsolve.training.loop import Observer, train
+from pinnsolve.training.modes import changes
 from pinnsolve.training.natural_gradient import SPRING
 from pinnsolve.training.objective import Objective
 from pinnsolve.training.phase import PRECISIONS
@@ -178,6 +179,8 @@ def fit_one(
             max_seconds=None if limits.seconds is None else max(limits.seconds - spent, 0.0),
             max_steps=limits.steps,
             stop=limits.stop,
+            patience=training.patience,
+            seed=seed,
             keep=lambda loop, due: keep(lambda: state(loop()), due),
             start=None if start is None else start["loop"],
         )
@@ -211,6 +214,8 @@ def _accelerated(
     objective: Objective, trained: CompiledProblem, trial: Trial, plan: Plan, limits: Limits, compile: str
 ) -> Acceleration:
     """Choose how gradients are evaluated."""
+    if changes(trial):
+        return Acceleration("plain", "the network changes from step to step, which a compiled one would not")
     if plan.directions is not None:
         return Acceleration("plain", f"{plan.directions} terms of every long sum, others in every draw")
     # These take derivatives row by row, or products with the Jacobian: no other way to a gradient helps them.
