@@ -91,8 +91,11 @@ def check_shapes(kind: str, cells: Whole, points: Array, blocks: Whole, source: 
         found = f"{_counted(mixed, name, 'is', 'are')} not convex, or its corners are out of order"
         raise MeshError(source, found, "repair the cells in the mesher")
     turned = sizes[:, 0] < 0
-    total, negative = (np.bincount(blocks, weights=w, minlength=blocks.max() + 1) for w in (None, turned))
-    share = (negative / np.maximum(total, 1))[blocks]
+    which = np.unique(blocks, return_inverse=True)[
+        1
+    ].ravel()  # the numbers themselves may be as large as somebody likes
+    total, negative = (np.bincount(which, weights=w) for w in (None, turned))
+    share = (negative / total)[which]
     few: Mask = ((share > 0) & (share < _FEW) & turned) | ((share > 1 - _FEW) & (share < 1) & ~turned)
     if few.any():
         found = (
