@@ -11,7 +11,13 @@ from typing import TYPE_CHECKING, Any
 __version__ = "0.1.0"
 
 if TYPE_CHECKING:
+    from pinnsolve.declaration.losses import Huber as Huber
+    from pinnsolve.declaration.losses import StudentT as StudentT
     from pinnsolve.declaration.observations import Observations as Observations
+    from pinnsolve.declaration.splits import BlockSplit as BlockSplit
+    from pinnsolve.declaration.splits import GroupSplit as GroupSplit
+    from pinnsolve.declaration.splits import RandomSplit as RandomSplit
+    from pinnsolve.declaration.splits import RangeSplit as RangeSplit
     from pinnsolve.declaration.terms import on as on
     from pinnsolve.domains.balls import Ball as Ball
     from pinnsolve.domains.balls import Cylinder as Cylinder
@@ -33,6 +39,7 @@ if TYPE_CHECKING:
     from pinnsolve.networks.architectures import ModifiedMLP as ModifiedMLP
     from pinnsolve.networks.architectures import PirateNet as PirateNet
     from pinnsolve.networks.architectures import ResNet as ResNet
+    from pinnsolve.networks.symmetry import break_symmetry as break_symmetry
     from pinnsolve.operators import advect as advect
     from pinnsolve.operators import curl as curl
     from pinnsolve.operators import div as div
@@ -76,7 +83,9 @@ _HOMES = {
     "operators": ("fields", "grad", "div", "curl", "laplacian", "advect"),
     "errors": ("ProblemError", "UnsupportedError", "DataError", "MeshError"),
     "declaration.terms": ("on",),
+    "declaration.losses": ("Huber", "StudentT"),
     "declaration.observations": ("Observations",),
+    "declaration.splits": ("BlockSplit", "GroupSplit", "RandomSplit", "RangeSplit"),
     "domains.balls": ("Ball", "Cylinder", "Disk"),
     "domains.halfspaces": ("HalfSpace",),
     "domains.mesh": ("Mesh",),
@@ -85,6 +94,7 @@ _HOMES = {
     "domains.spreading": ("Graded",),
     "domains.surfaces": ("Surface",),
     "networks.architectures": ("MLP", "ModifiedMLP", "PirateNet", "ResNet"),
+    "networks.symmetry": ("break_symmetry",),
     "training.decays": ("Cosine", "Exponential", "Plateau"),
     "training.gauss_newton": ("LevenbergMarquardt",),
     "training.krylov": ("GaussNewtonCG",),

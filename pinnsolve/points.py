@@ -95,7 +95,7 @@ class TermPoints:
         return self._draw(self.counts, _TRAINING_STREAM, 0)
 
     def held_out(self) -> dict[str, Tensor]:
-        """Return points that are never trained on; the measured ones, which cannot be drawn, are the same."""
+        """Return points that are never trained on; the measured ones, which cannot be drawn, are those held out, or the same."""
         counts = {name: max(32, int(HELD_OUT_SHARE * count)) for name, count in self.counts.items()}
         return self._draw(counts, _HELD_OUT_STREAM, 0)
 
@@ -171,7 +171,7 @@ class TermPoints:
             if key not in shared:
                 seed = int(np.random.SeedSequence((self.seed, stream, number, len(shared))).generate_state(1)[0])
                 if term.columns:
-                    array = self._measured(term)
+                    array = self._measured(term, stream)
                 else:
                     region = self._regions[name]
                     array = _drawn(term, problem, region, counts.get(name, 1), method=self.method, seed=seed)
@@ -195,8 +195,13 @@ class TermPoints:
         terms = [problem.term(t.name) for t in self.compiled.terms]
         return {t.name: term_region(t, problem) for t in terms if not t.columns}
 
-    def _measured(self, term: Term) -> np.ndarray:
-        columns = term.columns
+    def _measured(self, term: Term, stream: int) -> np.ndarray:
+        """Return the rows trained on, or for what is held out those that are, if there are any."""
+        if stream == _HELD_OUT_STREAM and term.checked and len(checked := self._within(term.checked)):
+            return checked
+        return self._within(term.columns)
+
+    def _within(self, columns: Mapping[Symbol, np.ndarray]) -> np.ndarray:
         array = np.stack(list(columns.values()), axis=1)
         if self.span is None or self.span.coordinate not in columns:
             return array

@@ -71,6 +71,11 @@ class Solution:
         return self.record.get("residuals", {})
 
     @property
+    def held_out(self) -> Mapping[str, Mapping[str, Mapping[str, Any]]]:
+        """Misfits to measurements in their units, `{"sensors": {"trained on": {"rms": ..., "rows": 32}, "random": {...}}}`."""
+        return self.record.get("held_out", {})
+
+    @property
     def unknowns(self) -> Mapping[str, float]:
         """The unknown parameters found, by name."""
         return self.trial.unknowns.values()
@@ -159,6 +164,27 @@ class Solution:
         if name not in self._compiled:
             self._compiled[name] = compile_term(term, self.problem)
         return columns.restore(self._run(self._compiled[name], columns))
+
+    def spread(self, samples: int = 100, /, *, seed: int = 0, **coordinates: Any) -> Any:
+        """Return the standard deviation of the fields over thinned networks, with units or branches left out as in training.
+
+        For a network with dropout this stands for what the observations leave open, roughly: Gal and Ghahramani, Dropout as a
+        Bayesian approximation, 2016. It knows nothing of errors that all thinned networks share.
+
+        Args:
+            samples: Number of thinned networks.
+            seed: Of what is left out.
+            **coordinates: As for a call.
+
+        Returns:
+            In the form of a call.
+
+        Raises:
+            ProblemError: Nothing is left out of this network, or fewer than two samples.
+        """
+        from pinnsolve.ensembles import spread_of
+
+        return spread_of(self, samples, seed=seed, coordinates=coordinates)
 
     def defect(self, spec: FiniteDifferences | None = None) -> Defect:
         """Estimate the error without a truth: solve for it by finite differences, with the residuals as sources.

@@ -15,6 +15,7 @@ from pinnsolve.errors import ProblemError
 from pinnsolve.networks.architectures import Architecture
 from pinnsolve.networks.initialization import build
 from pinnsolve.networks.layers import Columns, FactorisedLinear, FourierFeatures, GatedLayers, Scaling
+from pinnsolve.networks.whitening import UNIFORM, Sample, whitening
 
 
 class FieldNetwork(nn.Module):
@@ -85,6 +86,7 @@ def build_fields(
     dtype: torch.dtype,
     device: torch.device | str = "cpu",
     periodic: Collection[int] = (),
+    sample: Sample | None = None,
 ) -> FieldNetwork:
     """Build the network of all fields.
 
@@ -97,12 +99,16 @@ def build_fields(
         dtype: Of the parameters.
         device: Of the parameters.
         periodic: Numbers of the coordinates on which every field is periodic.
+        sample: What a description with whitening is whitened by.
 
     Raises:
         ProblemError: The module cannot be evaluated at points of these coordinates, gives another number of fields, or would have
             to be periodic.
     """
     count, coordinates = len(inputs_per_field), len(ranges)
+    if not isinstance(spec, nn.Module) and spec.whitening is not None and periodic:
+        found = f"whitening={spec.whitening!r} with periodic coordinates, which are read by their range"
+        raise ProblemError("network", found, "leave the whitening out")
     if isinstance(spec, nn.Module):
         if periodic:
             found = "hard=True asks for a periodic network, and a module of your own is used as it is"
@@ -123,6 +129,7 @@ def build_fields(
                 generator=generator,
                 dtype=dtype,
                 device=device,
+                **_whitened(spec, sample, columns, fields, dtype=dtype, device=device),
             )
             for columns, fields in groups
         ]
@@ -156,6 +163,27 @@ def _grouped(
     for field, columns in enumerate(inputs_per_field):
         members[columns] = (*members.get(columns, ()), field)
     return list(members.items())
+
+
+def _whitened(
+    spec: Architecture,
+    sample: Sample | None,
+    columns: Sequence[int],
+    fields: Sequence[int],
+    *,
+    dtype: torch.dtype,
+    device: torch.device | str,
+) -> dict[str, nn.Module]:
+    """Return what scales coordinates and fields of a group, where it is not the range of each coordinate."""
+    if spec.whitening is None:
+        return {}
+    if sample is None:
+        raise ProblemError(
+            "network", f"whitening={spec.whitening!r} in windows", "leave the whitening or the windows out"
+        )
+    points = sample.points[:, list(columns)]
+    entry = whitening(points, spec.whitening, dtype=dtype, device=device, deviation=UNIFORM)
+    return {"entry": entry, "exit": sample.colouring(fields, spec.whitening, dtype=dtype, device=device)}
 
 
 def _probe(module: nn.Module, points: Tensor, fields: int) -> None:
