@@ -56,6 +56,6 @@ problem = ps.Problem(
 network = ps.MLP(width=16, depth=3, activation="sine")
 training = ps.Training(
     points={"brick": 600, "insulation": 800, "joint": 200, "warm": 150, "cold brick": 300, "cold insulation": 200},
-    phases=[ps.Adam(steps=200, lr=5e-3), ps.LevenbergMarquardt(steps=100, resample=1)],
+    phases=[ps.Adam(steps=200, lr=5e-3), ps.LevenbergMarquardt(steps=50, resample=1)],
 )
 reference = ps.Exact({u: brick, v: insulation})

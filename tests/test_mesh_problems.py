@@ -249,6 +249,8 @@ def test_damaged_arrays_of_a_mesh_are_refused(tmp_path: Path) -> None:
             file.write_bytes(content)
         with pytest.raises(ArchiveError):
             ps.load(folder)
+    file.write_bytes(safetensors.numpy.save(arrays | {"0 blocks": arrays["0 blocks"] + 10**15}))
+    assert np.isfinite(ps.load(folder)(x=0.5, y=0.5).u)  # numbers that name nothing may be large
     data = problem_to_data(two(), arrays)
     changes: tuple[dict[str, Any], ...] = (
         {"meshes": []},
@@ -358,3 +360,14 @@ def test_a_run_keeps_the_hash_of_its_mesh() -> None:
 
     file = load_problem_file(FOLDER.parents[1] / "problems" / "bracket.py")
     assert [table.name for table in file.tables] == ["bracket.npz", "bracket.msh"]
+
+
+def test_a_run_on_a_mesh_is_resumed(tmp_path: Path) -> None:
+    training = ps.Training(phases=[ps.Adam(steps=6)], points={"along": 50})
+    more: dict[str, Any] = {"reference": None, "plots": False, "compile": "off"}
+    whole = ps.solve(fluxes(), ps.MLP(width=4, depth=1), training, out=tmp_path / "whole", **more)
+    broken = ps.solve(
+        fluxes(), ps.MLP(width=4, depth=1), training, out=tmp_path / "broken", limits=ps.Limits(steps=3), **more
+    )
+    resumed = ps.resume(tmp_path / "broken", limits=ps.Limits(steps=6), plots=False)
+    assert resumed(x=0.5, y=0.5) == whole(x=0.5, y=0.5) != broken(x=0.5, y=0.5)

@@ -5,7 +5,7 @@ Points and cells are numbered from 1 in messages, as mesh files do, cells of eac
 
 from __future__ import annotations
 
-from collections.abc import Callable, Mapping
+from collections.abc import Callable
 
 import numpy as np
 from scipy.spatial import cKDTree
@@ -25,6 +25,7 @@ _FEW = 0.1
 
 _SHOWN = 3
 _CENTRE_SPARE = 1e-6
+"""Centres of sides that lie on each other differ by no more than this, relative to the longest of all."""
 
 FLAT_SIDE = 1e-9
 """A side whose fourth corner is farther than this from the plane of the others, relative to the longest edge, is not plane."""
@@ -90,8 +91,11 @@ def check_shapes(kind: str, cells: Whole, points: Array, blocks: Whole, source: 
         found = f"{_counted(mixed, name, 'is', 'are')} not convex, or its corners are out of order"
         raise MeshError(source, found, "repair the cells in the mesher")
     turned = sizes[:, 0] < 0
-    total, negative = (np.bincount(blocks, weights=w, minlength=blocks.max() + 1) for w in (None, turned))
-    share = (negative / np.maximum(total, 1))[blocks]
+    which = np.unique(blocks, return_inverse=True)[
+        1
+    ].ravel()  # the numbers themselves may be as large as somebody likes
+    total, negative = (np.bincount(which, weights=w) for w in (None, turned))
+    share = (negative / total)[which]
     few: Mask = ((share > 0) & (share < _FEW) & turned) | ((share > 1 - _FEW) & (share < 1) & ~turned)
     if few.any():
         found = (
@@ -178,18 +182,6 @@ def curved_sides(kind: str, cells: Whole, points: Array) -> tuple[int, float]:
     return len(different), float(gap.max())
 
 
-def describe_cells(kinds: Mapping[str, int], numbers: Whole) -> str:
-    """Return some cells, numbered through all kinds, in words: `triangles 3, 8 and 9`."""
-    first = 0
-    parts = []
-    for kind, count in kinds.items():
-        own = numbers[(numbers >= first) & (numbers < first + count)] - first
-        if len(own):
-            parts.append(_which(np.isin(np.arange(count), own), KINDS[kind].name))
-        first += count
-    return ", ".join(parts)
-
-
 def _check_overlap(simplices: Whole, points: Array, name: Callable[[int], str], source: str) -> None:
     """Raise where the centre of one simplex lies in another: parts that lie on each other without sharing anything."""
     corners = points[simplices]
@@ -239,10 +231,6 @@ def _counted(bad: Mask, name: str, one: str, several: str) -> str:
     """Return in words how many of all are bad, and which: `3 of 40 triangles (numbers 5, 8, 9) have`."""
     total = int(bad.sum())
     return f"{total} of {len(bad)} {name} ({_numbers(np.flatnonzero(bad))}) {one if total == 1 else several}"
-
-
-def _which(bad: Mask, name: str) -> str:
-    return f"{name} {_numbers(np.flatnonzero(bad))}"
 
 
 def _numbers(rows: Whole) -> str:

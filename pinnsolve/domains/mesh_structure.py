@@ -78,17 +78,13 @@ class Structure:
             for kind in kinds
             for halves in [((names[:split], kind[:split]), (names[split:], kind[split:]))]
         ]
+        rest = "the boundary without a name" if any(p for p, _ in labels) else "the boundary"
         found = {}
         for number, (parts, groups) in enumerate(labels):
-            text = (
-                _listed(parts)
-                if parts
-                else "the boundary without a name"
-                if any(p for p, _ in labels)
-                else "the boundary"
-            )
             several = sum(p == parts for p, _ in labels) > 1
-            text = f"{text} of {self.text}" + (f" beside {_listed(groups)}" if several and groups else "")
+            text = f"{_listed(parts) or rest} of {self.text}" + (
+                f" beside {_listed(groups)}" if several and groups else ""
+            )
             rows = facets[which.ravel() == number]
             found[parts, groups] = self._piece(rows, 0, text, ("outer", parts, groups))
         return found

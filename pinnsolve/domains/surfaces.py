@@ -205,10 +205,8 @@ def _check_closed(nodes: Array, triangles: Whole, source: str) -> None:
     _, first, which, counts = np.unique(
         np.sort(edges, axis=1), axis=0, return_index=True, return_inverse=True, return_counts=True
     )
-    for bad, found in (
-        (counts == 1, "belong to one triangle only: it has holes"),
-        (counts > 2, "belong to more than two triangles"),
-    ):
+    faults = ((counts > 2, "belong to several triangles"), (counts == 1, "belong to one triangle only: it has holes"))
+    for bad, found in faults:
         if bad.any():
             place = ", ".join(f"{v:.6g}" for v in nodes[edges[first[int(np.argmax(bad))]]].mean(axis=0))
             raise MeshError(
