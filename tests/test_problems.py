@@ -40,7 +40,7 @@ QUICK = {
     "reaction": 0.1,
     "reaction_diffusion_system": 0.1,
     "schroedinger": 0.03,
-    "two_materials": 0.1,
+    "two_materials": 0.4,
     "wave": 0.7,
     "wave_two_modes": 0.9,
 }
