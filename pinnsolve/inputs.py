@@ -175,7 +175,7 @@ def _problem_to_data(problem: Problem) -> dict[str, Any]:
 
 
 def _problem_from_data(data: Mapping[str, Any]) -> Problem:
-    problem = problem_from_data(data["declaration"], {name: t.numpy() for name, t in data["meshes"].items()})
+    problem = problem_from_data(data["declaration"], {name: t.numpy() for name, t in data.get("meshes", {}).items()})
     columns = {name: _arrays_from_data(stored) for name, stored in data["columns"].items()}
     measured = {name: _measured_from_data(stored) for name, stored in data["measured"].items()}
     terms = tuple(

@@ -40,7 +40,7 @@ QUICK = {
     "reaction": 0.1,
     "reaction_diffusion_system": 0.1,
     "schroedinger": 0.03,
-    "two_materials": 0.1,
+    "two_materials": 0.4,
     "wave": 0.7,
     "wave_two_modes": 0.9,
 }
@@ -48,7 +48,7 @@ QUICK = {
 
 FULL = {
     "allen_cahn": 1e-3,
-    "bracket": 2e-2,
+    "bracket": 1e-2,
     "burgers": 1e-4,
     "cavity": 2e-2,
     "convection": 1e-3,
@@ -66,7 +66,7 @@ FULL = {
     "reaction": 1e-4,
     "reaction_diffusion_system": 1e-3,
     "schroedinger": 1e-4,
-    "two_materials": 1e-2,
+    "two_materials": 2e-3,
     "wave": 1e-3,
     "wave_two_modes": 1e-2,
     "burgers_inverse": 2e-2,
