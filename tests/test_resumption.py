@@ -255,6 +255,13 @@ def test_a_module_of_ones_own_that_draws_random_numbers(tmp_path: Path) -> None:
     assert torch.equal(whole, resumed) and not torch.equal(whole, part)
 
 
+@pytest.mark.slow
+def test_a_compiled_step_is_compiled_again(tmp_path: Path) -> None:
+    training = ps.Training(points={"decay": 400}, phases=[ps.Adam(20, resample=5)])
+    whole = check(tmp_path, decay(), training, stops=(7,), compile="on")
+    assert whole.record["choices"][-1]["value"] == "compiled"
+
+
 class TestStoring:
     training = ps.Training(points={"decay": 16}, phases=[ps.Adam(10), ps.SSBroyden(10, resample=3)])
 
