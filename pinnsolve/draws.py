@@ -64,11 +64,14 @@ class Draws:
         """Go on from what `state` returned.
 
         Raises:
-            ValueError: There are more or fewer points than are drawn.
+            ValueError: There are more or fewer points than are drawn, or of other terms.
         """
-        current = dict(state["current"])
-        for name, count in self._points.counts.items():
-            if name in current and len(current[name]) != count:
+        current, terms = dict(state["current"]), {term.name for term in self._points.compiled.terms}
+        counted = {name: count for name, count in self._points.counts.items() if name in terms}
+        if not set(counted) <= set(current) <= terms:
+            raise ValueError(f"points of {sorted(current)} for the terms {sorted(terms)}")
+        for name, count in counted.items():
+            if len(current[name]) != count:
                 raise ValueError(f"{len(current[name])} points of {name}, of which {count} are drawn")
         self.current = current
         if self._sampled is not None:

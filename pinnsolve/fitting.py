@@ -145,8 +145,7 @@ def fit_one(
             begin = time.perf_counter()
             with fitting("points"):
                 draws.load(start["draws"])
-                objective = objective_of(trained, start["objective"]["points"])
-                held_out = objective_of(compiled, start["held_out"]["points"])
+                objective, held_out = objective_of(trained, draws.current), objective_of(compiled, draws.current)
                 objective.load(start["objective"])
                 held_out.load(start["held_out"])
                 found, begin = Acceleration(**start["gradients"]), begin - float(start["spent"])

@@ -181,6 +181,12 @@ def _problem_from_data(data: Mapping[str, Any]) -> Problem:
     terms = tuple(
         replace(term, columns=columns.get(term.name, {}), **measured.get(term.name, {})) for term in problem.terms
     )
+    for term in terms:
+        known = {*problem.coordinates, *problem.unknowns, *problem.normal, *term.columns}
+        if unknown := term.residual.free_symbols - known:
+            raise TreeError(f"{term.name} reads {unknown}, of which there are no values")
+        if len({len(column) for column in term.columns.values()}) > 1:
+            raise TreeError(f"{term.name} has columns of different lengths")
     observed = {name: _observations_from_data(stored) for name, stored in data["data"].items()}
     object.__setattr__(problem, "terms", terms)  # reading a declaration makes it without its checks; see there
     object.__setattr__(problem, "data", MappingProxyType(observed))

@@ -7,6 +7,7 @@ stored, a network or a phase of the user's own, comes from the user again: as th
 from __future__ import annotations
 
 import hashlib
+import math
 from collections.abc import Callable, Mapping, Sequence
 from contextlib import ExitStack
 from dataclasses import replace
@@ -78,6 +79,8 @@ def resume(
         stored, missing = read_inputs(again.declaration)
         with fitting("inputs"):
             bounds, every = limits_of(stored), float(stored["begun"]["every"])
+            if not 0 <= every < math.inf:
+                raise ValueError(f"{every} seconds between two checkpoints")
             hashes, made_with = dict(stored["begun"]["hashes"]), dict(stored["begun"]["versions"])
         given = _checked(own, missing) if problem_file is None else _from_file(Path(problem_file), hashes)
         inputs = inputs_from_data(stored, given)

@@ -64,6 +64,7 @@ class RunDirectory:
         self.path = path
         self._began = time.perf_counter()
         self._last_record = -_METRICS_EVERY
+        self._back_to: int | None = None
         self._made = read_circumstances(path) if again else {}
         self._lock = Lock(path, self.log)
         self.hashes: dict[str, str] = dict(self._made.get("inputs", {}))
@@ -111,6 +112,7 @@ class RunDirectory:
 
     def observe(self, progress: Progress) -> None:
         """Append a record to metrics.jsonl, at most one a second; events always."""
+        self._go_back()
         if progress.event:
             self.log(f"step {progress.step}: {progress.event}")
         if progress.seconds - self._last_record < _METRICS_EVERY and not progress.event:
@@ -136,15 +138,23 @@ class RunDirectory:
         self._write_json("run.json", {**self._made, "checkpoints": []})
 
     def begin_again(self, *, step: int, seconds: float, argv: Sequence[str]) -> None:
-        """Go back to a step: what was recorded after it is not a part of the run that goes on from there.
+        """Go back to a step, once there is something to write in place of what was recorded since.
 
         Args:
             step: Made when the state was stored.
             seconds: Spent by then.
             argv: The command line.
         """
-        (self.path / "result.json").unlink(missing_ok=True)
         self._began -= seconds
+        self._made["resumed"] = [*self._made.get("resumed", ()), {"step": step, **_circumstances(argv)}]
+        self._back_to = step
+
+    def _go_back(self) -> None:
+        """Forget what was recorded after the step that the run goes on from, and its result."""
+        step, self._back_to = self._back_to, None
+        if step is None:
+            return
+        (self.path / "result.json").unlink(missing_ok=True)
         kept = []
         for line in (self.path / "metrics.jsonl").read_text(encoding="utf-8", errors="replace").splitlines():
             try:
@@ -155,11 +165,11 @@ class RunDirectory:
             except (ValueError, TypeError, LookupError):  # the line that a killed process was writing
                 continue
         write_atomically(self.path / "metrics.jsonl", "".join(f"{line}\n" for line in kept).encode())
-        self._made["resumed"] = [*self._made.get("resumed", ()), {"step": step, **_circumstances(argv)}]
         self._write_json("run.json", self._made)
 
     def write(self, solution: Solution, *, checkpoints: Sequence[Mapping[str, Any]]) -> None:
         """Store the solution, and with how it was made the checkpoints there are; `finish` completes the run."""
+        self._go_back()
         save_solution(solution, self.path / "solution")
         self._made |= {"choices": solution.record["choices"], "checkpoints": list(checkpoints)}
         self._write_json("run.json", self._made)

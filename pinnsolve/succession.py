@@ -69,12 +69,17 @@ def fit(
             compiled, trial, one, plan=plan, limits=limits, observers=observers, tell=tell, keep=keep, start=start
         )
 
-    def keep_labelled(part: Callable[[], State], due: bool) -> None:
-        keep(lambda: _labelled(part(), 0, 0), due)
-
     with fitting("training"):
         part = None if start is None else start["part"]
-    return one(compiled, trial, plan=plan, limits=limits, observers=observers, keep=keep_labelled, start=part)
+    return one(
+        compiled,
+        trial,
+        plan=plan,
+        limits=limits,
+        observers=observers,
+        keep=lambda state, due: keep(lambda: _labelled(state(), 0, 0), due),
+        start=part,
+    )
 
 
 def _fit_windows(
@@ -104,9 +109,9 @@ def _fit_windows(
             starts = [float(seconds) for seconds in start["starts"]]
             begin -= float(start["elapsed"])
 
-    def keep_labelled(part: Callable[[], State], due: bool) -> None:
+    def labelled(part: State) -> dict[str, Any]:
         finished = {"finished": [f.state() for f in fitted], "starts": starts, "elapsed": time.perf_counter() - begin}
-        keep(lambda: _labelled(part(), _totals(fitted)[0], len(fitted)) | finished, due)
+        return _labelled(part, _totals(fitted)[0], len(fitted)) | finished
 
     for number in range(len(fitted), len(ranges)):
         span, part = ranges[number], None
@@ -128,7 +133,7 @@ def _fit_windows(
                 limits=_left(limits, starts[number], fitted, len(ranges) - number),
                 observers=[_told(o, place) for o in observers],
                 span=span,
-                keep=keep_labelled,
+                keep=lambda state, due: keep(lambda: labelled(state()), due),
                 start=part,
             )
         fitted.append(found)

@@ -123,6 +123,20 @@ def test_around_the_switch_from_phase_to_phase(stop: int, tmp_path: Path) -> Non
     check(tmp_path, decay(), ps.Training(points={"decay": 16}, phases=phases), stops=(stop,))
 
 
+@pytest.mark.parametrize("calls", [10, 11, 12, 21, 22, 23])
+def test_interrupted_at_the_very_end_of_a_phase(calls: int, tmp_path: Path) -> None:
+    """A flag is seen between two steps, also between the last one and the end of a phase, which is looked at all the same."""
+    training = ps.Training(points={"decay": 16}, phases=[ps.Adam(10), ps.SSBroyden(10)])
+    asked = iter([None] * calls + [Status.INTERRUPTED] * 99)
+    limits = ps.Limits(stop=lambda: next(asked))
+    settings: dict[str, Any] = {"compile": "off", "plots": False}
+    whole = ps.solve(decay(), NETWORK, training, EXACT, **settings)
+    ps.solve(decay(), NETWORK, training, EXACT, out=tmp_path / "run", limits=limits, **settings)
+    found = ps.resume(tmp_path / "run", plots=False)
+    assert torch.equal(parameters(found), parameters(whole))
+    assert [p.step for p in found.history] == [p.step for p in whole.history]
+
+
 def test_from_single_to_double_precision(tmp_path: Path) -> None:
     training = ps.Training(points={"decay": 16}, phases=[ps.Adam(10), ps.LBFGS(10)])
     check(tmp_path, decay(), training, stops=(4, 14), dtype="float32")
@@ -258,6 +272,13 @@ def test_a_module_of_ones_own_that_draws_random_numbers(tmp_path: Path) -> None:
         ps.resume(tmp_path / "5", network=found[-1], plots=False, limits=ps.Limits(steps=12))
     whole, part, resumed = (torch.nn.utils.parameters_to_vector(module.parameters()) for module in found)
     assert torch.equal(whole, resumed) and not torch.equal(whole, part)
+
+
+@pytest.mark.slow
+def test_a_compiled_step_is_compiled_again(tmp_path: Path) -> None:
+    training = ps.Training(points={"decay": 400}, phases=[ps.Adam(20, resample=5)])
+    whole = check(tmp_path, decay(), training, stops=(7,), compile="on")
+    assert whole.record["choices"][-1]["value"] == "compiled"
 
 
 class TestStoring:

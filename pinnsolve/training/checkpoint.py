@@ -18,6 +18,7 @@ from pathlib import Path
 from typing import Any
 
 from pinnsolve.errors import ProblemError
+from pinnsolve.training.objective import out_of_memory
 from pinnsolve.training.state import State, StateError, digest_of, read_head, read_state, sync_folder, write_state
 
 EVERY = 60.0
@@ -61,11 +62,17 @@ def fitting(what: str) -> Iterator[None]:
     """
     try:
         yield
-    except ProblemError:
-        raise
+    except ProblemError as error:
+        if error.exit_code != ProblemError.exit_code:
+            raise
+        found = f"its {what} does not fit: {error}"
     except (LookupError, TypeError, ValueError, AttributeError, ArithmeticError, RuntimeError) as error:
+        if out_of_memory(error):
+            raise
         found = f"its {what} does not fit: {error!r}"
-        raise CheckpointError("checkpoint", found, "resume with the version and the problem that wrote it") from None
+    else:
+        return
+    raise CheckpointError("checkpoint", found, "resume with the version and the problem that wrote it")
 
 
 class Checkpoints:

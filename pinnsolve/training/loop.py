@@ -298,12 +298,12 @@ class _Run:
     def _limit(self, phase: Phase, deadline: float) -> Status | None:
         """Return why no further step may be made."""
         now = self.seconds
+        if self.made >= phase.steps:  # first: whatever else ends it, a phase that is through has had its last look
+            return Status.STEPS
         if self.stop is not None and (status := self.stop()) is not None:
             return status
         if now >= self.max_seconds:
             return Status.TIME
-        if self.made >= phase.steps:
-            return Status.STEPS
         if self.step >= self.max_steps:
             return Status.LIMIT
         return Status.SHARE if now >= deadline else None
