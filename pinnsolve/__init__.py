@@ -23,11 +23,14 @@ if TYPE_CHECKING:
     from pinnsolve.domains.balls import Cylinder as Cylinder
     from pinnsolve.domains.balls import Disk as Disk
     from pinnsolve.domains.halfspaces import HalfSpace as HalfSpace
+    from pinnsolve.domains.mesh import Mesh as Mesh
     from pinnsolve.domains.polygons import Polygon as Polygon
     from pinnsolve.domains.regions import Box as Box
     from pinnsolve.domains.regions import Interval as Interval
     from pinnsolve.domains.spreading import Graded as Graded
+    from pinnsolve.domains.surfaces import Surface as Surface
     from pinnsolve.errors import DataError as DataError
+    from pinnsolve.errors import MeshError as MeshError
     from pinnsolve.errors import ProblemError as ProblemError
     from pinnsolve.errors import UnsupportedError as UnsupportedError
     from pinnsolve.fitting import Limits as Limits
@@ -78,16 +81,18 @@ if TYPE_CHECKING:
 _HOMES = {
     "problem": ("Problem",),
     "operators": ("fields", "grad", "div", "curl", "laplacian", "advect"),
-    "errors": ("ProblemError", "UnsupportedError", "DataError"),
+    "errors": ("ProblemError", "UnsupportedError", "DataError", "MeshError"),
     "declaration.terms": ("on",),
     "declaration.losses": ("Huber", "StudentT"),
     "declaration.observations": ("Observations",),
     "declaration.splits": ("BlockSplit", "GroupSplit", "RandomSplit", "RangeSplit"),
     "domains.balls": ("Ball", "Cylinder", "Disk"),
     "domains.halfspaces": ("HalfSpace",),
+    "domains.mesh": ("Mesh",),
     "domains.polygons": ("Polygon",),
     "domains.regions": ("Box", "Interval"),
     "domains.spreading": ("Graded",),
+    "domains.surfaces": ("Surface",),
     "networks.architectures": ("MLP", "ModifiedMLP", "PirateNet", "ResNet"),
     "networks.symmetry": ("break_symmetry",),
     "training.decays": ("Cosine", "Exponential", "Plateau"),

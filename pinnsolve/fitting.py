@@ -123,12 +123,7 @@ def fit_one(
     Raises:
         CheckpointError: The state to go on from does not fit.
     """
-    chunk = chunk_size(compiled, trial, memory=PLAIN_MEMORY)
-    if start is not None:
-        with fitting("network"):
-            trial.to(PRECISIONS[start["dtype"]])
-            trial.load_state_dict(start["trial"])
-            chunk = int(start["chunk"])
+    chunk = _network(compiled, trial, start)
     points = TermPoints(compiled, plan.counts, plan.sampling, seed, plan.device, training.resampling, span)
     draws, trained, weighting = _draws(compiled, trial, points, plan=plan, training=training, tell=tell)
     places = term_places(compiled)
@@ -183,6 +178,16 @@ def fit_one(
             start=None if start is None else start["loop"],
         )
         return Fitted(result, objective_of(compiled, draws.current).value(), (choice,))
+
+
+def _network(compiled: CompiledProblem, trial: Trial, start: State | None) -> int:
+    """Put the network back where it was, and return how many points are worked on at once."""
+    if start is None:
+        return chunk_size(compiled, trial, memory=PLAIN_MEMORY)
+    with fitting("network"):
+        trial.to(PRECISIONS[start["dtype"]])
+        trial.load_state_dict(start["trial"])
+        return int(start["chunk"])
 
 
 def _draws(

@@ -15,6 +15,7 @@ from typing import Any, get_args
 
 import numpy as np
 import torch
+from numpy.typing import NDArray
 from sympy import Symbol
 from torch import nn
 
@@ -167,11 +168,14 @@ def _problem_to_data(problem: Problem) -> dict[str, Any]:
     columns = {term.name: _arrays_to_data(term.columns) for term in problem.terms if term.columns}
     measured = {term.name: _measured_to_data(term) for term in problem.terms if term.misfit is not None}
     observed = {name: _observations_to_data(observations) for name, observations in problem.data.items()}
-    return {"declaration": problem_to_data(problem), "columns": columns, "measured": measured, "data": observed}
+    arrays: dict[str, NDArray[Any]] = {}
+    declaration = problem_to_data(problem, arrays)
+    meshes = {name: torch.from_numpy(array) for name, array in arrays.items()}
+    return {"declaration": declaration, "meshes": meshes, "columns": columns, "measured": measured, "data": observed}
 
 
 def _problem_from_data(data: Mapping[str, Any]) -> Problem:
-    problem = problem_from_data(data["declaration"])
+    problem = problem_from_data(data["declaration"], {name: t.numpy() for name, t in data["meshes"].items()})
     columns = {name: _arrays_from_data(stored) for name, stored in data["columns"].items()}
     measured = {name: _measured_from_data(stored) for name, stored in data["measured"].items()}
     terms = tuple(

@@ -18,6 +18,7 @@ from pinnsolve.compiler.compile import CompiledProblem, term_inputs
 from pinnsolve.compiler.trial import Trial
 from pinnsolve.declaration.places import region_of
 from pinnsolve.declaration.terms import Term
+from pinnsolve.domains.indicators import indicator_values
 from pinnsolve.domains.regions import Region
 from pinnsolve.domains.sampling import choose_adaptively, draw
 from pinnsolve.domains.spreading import Graded
@@ -223,7 +224,9 @@ def _drawn(
     columns: dict[Symbol, np.ndarray] = dict(zip(region.coordinates, points.coordinates.T, strict=True))
     if points.normals is not None:
         columns |= dict(zip(region.normal, points.normals.T, strict=True))
-    return np.stack([columns[symbol] for symbol in term_inputs(term, problem)], axis=1)
+    inputs = term_inputs(term, problem)
+    columns |= indicator_values(problem.domain, inputs, columns)
+    return np.stack([columns[symbol] for symbol in inputs], axis=1)
 
 
 def term_region(term: Term, problem: Problem) -> Region | None:

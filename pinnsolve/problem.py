@@ -9,6 +9,7 @@ from __future__ import annotations
 
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field, replace
+from functools import cached_property
 from types import MappingProxyType
 from typing import Any
 
@@ -24,6 +25,7 @@ from pinnsolve.declaration.counting import check_counts
 from pinnsolve.declaration.coverage import check_coverage
 from pinnsolve.declaration.exactness import exact_conditions
 from pinnsolve.declaration.gauges import find_gauges
+from pinnsolve.declaration.groups import check_groups, check_homes, homes
 from pinnsolve.declaration.meetings import check_meetings
 from pinnsolve.declaration.misfits import misfit_terms, noise_symbols
 from pinnsolve.declaration.observations import Observations
@@ -31,6 +33,8 @@ from pinnsolve.declaration.places import check_domain, check_inside, check_regio
 from pinnsolve.declaration.slots import check_places, check_reach, check_symbols, find_fields
 from pinnsolve.declaration.terms import Statement, Term, evaluations, read_statements, resolve, with_ends_of_integrals
 from pinnsolve.declaration.unknowns import read_unknowns
+from pinnsolve.domains.indicators import find_indicators
+from pinnsolve.domains.mesh import Mesh
 from pinnsolve.domains.regions import Boundary, Box
 from pinnsolve.domains.shapes import Shape
 from pinnsolve.errors import DataError, ProblemError, UnsupportedError
@@ -112,6 +116,16 @@ class Problem:
         """The range of each coordinate."""
         return self.domain.bounds
 
+    @cached_property
+    def indicators(self) -> Mapping[Symbol, tuple[Mesh, str]]:
+        """The symbols of groups of cells that coefficients by `mesh.where` contain, each with its mesh and group."""
+        return find_indicators(self.domain)
+
+    @cached_property
+    def homes(self) -> Mapping[str, tuple[Shape, ...]]:
+        """For each real field that is declared in some groups of cells only, these."""
+        return homes(self.terms)
+
     @property
     def normal(self) -> MatrixBase:
         """The outward normal of the domain as a SymPy column."""
@@ -138,7 +152,11 @@ class Problem:
         for applied in expression.atoms(AppliedUndef):
             if applied.func.__name__ not in slots:
                 raise ProblemError(name, f"the field {applied} is not declared", f"the fields are {', '.join(slots)}")
-        check_symbols(name, with_ends_of_integrals(expression), [*self.coordinates, *self.unknowns, *self.normal])
+        check_symbols(
+            name,
+            with_ends_of_integrals(expression),
+            [*self.coordinates, *self.unknowns, *self.normal, *self.indicators],
+        )
         check_places(name, expression, slots, self.bounds)
 
     def _read_fields(self, equations: list[Statement], conditions: list[Statement], data: list[Statement]) -> None:
@@ -161,12 +179,13 @@ class Problem:
         slots = {f.func.__name__: f for f in self.declared_fields}
         for statement in statements:
             normals = list(self.normal) if isinstance(statement.region, Boundary) else []
-            allowed = [*self.coordinates, *self.unknowns, *normals]
+            allowed = [*self.coordinates, *self.unknowns, *normals, *self.indicators]
             check_symbols(statement.name, with_ends_of_integrals(statement.expression), allowed)
             if statement.region is not None:
                 check_region(statement.name, statement.region, self.bounds)
             within = statement.region.bounds if statement.region is not None else None
             check_places(statement.name, statement.expression, slots, self.bounds, within=within)
+            check_groups(statement, self.indicators)
             if statement.region is None:
                 check_reach(statement, self.coordinates)
         used = noise_symbols(self.data, self.unknowns)
@@ -296,6 +315,7 @@ class Problem:
         check_inside(self.terms, self.fields, self.domain)
         check_coverage(self.terms, self.fields, self.domain, free_unknowns=free_unknowns)
         check_corners(self.terms, self.fields, self.bounds, domain=self.domain)
+        check_homes(self.terms, self.homes)
         check_meetings(self.terms, self.fields, self.domain)
 
 

@@ -167,7 +167,7 @@ def term_inputs(term: Term, problem: Problem) -> tuple[Symbol, ...]:
     if term.columns:
         return tuple(term.columns)
     symbols = term.residual.free_symbols
-    return (*term.free, *(n for n in problem.normal if n in symbols))
+    return (*term.free, *(s for s in (*problem.normal, *problem.indicators) if s in symbols))
 
 
 def _emit(lowered: LoweredTerm, problem: Problem) -> Program:

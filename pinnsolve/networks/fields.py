@@ -55,13 +55,11 @@ class FieldNetwork(nn.Module):
     def reading(self) -> Tensor | None:
         """The linear features of the coordinates that are all the networks read, shape (features, coordinates), where it is so."""
         parts = [linear_reading(network) for network in self.networks]
-        rows = [
-            part
-            if columns.all_in_order
-            else part.new_zeros(len(part), self.coordinates).index_copy(1, columns.columns, part)
-            for part, columns in zip(parts, self.inputs, strict=True)
-            if part is not None
-        ]
+        rows = []
+        for part, columns in zip(parts, self.inputs, strict=True):
+            if part is not None and isinstance(columns, Columns):
+                whole = part.new_zeros(len(part), self.coordinates)
+                rows.append(part if columns.all_in_order else whole.index_copy(1, columns.columns, part))
         return torch.cat(rows) if len(rows) == len(parts) else None
 
     def forward(self, points: Tensor) -> Tensor:
@@ -147,7 +145,7 @@ def linear_reading(network: nn.Module) -> Tensor | None:
         case FourierFeatures() as waves:
             weights = waves.frequencies
         case GatedLayers() as gated:
-            weights = torch.cat([reader.weight for reader in gated.readers])
+            weights = torch.cat([reader.weight for reader in gated.readers if isinstance(reader.weight, Tensor)])
         case _:
             return None
     return weights * network[0].rate
