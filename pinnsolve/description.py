@@ -115,15 +115,16 @@ def _describe_term(term: Term, compiled: CompiledTerm | None, problem: Problem, 
         text = f"{show(statement)} as measured"
     elif term.name.endswith((".re", ".im")):
         text = f"{show(term.residual)} = 0"
-    yield f"  {term.name}"
-    yield f"    {text}"
-    yield f"    where {place(term, problem)}"
-    if compiled is None:
-        yield "    holds exactly by the ansatz, and is left out of the loss"
-        return
     needed = sorted(
         {_derivative(r.field, r.orders, problem) for r in evaluations(with_ends_of_integrals(term.residual)).values()}
     )
+    yield f"  {term.name}"
+    yield f"    {text}"
+    if needed:
+        yield f"    where {place(term, problem)}"
+    if compiled is None:
+        yield "    holds exactly by the ansatz, and is left out of the loss"
+        return
     points = plan.counts.get(term.name)
     count = f", {points} points" if points else ""
     weight = plan.weights[term.name]

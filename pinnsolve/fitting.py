@@ -170,9 +170,7 @@ def fit_one(
             weighting=weighting,
             places=places,
             observers=observers,
-            max_seconds=None if limits.seconds is None else max(limits.seconds - spent, 0.0),
-            max_steps=limits.steps,
-            stop=limits.stop,
+            **_ends(limits, spent),
             patience=training.patience,
             seed=seed,
             keep=lambda loop, due: keep(lambda: state(loop()), due),
@@ -226,6 +224,12 @@ def _accelerated(
     by_gradients = sum(p.steps for p in plan.phases if not isinstance(p, _BY_JACOBIANS))
     steps = min(by_gradients, limits.steps or sys.maxsize)
     return accelerate(objective, trained, trial, mode=compile, evaluations=steps, seconds=limits.seconds)
+
+
+def _ends(limits: Limits, spent: float) -> dict[str, Any]:
+    """Return when a training ends before its phases are through, for the loop."""
+    seconds = None if limits.seconds is None else max(limits.seconds - spent, 0.0)
+    return {"max_seconds": seconds, "max_steps": limits.steps, "stop": limits.stop}
 
 
 def _of(weights: Mapping[str, float], points: Mapping[str, Tensor]) -> dict[str, float]:

@@ -209,7 +209,8 @@ def _observed(problem: Problem, name: str, observations: Observations, exact: So
             else _values(form, observations.at, count=observations.count)
         )
         values[expression] = column if np.any(column.imag) else column.real
-    return Observations(at=observations.at, values=values, noise=observations.noise, source=name)
+    kept = {"noise": observations.noise, "loss": observations.loss, "split": observations.split}
+    return Observations(at=observations.at, values=values, source=name, **kept)
 
 
 def _by_rows(form: Expr, at: Mapping[Symbol, Array], count: int) -> NDArray[np.complex128]:

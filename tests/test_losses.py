@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from pathlib import Path
 from statistics import median
 from typing import Any
 
@@ -13,7 +14,10 @@ from sympy import Eq, Symbol, exp, symbols
 from torch import Tensor
 
 import pinnsolve as ps
+from pinnsolve.choices import choose
+from pinnsolve.compiler.compile import compile_problem
 from pinnsolve.declaration.losses import Huber, Loss, StudentT
+from pinnsolve.description import describe_problem
 from pinnsolve.training.losses import as_residual
 from pinnsolve.training.objective import Objective
 
@@ -137,6 +141,27 @@ def test_the_likelihood_of_noise_is_a_term_of_its_own():
 
 def observed(**others: Any) -> ps.Observations:
     return ps.Observations(at={x: [0.0]}, values={u: [1.0]}, **others)
+
+
+def test_a_run_that_seeks_its_noise_is_described_and_drawn(tmp_path: Path):
+    rows = np.linspace(0.1, 1.9, 9)
+    observations = ps.Observations(
+        at={x: rows}, values={u: np.exp(-rows)}, noise=sigma, loss=StudentT(), split=ps.RandomSplit()
+    )
+    problem = ps.Problem(
+        domain=ps.Interval(x, 0, 2),
+        equations={"decay": Eq(u.diff(x), -u)},
+        conditions={"start": Eq(u(0), 1)},
+        data={"sensors": observations},
+        unknowns={sigma: 0.1},
+    )
+    training = ps.Training(points={"decay": 16}, phases=[ps.Adam(3), ps.LevenbergMarquardt(2)])
+    solution = ps.solve(problem, ps.MLP(5, 1), training, out=tmp_path / "run")
+    assert {path.name for path in (tmp_path / "run" / "plots").iterdir()} >= {"fields.png"}
+    assert "sensors.noise" not in solution.residuals and solution.unknowns["sigma"] > 0
+    compiled = compile_problem(problem)
+    text = describe_problem(compiled, choose(compiled, ps.MLP(5, 1), training), name="a")
+    assert "sensors.noise\n    the likelihood of the noise sigma\n    needs no field" in text
 
 
 @pytest.mark.parametrize(

@@ -29,7 +29,7 @@ class Dots:
     Args:
         places: One array (points,) for each coordinate that ranges.
         values: The values there, or None for those of a derived quantity.
-        noise: Their standard deviations, if stated.
+        noise: Their standard deviations, if stated as numbers.
     """
 
     places: tuple[Array, ...]
@@ -48,7 +48,7 @@ def observed(problem: Problem, field: AppliedUndef, view: View) -> Iterator[Dots
             columns = {c: observations.at[c] for c in field.args if c in observations.at}
             chosen = np.flatnonzero(near(columns, problem, view))
             chosen = chosen[:: 1 + len(chosen) // _MOST]
-            noise = None if observations.noise is None else np.asarray(observations.noise)[chosen]
+            noise = observations.noise[chosen] if isinstance(observations.noise, np.ndarray) else None
             places = tuple(columns[c][chosen] for c in view.axes)
             yield Dots(places, measured[chosen] if key == field else None, noise)
 
