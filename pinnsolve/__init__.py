@@ -26,6 +26,9 @@ if TYPE_CHECKING:
     from pinnsolve.errors import UnsupportedError as UnsupportedError
     from pinnsolve.fitting import Limits as Limits
     from pinnsolve.manufactured_solutions import manufactured as manufactured
+    from pinnsolve.monitoring.detectors import ADWIN as ADWIN
+    from pinnsolve.monitoring.detectors import PageHinkley as PageHinkley
+    from pinnsolve.monitoring.watch import monitor as monitor
     from pinnsolve.networks.architectures import MLP as MLP
     from pinnsolve.networks.architectures import ModifiedMLP as ModifiedMLP
     from pinnsolve.networks.architectures import PirateNet as PirateNet
@@ -78,6 +81,8 @@ _HOMES = {
     "domains.polygons": ("Polygon",),
     "domains.regions": ("Box", "Interval"),
     "domains.spreading": ("Graded",),
+    "monitoring.detectors": ("ADWIN", "PageHinkley"),
+    "monitoring.watch": ("monitor",),
     "networks.architectures": ("MLP", "ModifiedMLP", "PirateNet", "ResNet"),
     "training.decays": ("Cosine", "Exponential", "Plateau"),
     "training.gauss_newton": ("LevenbergMarquardt",),

@@ -40,7 +40,7 @@ def evaluate_at(
     solution = load(run)
     names = [c.name for c in solution.problem.coordinates]
     given = _point_columns(points, names) if points is not None else _grid_columns(grid or {}, names)
-    columns = given | _fields(solution, given)
+    columns = given | field_columns(solution, given)
     if output is None:
         sys.stdout.write(_as_csv(columns))
     elif output.suffix == ".csv":
@@ -53,7 +53,8 @@ def evaluate_at(
         raise DataError(str(output), f"the ending {output.suffix!r}", "use .csv or .npz")
 
 
-def _fields(solution: Solution, given: Columns) -> Columns:
+def field_columns(solution: Solution, given: Columns) -> Columns:
+    """Return an array for each field at points given by their coordinates; two for a complex one."""
     fields = [field.func.__name__ for field in solution.problem.declared_fields]
     found = solution(**given)
     columns: Columns = {}
