@@ -12,6 +12,7 @@ __version__ = "0.1.0"
 
 if TYPE_CHECKING:
     from pinnsolve.declaration.observations import Observations as Observations
+    from pinnsolve.declaration.privacy import Privacy as Privacy
     from pinnsolve.declaration.terms import on as on
     from pinnsolve.domains.balls import Ball as Ball
     from pinnsolve.domains.balls import Cylinder as Cylinder
@@ -76,6 +77,7 @@ _HOMES = {
     "errors": ("ProblemError", "UnsupportedError", "DataError"),
     "declaration.terms": ("on",),
     "declaration.observations": ("Observations",),
+    "declaration.privacy": ("Privacy",),
     "domains.balls": ("Ball", "Cylinder", "Disk"),
     "domains.halfspaces": ("HalfSpace",),
     "domains.polygons": ("Polygon",),

@@ -74,9 +74,11 @@ def check(problem: Path) -> None:
     from pinnsolve.compiler.compile import compile_problem
     from pinnsolve.compiler.trial import build_trial
     from pinnsolve.description import describe_problem
+    from pinnsolve.privacy import check_private
     from pinnsolve.problem_file import load_problem_file
 
     file = load_problem_file(problem)
+    check_private(file.problem, file.reference, file.training)
     declared, exactness = meet_conditions(file.problem, file.network)
     compiled = compile_problem(declared)
     plan = choose(compiled, file.network, file.training)

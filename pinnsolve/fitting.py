@@ -6,7 +6,7 @@ import sys
 import time
 from collections.abc import Callable, Iterator, Mapping, Sequence
 from contextlib import contextmanager
-from dataclasses import dataclass, replace
+from dataclasses import dataclass, field, replace
 from functools import partial
 from statistics import fmean
 
@@ -21,13 +21,15 @@ from pinnsolve.compiler.trial import Trial
 from pinnsolve.jets import SampledDerivatives
 from pinnsolve.networks.windows import Window, WindowedFields
 from pinnsolve.points import Span, TermPoints, term_places
+from pinnsolve.privacy import Account, private_gradients, public_part
 from pinnsolve.pseudo_time import PseudoTime
 from pinnsolve.stagnation import CausalOnceStuck, Stagnation
 from pinnsolve.training.gauss_newton import LevenbergMarquardt
 from pinnsolve.training.krylov import GaussNewtonCG
 from pinnsolve.training.loop import Observer, Progress, TrainingResult, train
 from pinnsolve.training.natural_gradient import SPRING
-from pinnsolve.training.objective import Objective, Value
+from pinnsolve.training.objective import Value
+from pinnsolve.training.private_gradients import PrivateObjective
 from pinnsolve.training.schedule import Training
 from pinnsolve.training.status import Status
 from pinnsolve.windows import spans, within
@@ -64,11 +66,13 @@ class Fitted:
         result: How it went; the trial is left at its best state by held-out points.
         value: The loss there on the points trained on; the mean over the windows where there are several.
         choices: How gradients were found.
+        releases: How often gradients of private observations were taken, by their names.
     """
 
     result: TrainingResult
     value: Value
     choices: tuple[Choice, ...]
+    releases: Mapping[str, int] = field(default_factory=dict)
 
 
 def fit(
@@ -82,6 +86,7 @@ def fit(
     seed: int,
     compile: str,
     tell: Callable[[str], object],
+    accounts: Mapping[str, Account] | None = None,
 ) -> Fitted:
     """Train as planned.
 
@@ -95,8 +100,9 @@ def fit(
         seed: Of the points.
         compile: How gradients may be found, as for `solve`.
         tell: Called with one line of text for every choice.
+        accounts: How private observations are trained on, by their names.
     """
-    one = partial(_fit_one, training=training, seed=seed, compile=compile, tell=tell)
+    one = partial(_fit_one, training=training, seed=seed, compile=compile, tell=tell, accounts=accounts or {})
     if not isinstance(trial.network, WindowedFields):
         return one(compiled, trial, plan=plan, limits=limits, observers=observers)
     fitted: list[Fitted] = []
@@ -142,9 +148,12 @@ def _fit_one(
     seed: int,
     compile: str,
     tell: Callable[[str], object],
+    accounts: Mapping[str, Account],
     span: Span | None = None,
 ) -> Fitted:
     """Train on the whole domain, or in one window."""
+    sources = private_gradients(compiled, accounts, trial, plan.weights)
+    compiled = public_part(compiled, accounts)
     points = TermPoints(compiled, plan.counts, plan.sampling, seed, plan.device, training.resampling, span)
     sampled = None if plan.directions is None else SampledDerivatives(plan.directions, seed=seed)
     trained = compiled if sampled is None else replace(compiled, differentiate=sampled)
@@ -159,9 +168,9 @@ def _fit_one(
     draws = _Draws(points, trial, sampled, stagnation, pseudo_time)
     chunk, places = chunk_size(compiled, trial, memory=PLAIN_MEMORY), term_places(compiled)
 
-    def objective_of(terms: CompiledProblem, drawn: Mapping[str, Tensor]) -> Objective:
+    def objective_of(terms: CompiledProblem, drawn: Mapping[str, Tensor]) -> PrivateObjective:
         residuals = partial(terms.residuals, trial)
-        return Objective(trial, residuals, drawn, weights=_of(plan.weights, drawn), chunk=chunk)
+        return PrivateObjective(trial, residuals, drawn, weights=_of(plan.weights, drawn), chunk=chunk)
 
     # Held-out residuals are those of the equation itself, whatever is trained on.
     objective, held_out = objective_of(trained, draws.first()), objective_of(compiled, points.held_out())
@@ -179,6 +188,7 @@ def _fit_one(
             found = Acceleration("plain", f"{plan.directions} terms of every long sum, others in every draw")
         choice = Choice("gradients", found.engine, found.reason, "--compile off or on")
         tell(*describe([choice]))
+        objective.observe(list(sources.values()))  # only now: what finds the fastest way takes gradients as well
         spent = time.perf_counter() - start
         result = train(
             objective,
@@ -190,9 +200,17 @@ def _fit_one(
             observers=observers,
             max_seconds=None if limits.seconds is None else max(limits.seconds - spent, 0.0),
             max_steps=limits.steps,
-            stop=limits.stop,
+            stop=partial(_stop, limits.stop, objective),
+            keep="last" if sources else "best",
         )
-        return Fitted(result, objective_of(compiled, draws.current).value(), (choice,))
+        value = objective_of(compiled, draws.current).value()
+        return Fitted(result, value, (choice,), {name: source.releases for name, source in sources.items()})
+
+
+def _stop(asked: Callable[[], Status | None] | None, objective: PrivateObjective) -> Status | None:
+    """Return why no further step may be made: what the user says, or that nothing private may be asked any more."""
+    status = None if asked is None else asked()
+    return status or (Status.BUDGET if objective.spent else None)
 
 
 class _Draws:

@@ -39,9 +39,10 @@ class ProblemFile:
 
     @property
     def tables(self) -> list[Path]:
-        """The files its observations were read from."""
+        """The files its observations were read from, but for private ones: a hash would tell whether a row is among them."""
         read = [*self.problem.data.values(), self.reference]
-        return [o.table for o in read if isinstance(o, Observations) and o.table is not None]
+        public = [o for o in read if isinstance(o, Observations) and o.privacy is None]
+        return [o.table for o in public if o.table is not None]
 
 
 def load_problem_file(path: Path) -> ProblemFile:

@@ -22,6 +22,7 @@ from pinnsolve.compiler.compile import compile_problem
 from pinnsolve.compiler.trial import build_trial
 from pinnsolve.errors import ProblemError
 from pinnsolve.fitting import Fitted, Limits, fit
+from pinnsolve.privacy import account_choices, check_private, open_accounts, without_private
 from pinnsolve.problem import Problem
 from pinnsolve.referee import Referee
 from pinnsolve.residuals import held_out_residuals
@@ -90,17 +91,20 @@ def solve(
     directory = out if out is None or isinstance(out, RunDirectory) else RunDirectory(Path(out))
     tell = partial(_tell, notify, directory)
     clock = _Clock()
+    check_private(problem, reference, training)
     problem, exactness = meet_conditions(problem, network)
     compiled = compile_problem(problem)
     plan = choose(compiled, network, training, device=device, dtype=dtype, quick=quick, threads=threads)
     plan = replace(plan, choices=(*exactness, *plan.choices))
     training = training or Training()
     _check_time(training, problem)
+    accounts = open_accounts(problem, plan.phases, steps=limits.steps)
+    plan = replace(plan, choices=(*plan.choices, *account_choices(accounts)))
     for line in describe(plan.choices):
         tell(line)
     trial = build_trial(problem, plan.network, seed=seed, dtype=plan.dtype, device=plan.device)
     spec = None if isinstance(plan.network, nn.Module) else plan.network
-    solution = Solution(problem, trial, spec, {})
+    solution = Solution(without_private(problem), trial, spec, {})
     clock.lap("setup")
     referee = Referee(solution, reference, tell)
     referee.prepare(limits.tolerance)
@@ -111,8 +115,18 @@ def solve(
         *referee.observers(limits.tolerance, watch),
     ]
     fitted = fit(
-        compiled, plan, trial, training, limits=limits, observers=watchers, seed=seed, compile=compile, tell=tell
+        compiled,
+        plan,
+        trial,
+        training,
+        limits=limits,
+        observers=watchers,
+        seed=seed,
+        compile=compile,
+        tell=tell,
+        accounts=accounts,
     )
+    spent = {name: account.settle(fitted.releases[name]) for name, account in accounts.items()}
     plan, result = replace(plan, choices=(*plan.choices, *fitted.choices)), fitted.result
     if referee.reached is not None:
         trial.load_state_dict(referee.reached)  # not the best by the held-out loss, but the one found good enough
@@ -122,6 +136,7 @@ def solve(
     beside = referee.beside(max(_LEAST_SECONDS, _SHARE * clock.seconds["train"]))
     clock.lap("reference")
     solution.record = {"schema": 1, "problem": name, **_record(solution, plan, fitted, referee, seed)}
+    solution.record |= {"privacy": spent} if spent else {}
     solution.record |= {"classical": None if beside is None else finite(asdict(beside))}
     solution.record |= {"wall_seconds": sum(clock.seconds.values()), "seconds": clock.seconds}
     solution.record["message"] = _message(solution.record, result)

@@ -19,6 +19,7 @@ import numpy as np
 from numpy.typing import NDArray
 from sympy import Expr, Symbol
 
+from pinnsolve.declaration.privacy import Privacy
 from pinnsolve.errors import DataError
 
 
@@ -31,6 +32,7 @@ class Observations:
         values: One array (points,) for each expression of the fields, `{u: us}` or `{v.diff(x) - u.diff(y): vorticity}`.
         noise: Standard deviation of the values, a number or an array (points,): where it differs between values, the misfit of
             each is weighted by its inverse, relative to the least.
+        privacy: Bound on what a run may tell of any one point; None where the values are public.
         source: What messages call them.
         table: The file they were read from.
 
@@ -43,12 +45,15 @@ class Observations:
     at: Mapping[Symbol, Any]
     values: Mapping[Expr, Any]
     noise: Any = None
+    privacy: Privacy | None = None
     source: str = "observations"
     table: Path | None = None
 
     def __post_init__(self) -> None:
         if not isinstance(self.at, Mapping) or not isinstance(self.values, Mapping) or not self.values:
             raise DataError(self.source, "no values", "write Observations(at={x: xs, t: ts}, values={u: us})")
+        if not isinstance(self.privacy, Privacy | None):
+            raise DataError(self.source, f"privacy={self.privacy!r}", "write ps.Privacy(epsilon=2, delta=1e-5)")
         for key in self.at:
             if not isinstance(key, Symbol):
                 raise DataError(self.source, f"the key {key!r} of `at`", "use the coordinate's symbol as the key")
@@ -85,6 +90,7 @@ class Observations:
         at: Mapping[Symbol, str | float],
         values: Mapping[Expr, str],
         noise: str | float | None = None,
+        privacy: Privacy | None = None,
     ) -> Observations:
         """Read a table `.csv` (with a header line) or `.npz`, its columns named.
 
@@ -93,6 +99,7 @@ class Observations:
             at: A column's name, or a number, for each coordinate.
             values: A column's name for each expression.
             noise: A column's name, or a number.
+            privacy: Bound on what a run may tell of any one row.
 
         Raises:
             DataError: The file is missing or unreadable, a column does not exist, or an entry is not a finite number.
@@ -105,7 +112,7 @@ class Observations:
             group: {key: _pick(table, name, file) for key, name in chosen.items()} for group, chosen in columns.items()
         }
         spread = None if noise is None else _pick(table, noise, file)
-        return Observations(at=picked["at"], values=picked["values"], noise=spread, source=file.name, table=file)
+        return Observations(picked["at"], picked["values"], spread, privacy, source=file.name, table=file)
 
     def _numbers(self, name: str, array: Any, *, real: bool) -> NDArray[Any]:
         try:

@@ -78,7 +78,7 @@ class PageHinkley:
 
     A rise by D standard deviations is noticed after about threshold / (D - tolerance) values, one below the tolerance hardly ever.
     Without a change, normal values of known mean raise an alarm once in (exp(2 a h) - 2 a h - 1) / (2 a²) values on the
-    average, with a the tolerance and h = threshold + 1.166 (Siegmund, Sequential analysis, 1985, section II.6): 1e6 as set here.
+    average, with a the tolerance and h = threshold + 1.166 (Siegmund, Sequential analysis, 1985, section II.6): 2e7 as set here.
 
     Attributes:
         tolerance: Rise of the mean that is none, in standard deviations.
@@ -89,7 +89,7 @@ class PageHinkley:
     """
 
     tolerance: float = 0.5
-    threshold: float = 12.0
+    threshold: float = 15.0
 
     def __post_init__(self) -> None:
         for name in ("tolerance", "threshold"):

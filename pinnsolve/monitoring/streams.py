@@ -134,7 +134,7 @@ def rows_of_text(stream: TextIO, source: str) -> Iterator[Mapping[str, str]]:
     header = next(lines, "")
     delimiter = next((d for d in (",", ";", "\t") if d in header), ",")
     names = [name.strip() for name in next(csv.reader([header], delimiter=delimiter), [])]
-    if len(set(names)) < len(names) or not all(names):
+    if not names or len(set(names)) < len(names) or not all(names):
         raise DataError(
             source, f"the header {header[:60]!r}", "write a header line that gives every column its own name"
         )

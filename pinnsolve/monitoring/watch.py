@@ -2,15 +2,16 @@
 
 Watched are the misfit r of every measured field and the residual of every equation at the places of measurement. The first rows
 say what is usual: |r|^(2/3), nearly normal where r is (Wilson and Hilferty 1931), is standardised by their mean and standard
-deviation, and a detector looks for a rise. A residual depends on places alone, not on what is measured there: it is compared with
-its largest value on held-out points, and a rise says that rows come from where the solution was never good.
+deviation, and a detector looks for a rise. A residual depends on places alone, not on what is measured there: a rise says that rows
+come from where the solution is less good. What is below its root mean square on held-out points counts as that, and its spread
+there is the least that it is measured by, so that rows in the order of a coordinate raise no alarm as long as it is small.
 """
 
 from __future__ import annotations
 
 import time
 from collections import deque
-from collections.abc import Callable, Iterable, Iterator, Mapping
+from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
 from dataclasses import dataclass, field, replace
 from itertools import islice
 from pathlib import Path
@@ -40,6 +41,9 @@ BATCH = 64
 
 _GOOD_AS_BEFORE = 1.5
 """Misfit after an adaptation, relative to the usual one before the change, at which it has done its work."""
+
+_POWER = 2 / 3
+"""Of sizes: it makes those of normal numbers nearly normal."""
 
 _HELD_OUT, _HELD_OUT_SEED = 2_048, 4
 _REMEMBERED = 100_000
@@ -205,10 +209,10 @@ class _Watching:
         for rows in _batches(self.stream.usable(), batch):
             left = rows
             while left:
-                misfits, excesses = self._misfits(left), self._excesses(left)
+                misfits, residuals = self._misfits(left), self._residuals(left)
                 for k, row in enumerate(left):
                     changed = self._take(
-                        row, {n: v[k] for n, v in misfits.items()}, {n: v[k] for n, v in excesses.items()}
+                        row, {n: v[k] for n, v in misfits.items()}, {n: v[k] for n, v in residuals.items()}
                     )
                     if changed:
                         break
@@ -221,7 +225,7 @@ class _Watching:
         self.solution = solution
         problem = solution.problem
         self._equations = {
-            term.name: (term, _largest_residual(solution, term))
+            term.name: (term, *_held_out_residual(solution, term))
             for term in problem.terms
             if term.kind == "equation" and term.region is None
         }
@@ -229,6 +233,7 @@ class _Watching:
 
     def _restart(self) -> None:
         self._first: list[Mapping[str, float]] = []
+        self._first_residuals: list[Mapping[str, float]] = []
         self._sizes: list[float] = []
         self._collecting: list[Row] = []
         self._collected: list[Mapping[str, float]] = []
@@ -241,20 +246,20 @@ class _Watching:
         found = field_columns(self.solution, places)
         return {name: found[name] - np.array([row.values[name] for row in rows]) for name in self.stream.measured}
 
-    def _excesses(self, rows: list[Row]) -> dict[str, NDArray[np.float64]]:
-        """Return by how much the residuals exceed the largest held-out ones, relative to these; 0 where they do not."""
+    def _residuals(self, rows: list[Row]) -> dict[str, NDArray[np.float64]]:
+        """Return the sizes of the residuals to the power 2/3, at least that of their root mean square on held-out points."""
         places = self._places(rows)
         found = {}
-        for name, (term, largest) in self._equations.items():
+        for name, (term, usual, _) in self._equations.items():
             free = {c.name: places[c.name] for c in term.free}
             sizes = np.broadcast_to(np.abs(self.solution.residual(name, **free)), (len(rows),))
-            found[name] = np.maximum(sizes / largest - 1, 0.0)
+            found[name] = np.maximum(sizes, usual) ** _POWER
         return found
 
     def _places(self, rows: list[Row]) -> dict[str, NDArray[np.float64]]:
         return {name: np.array([row.values[name] for row in rows]) for name in self.stream.coordinates}
 
-    def _take(self, row: Row, misfits: Mapping[str, float], excesses: Mapping[str, float]) -> bool:
+    def _take(self, row: Row, misfits: Mapping[str, float], residuals: Mapping[str, float]) -> bool:
         """Take in one row; return whether the solution changed."""
         if self._collecting:
             self._collecting.append(row)
@@ -262,16 +267,18 @@ class _Watching:
             return len(self._collecting) > self.policy.recent and self._adapt()
         if len(self._first) < self.reference:
             self._first.append(misfits)
+            self._first_residuals.append(residuals)
             self._sizes += [abs(row.values[name]) for name in self.stream.measured]
             if len(self._first) == self.reference:
                 self._learn()
             return False
         self._numbers.append(row.number)
-        values = {f"misfit of {name}": self._standardised(name, misfit) for name, misfit in misfits.items()}
-        values |= {f"residual of {name}": excess for name, excess in excesses.items()}
+        values = {f"misfit of {name}": abs(misfit) ** _POWER for name, misfit in misfits.items()}
+        values |= {f"residual of {name}": size for name, size in residuals.items()}
         for watched, value in values.items():
+            mean, spread = self._yardsticks[watched]
             state = self._states.get(watched) or self.detector.start()
-            self._states[watched], change = self.detector.update(state, value)
+            self._states[watched], change = self.detector.update(state, (value - mean) / spread)
             if change is not None:
                 self._notice(row, watched, change)
                 return False
@@ -280,21 +287,19 @@ class _Watching:
     def _learn(self) -> None:
         """Learn what is usual from the first rows, and what became of the last change."""
         self.usual = _root_mean_squares(self._first)
-        rounding = (_ROUNDING * float(np.max(self._sizes))) ** (2 / 3)
+        rounding = (_ROUNDING * float(np.max(self._sizes))) ** _POWER
         for name in self.stream.measured:
-            values = np.abs([misfits[name] for misfits in self._first]) ** (2 / 3)
-            spread = max(float(values.std(ddof=1)), rounding) or 1.0
-            self._yardsticks[name] = float(values.mean()), spread
+            sizes = [abs(misfits[name]) ** _POWER for misfits in self._first]
+            self._yardsticks[f"misfit of {name}"] = _mean_and_spread(sizes, rounding)
+        for name, (_, _, least) in self._equations.items():
+            sizes = [residuals[name] for residuals in self._first_residuals]
+            self._yardsticks[f"residual of {name}"] = _mean_and_spread(sizes, least)
         if self.findings:
             last = self.findings[-1]
             if last.adapted is None:
                 self.findings[-1] = replace(last, after=self.usual)
             else:
                 self.findings[-1] = replace(last, adapted=self.usual)
-
-    def _standardised(self, name: str, misfit: float) -> float:
-        mean, spread = self._yardsticks[name]
-        return (abs(misfit) ** (2 / 3) - mean) / spread
 
     def _notice(self, row: Row, watched: str, change: Change) -> None:
         back = min(change.at - change.since, len(self._numbers) - 1)
@@ -337,11 +342,17 @@ class _Watching:
         self.tell(action)
 
 
-def _largest_residual(solution: Solution, term: Any) -> float:
-    """Return the largest residual of an equation on points that nothing was trained on."""
+def _held_out_residual(solution: Solution, term: Any) -> tuple[float, float]:
+    """Return the root mean square of an equation's residual on held-out points, and the spread of its power above that."""
     points = term_points(term, solution.problem, _HELD_OUT, seed=_HELD_OUT_SEED)
     columns = {symbol.name: points[:, k] for k, symbol in enumerate(term.free)}
-    return max(float(np.abs(solution.residual(term.name, **columns)).max()), np.finfo(float).tiny)
+    sizes = np.abs(np.atleast_1d(solution.residual(term.name, **columns)))
+    usual = float(np.sqrt(np.mean(sizes**2)))
+    return usual, float(np.std(np.maximum(sizes, usual) ** _POWER))
+
+
+def _mean_and_spread(sizes: Sequence[float], least: float) -> tuple[float, float]:
+    return float(np.mean(sizes)), max(float(np.std(sizes, ddof=1)), least) or 1.0
 
 
 def _field_of_column(solution: Solution) -> dict[str, AppliedUndef]:

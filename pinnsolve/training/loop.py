@@ -124,6 +124,7 @@ def train(
     max_steps: int | None = None,
     stop: Callable[[], Status | None] | None = None,
     check_every: int = 25,
+    keep: str = "best",
 ) -> TrainingResult:
     """Minimise the objective phase by phase and leave it at the best state met.
 
@@ -143,6 +144,7 @@ def train(
         stop: Asked before every step; a status ends the run with it.
         check_every: Least number of steps between two held-out losses. They are spaced further when they would cost
             more than 5 % of the work, counted in points, not seconds: a repeated run checks at the same steps.
+        keep: "best", or "last" where no loss tells which state is best, because it may not look at all that is trained on.
 
     Returns:
         Status, records and history.
@@ -162,6 +164,8 @@ def train(
         records.append(record)
         if status not in _CONTINUES:
             break
+    if keep == "last":
+        return TrainingResult(status, tuple(records), tuple(run.history), run.loss, run.step)
     objective.vector = run.best
     return TrainingResult(status, tuple(records), tuple(run.history), run.best_loss, run.best_step)
 
