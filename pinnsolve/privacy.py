@@ -219,7 +219,7 @@ def _opened_account(name: str, observations: Observations, releases: int) -> Acc
         total = spent([*earlier, Release(noise, sample, releases)], delta=privacy.delta)
         if total > privacy.limit * (1 + _ROUNDING):
             before = spent(earlier, delta=privacy.delta)
-            found = f"{len(earlier)} earlier runs spent epsilon {before:.3g}, this one would make it {total:.3g} of {privacy.limit:g}"
+            found = f"{len(earlier)} earlier runs spent epsilon {before:.3g}, with this one {total:.3g} of {privacy.limit:g}"
             raise PrivacyError(name, found, "use other measurements, spend less in a run, or allow a larger budget=")
         runs.append(Release(noise, sample, releases))
     return Account(name, privacy, mechanism, earlier, ledger, len(earlier))

@@ -32,9 +32,9 @@ class Observations:
         values: One array (points,) for each expression of the fields, `{u: us}` or `{v.diff(x) - u.diff(y): vorticity}`.
         noise: Standard deviation of the values, a number or an array (points,): where it differs between values, the misfit of
             each is weighted by its inverse, relative to the least.
-        privacy: Bound on what a run may tell of any one point; None where the values are public.
         source: What messages call them.
         table: The file they were read from.
+        privacy: Bound on what a run may tell of any one point; None where the values are public.
 
     Everything given may be an array, a list or a number; it is kept as arrays (points,).
 
@@ -45,9 +45,9 @@ class Observations:
     at: Mapping[Symbol, Any]
     values: Mapping[Expr, Any]
     noise: Any = None
-    privacy: Privacy | None = None
     source: str = "observations"
     table: Path | None = None
+    privacy: Privacy | None = None
 
     def __post_init__(self) -> None:
         if not isinstance(self.at, Mapping) or not isinstance(self.values, Mapping) or not self.values:
@@ -112,7 +112,9 @@ class Observations:
             group: {key: _pick(table, name, file) for key, name in chosen.items()} for group, chosen in columns.items()
         }
         spread = None if noise is None else _pick(table, noise, file)
-        return Observations(picked["at"], picked["values"], spread, privacy, source=file.name, table=file)
+        return Observations(
+            at=picked["at"], values=picked["values"], noise=spread, source=file.name, table=file, privacy=privacy
+        )
 
     def _numbers(self, name: str, array: Any, *, real: bool) -> NDArray[Any]:
         try:

@@ -144,7 +144,8 @@ def train(
         stop: Asked before every step; a status ends the run with it.
         check_every: Least number of steps between two held-out losses. They are spaced further when they would cost
             more than 5 % of the work, counted in points, not seconds: a repeated run checks at the same steps.
-        keep: "best", or "last" where no loss tells which state is best, because it may not look at all that is trained on.
+        keep: "best", or "last" where no loss tells which state is best, because it may not look at all that is trained on; such a
+            loss may rise as it likes, and only one that is not finite counts as divergence.
 
     Returns:
         Status, records and history.
@@ -156,6 +157,7 @@ def train(
         raise ValueError("A phase redraws its points, so `resample` must say how.")
     run = _Run(objective, held_out, resample or _unchanged, observers, max_seconds, max_steps, stop, check_every)
     run.use(weighting, places or {})
+    run.judged = keep == "best"
     run.total_steps = sum(phase.steps for phase in phases)
     status = Status.STEPS
     records = []
@@ -206,6 +208,7 @@ class _Run:
         self.lowest = self.loss = math.inf
         self.recoveries = 0
         self.weighting: Weighting | None = None
+        self.judged = True
 
     def use(self, weighting: Weighting | None, places: Mapping[str, Place]) -> None:
         """Change the weights so, from the next phase on."""
@@ -291,11 +294,11 @@ class _Run:
     def _judge(self, outcome: Step, stepper: Stepper) -> tuple[Status | None, str]:
         """Accept a step, or undo it: return the reason to end and the event to log."""
         loss = self._fixed(outcome)
-        if math.isfinite(loss) and not loss > _DIVERGED * self.lowest:
+        if math.isfinite(loss) and not (self.judged and loss > _DIVERGED * self.lowest):
             self.loss = outcome.loss
             if loss < self.lowest:
                 self.lowest, self.recoveries = loss, 0
-            if loss <= _GOOD * self.lowest:
+            if loss <= _GOOD * self.lowest or not self.judged:
                 self.good = self.objective.vector
             return outcome.status, ""
         self.objective.vector = self.good

@@ -90,7 +90,7 @@ class PrivateGradient:
         drawn = torch.nonzero(torch.rand(self.count, generator=self._generator, dtype=torch.float64) < mechanism.sample)
         total = torch.zeros_like(like)
         size = max(1, ROW_MEMORY // (like.numel() * like.element_size()))
-        for part in drawn[:, 0].split(size):
+        for part in drawn[:, 0].split(size) if len(drawn) else ():
             total += self._clipped(part, like)
         noise = torch.randn(like.numel(), generator=self._generator, dtype=torch.float64).to(like)
         total += mechanism.noise * mechanism.clip * noise
