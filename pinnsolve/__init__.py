@@ -59,6 +59,8 @@ if TYPE_CHECKING:
     from pinnsolve.training.optimizers import Adam as Adam
     from pinnsolve.training.optimizers import AdamW as AdamW
     from pinnsolve.training.optimizers import RMSprop as RMSprop
+    from pinnsolve.training.overlap import soft_dice as soft_dice
+    from pinnsolve.training.overlap import soft_iou as soft_iou
     from pinnsolve.training.quasi_newton import BFGS as BFGS
     from pinnsolve.training.quasi_newton import LBFGS as LBFGS
     from pinnsolve.training.quasi_newton import SSBFGS as SSBFGS
@@ -91,6 +93,7 @@ _HOMES = {
     "training.krylov": ("GaussNewtonCG",),
     "training.natural_gradient": ("SPRING",),
     "training.optimizers": ("SGD", "AdaGrad", "Adam", "AdamW", "RMSprop"),
+    "training.overlap": ("soft_dice", "soft_iou"),
     "training.quasi_newton": ("LBFGS", "BFGS", "SSBFGS", "SSBroyden"),
     "training.schedule": ("Training",),
     "training.soap": ("SOAP",),

@@ -36,7 +36,7 @@ def summarise(record: Mapping[str, Any]) -> str:
     for name, error in record["errors"].items():
         lines.append(
             f"error      {name}: relative L2 {_number(error['relative_l2'])}, "
-            f"max {_number(error['max'])}{place_text(error.get('max_at'))}"
+            f"max {_number(error['max'])}{place_text(error.get('max_at'))}{_overlap(error)}"
         )
     if "classical" in record:
         lines.append(f"classical  {_classical(record['classical'])}")
@@ -80,6 +80,10 @@ def brief(value: float | None) -> str:
 def brief_seconds(value: float) -> str:
     """Return a time with two or three digits."""
     return f"{value:.0f} s" if value >= _LONG else f"{value:.2g} s"
+
+
+def _overlap(error: Mapping[str, Any]) -> str:
+    return "" if error.get("iou") is None else f"; as a shape: IoU {error['iou']:.3f}"
 
 
 def _privacy(spent: Mapping[str, Mapping[str, Any]]) -> list[str]:

@@ -1,0 +1,44 @@
+"""An absorbing inclusion found from the boundary: where does a plate lose what is put in at its sides?
+
+u_xx + u_yy = 40 s u   and the same for v, w, z,     0 < x, y < 1,    s(x, y) = ? between 0 and 1
+u = 1,  v = x,  w = y,  z = 2 x y   on the boundary
+40 fluxes through each side for each excitation, with noise of 1 %
+"""
+
+from sympy import Eq, exp, symbols
+
+import pinnsolve as ps
+
+x, y = symbols("x y")
+u, v, w, z, s = ps.fields("u v w z s", x, y)
+plate = ps.Box({x: (0, 1), y: (0, 1)})
+excitations = {u: 1, v: x, w: y, z: 2 * x * y}
+
+
+def fluxes(side, coordinate, end, along):
+    return ps.Observations.read(
+        f"data/inclusion_{side}.csv",
+        at={along: "s"},
+        values={f.diff(coordinate).subs(coordinate, end): f.func.__name__ for f in excitations},
+    )
+
+
+problem = ps.Problem(
+    domain=plate,
+    equations={f"loss of {f.func.__name__}": Eq(ps.laplacian(f, x, y), 40 * s * f) for f in excitations},
+    conditions={f"edge of {f.func.__name__}": ps.on(plate.boundary, Eq(f, g)) for f, g in excitations.items()},
+    data={
+        "left": fluxes("left", x, 0, y),
+        "right": fluxes("right", x, 1, y),
+        "bottom": fluxes("bottom", y, 0, x),
+        "top": fluxes("top", y, 1, x),
+    },
+    ansatz={f: g + x * (1 - x) * y * (1 - y) * f for f, g in excitations.items()} | {s: 1 / (1 + exp(-5 * s))},
+)
+network = ps.MLP(width=24, depth=3, activation="sine")
+training = ps.Training(
+    points={f"loss of {f.func.__name__}": 800 for f in excitations},
+    weights={side: 10 for side in ("left", "right", "bottom", "top")},
+    phases=[ps.Adam(steps=300, lr=5e-3), ps.LevenbergMarquardt(steps=150, resample=1)],
+)
+reference = ps.Observations.read("data/inclusion_shape.npz", at={x: "x", y: "y"}, values={s: "inside"})
