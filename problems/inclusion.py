@@ -1,8 +1,16 @@
 """An absorbing inclusion found from the boundary: where does a plate lose what is put in at its sides?
 
-u_xx + u_yy = 40 s u   and the same for v, w, z,     0 < x, y < 1,    s(x, y) = ? between 0 and 1
-u = 1,  v = x,  w = y,  z = 2 x y   on the boundary
-40 fluxes through each side for each excitation, with noise of 1 %
+    u_xx + u_yy = 40 s u   and the same for v, w, z,     0 < x, y < 1,    s(x, y) = ? between 0 and 1
+    u = 1,  v = x,  w = y,  z = 2 x y   on the boundary
+    40 fluxes through each side for each excitation, with noise of 1 %
+
+The measurements are in data/inclusion_*.csv, made by data/make_inclusion_observations.py, a finite-difference program that shares
+nothing with pinnsolve, for a pear of full absorption, s = 1, in a plate without, s = 0. One excitation would leave open whether
+an inclusion is near and weak or far and strong; four that fall off in different directions do not. Nothing is said of the shape
+but that s lies between 0 and 1, which the ansatz sees to; the slope of its sigmoid favours values near the two ends.
+
+Run:   pinnsolve run problems/inclusion.py
+Cost:  450 s of training by half of a busy CPU core; intersection over union of s > 1/2 with the pear 0.942 (seed 0).
 """
 
 from sympy import Eq, exp, symbols
