@@ -114,6 +114,14 @@ def check(problem: Path) -> None:
     show_default=True,
     help="A compiled step: where it repays itself, always, never. off repeats to the last bit.",
 )
+@click.option(
+    "--save-every",
+    type=click.FloatRange(min=0),
+    metavar="SECONDS",
+    default=60.0,
+    show_default=True,
+    help="Time of training between two checkpoints.",
+)
 @click.option("--no-plots", is_flag=True, help="Write no pictures.")
 @click.option("--json", "as_json", is_flag=True, help="Print the contents of result.json on stdout.")
 @click.option("-q", "quiet", is_flag=True, help="No progress.")
@@ -123,6 +131,34 @@ def run(problem: Path, **options: Any) -> None:
     from pinnsolve.running import run_problem_file
 
     sys.exit(run_problem_file(problem, **options))
+
+
+@cli.command()
+@click.argument("run_directory", metavar="RUN", type=_EXISTING_RUN)
+@click.argument("problem", metavar="[PROBLEM.py]", type=_EXISTING_FILE, required=False)
+@click.option(
+    "--max-time",
+    type=click.FloatRange(min=0, min_open=True),
+    metavar="SECONDS",
+    help="Bound on the whole training, from its beginning; as it was when left out.",
+)
+@click.option("--max-steps", type=click.IntRange(min=1), metavar="N", help="Likewise, on the steps of all phases.")
+@click.option(
+    "--save-every", type=click.FloatRange(min=0), metavar="SECONDS", help="Time of training between two checkpoints."
+)
+@click.option("--no-plots", is_flag=True, help="Write no pictures.")
+@click.option("--json", "as_json", is_flag=True, help="Print the contents of result.json on stdout.")
+@click.option("-q", "quiet", is_flag=True, help="No progress.")
+@click.option("-v", "verbose", is_flag=True, expose_value=False, help="Tracebacks on the terminal.")  # read by `main`
+def resume(run_directory: Path, problem: Path | None, **options: Any) -> None:
+    """Go on with a RUN that was broken off, from its newest good checkpoint.
+
+    The result is that of a run that was not broken off. PROBLEM.py, which is executed, is needed only for a network or a
+    training of your own making; it must be the file that the run was begun with.
+    """
+    from pinnsolve.running import resume_run
+
+    sys.exit(resume_run(run_directory, problem, **options))
 
 
 @cli.command()

@@ -127,7 +127,7 @@ def test_losses_are_those_of_public_terms_and_the_last_state_is_kept() -> None:
     assert not torch.allclose(noised.gradient, before.gradient)
     seen: list[Tensor] = []
     result = train(
-        objective, [Adam(steps=10, lr=0.1)], observers=[lambda p: seen.append(objective.vector)], keep="last"
+        objective, [Adam(steps=10, lr=0.1)], observers=[lambda p: seen.append(objective.vector)], judged=False
     )
     assert torch.equal(objective.vector, seen[-1]) and result.best_step == 10
 
@@ -160,7 +160,7 @@ def remembered(records: Tensor, members: Tensor, *, epsilon: float | None) -> np
     objective.observe(
         [PrivateGradient(module, terms, {"seen": records[members]}, {}, Mechanism(clip, noise, 1.0, steps + 1))]
     )
-    train(objective, [Adam(steps=steps, lr=0.5)], keep="last")
+    train(objective, [Adam(steps=steps, lr=0.5)], judged=False)
     with torch.no_grad():
         return terms({"seen": records})["seen"].abs().numpy()
 

@@ -150,7 +150,7 @@ def read_by_a_trained_network(steps: int, *, count: int) -> tuple[float, float]:
         return {"traces": seen[chosen]}
 
     objective = Objective(module, residuals, {"traces": seen[:64]})
-    train(objective, [Adam(steps=steps, lr=1e-2, clip=1.0, resample=2)], resample=another, keep="last")
+    train(objective, [Adam(steps=steps, lr=1e-2, clip=1.0, resample=2)], resample=another, judged=False)
     held_out, fired = recorded(200, seed=2)
     with torch.no_grad():
         found = module(held_out[:, :INSTANTS])

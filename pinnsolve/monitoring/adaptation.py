@@ -15,11 +15,12 @@ from pinnsolve.compiler.compile import compile_problem
 from pinnsolve.compiler.trial import build_trial
 from pinnsolve.declaration.observations import Observations
 from pinnsolve.errors import UnsupportedError
-from pinnsolve.fitting import Limits, fit
+from pinnsolve.fitting import Limits
 from pinnsolve.networks.windows import Windows
 from pinnsolve.problem import Problem
 from pinnsolve.residuals import held_out_residuals
 from pinnsolve.solution import Solution
+from pinnsolve.succession import fit
 from pinnsolve.training.schedule import Training
 from pinnsolve.training.status import Status
 
