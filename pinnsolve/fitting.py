@@ -25,7 +25,6 @@ from pinnsolve.compiler.trial import Trial
 from pinnsolve.draws import Draws
 from pinnsolve.jets import SampledDerivatives
 from pinnsolve.points import Span, TermPoints, term_places
-from pinnsolve.privacy import Account, private_gradients, public_part
 from pinnsolve.pseudo_time import PseudoTime
 from pinnsolve.stagnation import CausalOnceStuck, Stagnation
 from pinnsolve.training.checkpoint import Keep, fitting
@@ -36,7 +35,7 @@ from pinnsolve.training.loop import Observer, train
 from pinnsolve.training.natural_gradient import SPRING
 from pinnsolve.training.objective import Objective
 from pinnsolve.training.phase import PRECISIONS
-from pinnsolve.training.private_gradients import PrivateObjective
+from pinnsolve.training.private_gradients import PrivateGradient, PrivateObjective
 from pinnsolve.training.progress import TrainingResult
 from pinnsolve.training.schedule import Training
 from pinnsolve.training.state import State
@@ -106,7 +105,7 @@ def fit_one(
     keep: Keep,
     start: State | None,
     span: Span | None = None,
-    accounts: Mapping[str, Account] | None = None,
+    sources: Sequence[PrivateGradient] = (),
 ) -> Fitted:
     """Train on the whole domain, or in one window.
 
@@ -123,13 +122,11 @@ def fit_one(
         keep: Told after every step how to get at the state.
         start: Such a state to go on from.
         span: The window; None for the whole domain.
-        accounts: How private observations are trained on, by their names.
+        sources: Gradients of what is private; the terms are then without it.
 
     Raises:
         CheckpointError: The state to go on from does not fit.
     """
-    sources = private_gradients(compiled, accounts or {}, trial, plan.weights)
-    compiled = public_part(compiled, accounts or {})
     chunk = chunk_size(compiled, trial, memory=PLAIN_MEMORY)
     if start is not None:
         with fitting("network"):
@@ -141,20 +138,18 @@ def fit_one(
     places = term_places(compiled)
 
     def objective_of(terms: CompiledProblem, drawn: Mapping[str, Tensor]) -> PrivateObjective:
-        residuals = partial(terms.residuals, trial)
-        return PrivateObjective(trial, residuals, drawn, weights=_of(plan.weights, drawn), chunk=chunk)
+        weights = _of(plan.weights, drawn)
+        return PrivateObjective(trial, partial(terms.residuals, trial), drawn, weights=weights, chunk=chunk)
 
     # Held-out residuals are those of the equation itself, whatever is trained on.
     with _threads(plan.threads), _full_float32(), _random(start, plan.device):
+        begin = time.perf_counter()
         if start is None:
             objective, held_out = objective_of(trained, draws.first()), objective_of(compiled, points.held_out())
-            begin = time.perf_counter()
             if weighting is not None:
-                # Before gradients are compiled: with weights of points they are another function.
-                objective.weights = weighting.update(objective, places)
+                objective.weights = weighting.update(objective, places)  # else what is compiled knows nothing of them
             found = _accelerated(objective, trained, trial, plan, limits, compile)
         else:
-            begin = time.perf_counter()
             with fitting("points"):
                 draws.load(start["draws"])
                 objective = objective_of(trained, start["objective"]["points"])
@@ -166,7 +161,7 @@ def fit_one(
         choice = Choice("gradients", found.engine, found.reason, "--compile off or on")
         if start is None:
             tell(*describe([choice]))
-        objective.observe(list(sources.values()))  # only now: what finds the fastest way takes gradients as well
+        objective.observe(sources)  # only now: what finds the fastest way takes gradients as well
         spent = time.perf_counter() - begin
 
         def state(loop: State) -> dict[str, Any]:
@@ -191,8 +186,7 @@ def fit_one(
             start=None if start is None else start["loop"],
             judged=not sources,
         )
-        value = objective_of(compiled, draws.current).value()
-        return Fitted(result, value, (choice,), {name: source.releases for name, source in sources.items()})
+        return Fitted(result, objective_of(compiled, draws.current).value(), (choice,))
 
 
 def _stop(asked: Callable[[], Status | None] | None, objective: PrivateObjective) -> Status | None:

@@ -14,7 +14,7 @@ from pinnsolve.compiler.compile import CompiledProblem
 from pinnsolve.compiler.trial import Trial
 from pinnsolve.fitting import Fitted, Limits, fit_one
 from pinnsolve.networks.windows import Window, WindowedFields
-from pinnsolve.privacy import Account
+from pinnsolve.privacy import Account, private_gradients, public_part
 from pinnsolve.training.checkpoint import Keep, fitting, keep_nothing
 from pinnsolve.training.evaluation import Value
 from pinnsolve.training.loop import Observer
@@ -62,7 +62,9 @@ def fit(
     Raises:
         CheckpointError: The state to go on from does not fit.
     """
-    one = partial(fit_one, training=training, seed=seed, compile=compile, tell=tell, accounts=accounts)
+    sources = private_gradients(compiled, accounts or {}, trial, plan.weights)
+    compiled = public_part(compiled, accounts or {})
+    one = partial(fit_one, training=training, seed=seed, compile=compile, tell=tell, sources=tuple(sources.values()))
     start = None if start is None else on_device(start, plan.device)
     if isinstance(trial.network, WindowedFields):
         return _fit_windows(
@@ -74,7 +76,8 @@ def fit(
 
     with fitting("training"):
         part = None if start is None else start["part"]
-    return one(compiled, trial, plan=plan, limits=limits, observers=observers, keep=keep_labelled, start=part)
+    fitted = one(compiled, trial, plan=plan, limits=limits, observers=observers, keep=keep_labelled, start=part)
+    return replace(fitted, releases={name: source.releases for name, source in sources.items()})
 
 
 def _fit_windows(
