@@ -222,5 +222,8 @@ def test_nothing_of_the_measurements_is_left_in_a_run_directory(
             assert '"sensor"' not in text or file.name in {"result.json", "model.json"}, file.name
     record = json.loads((tmp_path / "run" / "result.json").read_text(encoding="utf-8"))
     assert record["privacy"]["sensor"]["steps"] == 11 and "sensor" not in record["residuals"]
+    kept = {file.relative_to(tmp_path / "run").as_posix() for file in (tmp_path / "run").rglob("*") if file.is_file()}
+    assert not [file for file in kept if file.startswith("checkpoints") or file.endswith((".npz", ".csv"))], kept
+    assert main(["resume", str(tmp_path / "run")]) == 8, "what could be resumed would hold the measurements"
     assert main(["run", str(tmp_path / "mine.py"), "--out", str(tmp_path / "again"), "-q"]) == 3
     assert ps.load(tmp_path / "run")(t=1.0) > 0
