@@ -78,7 +78,7 @@ def check(problem: Path) -> None:
     from pinnsolve.problem_file import load_problem_file
 
     file = load_problem_file(problem)
-    check_private(file.problem, file.reference, file.training)
+    check_private(file.problem, file.network, file.training, file.reference)
     declared, exactness = meet_conditions(file.problem, file.network)
     compiled = compile_problem(declared)
     plan = choose(compiled, file.network, file.training)
@@ -197,7 +197,10 @@ def verify(path: Path, tol: float | None, known: bool, defect: bool, as_json: bo
 @click.option("--points", type=_EXISTING_FILE, help="A .csv or .npz with a column for each coordinate.")
 @click.option("--grid", type=Grid(), help="x=0:1:101,t=0:1:51")
 @click.option(
-    "-o", "--output", type=click.Path(dir_okay=False, path_type=Path), help="A .csv or .npz; stdout as CSV otherwise."
+    "-o",
+    "--output",
+    type=click.Path(dir_okay=False, path_type=Path),
+    help="A .csv, .npz or .vtu; stdout as CSV otherwise.",
 )
 def evaluate(run_directory: Path, points: Path | None, grid: Any, output: Path | None) -> None:
     """Evaluate the fields of a RUN at points."""
@@ -206,6 +209,23 @@ def evaluate(run_directory: Path, points: Path | None, grid: Any, output: Path |
     if (points is None) == (grid is None):
         raise click.UsageError("give either --points or --grid")
     evaluate_at(run_directory, points=points, grid=grid, output=output)
+
+
+@cli.command()
+@click.argument("run_directory", metavar="RUN", type=_EXISTING_RUN)
+@click.option(
+    "--to", type=click.Choice(["vtu", "pvd", "csv", "npz"]), required=True, help="For ParaView, or as a table."
+)
+@click.option(
+    "-o", "--output", type=click.Path(dir_okay=False, path_type=Path), help="RUN/solution.vtu and so on otherwise."
+)
+def export(run_directory: Path, to: str, output: Path | None) -> None:
+    """Write fields, derivatives, residuals and error of a RUN for other programs."""
+    from pinnsolve.verification import load_with_reference
+
+    if output is not None and output.suffix != f".{to}":
+        raise click.UsageError(f"{output} does not end in .{to}")
+    click.echo(load_with_reference(run_directory).write(output or run_directory / f"solution.{to}"))
 
 
 @cli.command()

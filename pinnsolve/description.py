@@ -109,7 +109,9 @@ def _describe_term(term: Term, compiled: CompiledTerm | None, problem: Problem, 
     statement = term.statement
     show = _Shorthand(problem).doprint
     text = f"{show(statement.lhs)} = {show(statement.rhs)}" if isinstance(statement, Eq) else f"{show(statement)} = 0"
-    if term.kind == "data":
+    if term.kind == "data" and isinstance(statement, Symbol):
+        text = f"the likelihood of the noise {show(statement)}"
+    elif term.kind == "data":
         text = f"{show(statement)} as measured"
     elif term.name.endswith((".re", ".im")):
         text = f"{show(term.residual)} = 0"
@@ -125,7 +127,7 @@ def _describe_term(term: Term, compiled: CompiledTerm | None, problem: Problem, 
     points = plan.counts.get(term.name)
     count = f", {points} points" if points else ""
     weight = plan.weights[term.name]
-    yield f"    needs {', '.join(needed)}{count}{'' if weight == 1 else f', weight {weight:g}'}"
+    yield f"    needs {', '.join(needed) or 'no field'}{count}{'' if weight == 1 else f', weight {weight:g}'}"
 
 
 def _derivative(field: str, orders: Sequence[int], problem: Problem) -> str:

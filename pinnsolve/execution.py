@@ -173,9 +173,10 @@ def _prepared(compiled: CompiledProblem, inputs: Inputs) -> tuple[Plan, Solution
     )
     plan = replace(plan, choices=(*inputs.exactness, *plan.choices), threads=plan.threads or inputs.ambient)
     _check_time(inputs.training, inputs.problem)
-    trial = build_trial(inputs.problem, plan.network, seed=inputs.seed, dtype=plan.dtype, device=plan.device)
+    public = without_private(inputs.problem)  # whitening reads measured values, too
+    trial = build_trial(public, plan.network, seed=inputs.seed, dtype=plan.dtype, device=plan.device)
     spec = None if isinstance(plan.network, nn.Module) else plan.network
-    return plan, Solution(without_private(inputs.problem), trial, spec, {})
+    return plan, Solution(public, trial, spec, {})
 
 
 def _begun(inputs: Inputs, conduct: Conduct, plan: Plan) -> Checkpoints | None:

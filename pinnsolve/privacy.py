@@ -93,11 +93,12 @@ def without_private(problem: Problem) -> Problem:
     return problem.observing({n: o for n, o in problem.data.items() if n not in private}) if private else problem
 
 
-def check_private(problem: Problem, reference: Any, training: Training | None) -> None:
+def check_private(problem: Problem, network: Any, training: Training | None, reference: Any) -> None:
     """Refuse what would look at private observations outside of the accounted steps.
 
     Raises:
-        PrivacyError: A reference that is private, the same table public as well, or windows.
+        PrivacyError: A reference that is private, the same table public as well, second-order phases, windows, or normalization by
+            batch, through which every row would act on the gradients of all.
     """
     private = private_observations(problem)
     if isinstance(reference, Observations) and reference.privacy is not None:
@@ -111,6 +112,9 @@ def check_private(problem: Problem, reference: Any, training: Training | None) -
         if isinstance(observations, Observations) and observations.table in tables:
             found = f"{observations.source} is private in one place and public in another"
             raise PrivacyError("privacy", found, "read it with privacy= everywhere")
+    if getattr(network, "normalization", None) == "batch":
+        found = "normalization by batch lets every row act on the gradients of all"
+        raise PrivacyError("network", found, 'write normalization="layer" or "group"')
     training = training or Training()
     for phase in training.phases or ():
         if not isinstance(phase, FirstOrder):

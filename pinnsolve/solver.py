@@ -79,7 +79,7 @@ def solve(
         ProblemError: The declaration and the numerics do not fit.
     """
     _check(problem, seed, compile)
-    check_private(problem, reference, training)
+    check_private(problem, network, training, reference)
     clock = Clock()
     with ExitStack() as stack:
         directory = (

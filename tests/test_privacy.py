@@ -53,6 +53,11 @@ class TestRefusals:
         with pytest.raises(PrivacyError, match=r"first-order phases, such as ps\.Adam"):
             solved(private, ps.Training(phases=[ps.Adam(steps=2), phase]))
 
+    def test_normalization_by_batch(self) -> None:
+        network = ps.MLP(width=6, depth=1, normalization="batch")
+        with pytest.raises(PrivacyError, match="layer"):
+            ps.solve(problem(sensor=measured(ps.Privacy(1.0, 1e-5))), network, TRAINING, plots=False)
+
     def test_windows_and_a_private_reference(self) -> None:
         private = measured(ps.Privacy(1.0, 1e-5))
         with pytest.raises(PrivacyError, match="windows"):
