@@ -14,6 +14,7 @@ if TYPE_CHECKING:
     from pinnsolve.declaration.losses import Huber as Huber
     from pinnsolve.declaration.losses import StudentT as StudentT
     from pinnsolve.declaration.observations import Observations as Observations
+    from pinnsolve.declaration.privacy import Privacy as Privacy
     from pinnsolve.declaration.splits import BlockSplit as BlockSplit
     from pinnsolve.declaration.splits import GroupSplit as GroupSplit
     from pinnsolve.declaration.splits import RandomSplit as RandomSplit
@@ -35,6 +36,9 @@ if TYPE_CHECKING:
     from pinnsolve.errors import UnsupportedError as UnsupportedError
     from pinnsolve.fitting import Limits as Limits
     from pinnsolve.manufactured_solutions import manufactured as manufactured
+    from pinnsolve.monitoring.detectors import ADWIN as ADWIN
+    from pinnsolve.monitoring.detectors import PageHinkley as PageHinkley
+    from pinnsolve.monitoring.watch import monitor as monitor
     from pinnsolve.networks.architectures import MLP as MLP
     from pinnsolve.networks.architectures import ModifiedMLP as ModifiedMLP
     from pinnsolve.networks.architectures import PirateNet as PirateNet
@@ -67,6 +71,8 @@ if TYPE_CHECKING:
     from pinnsolve.training.optimizers import Adam as Adam
     from pinnsolve.training.optimizers import AdamW as AdamW
     from pinnsolve.training.optimizers import RMSprop as RMSprop
+    from pinnsolve.training.overlap import soft_dice as soft_dice
+    from pinnsolve.training.overlap import soft_iou as soft_iou
     from pinnsolve.training.quasi_newton import BFGS as BFGS
     from pinnsolve.training.quasi_newton import LBFGS as LBFGS
     from pinnsolve.training.quasi_newton import SSBFGS as SSBFGS
@@ -86,6 +92,7 @@ _HOMES = {
     "declaration.terms": ("on",),
     "declaration.losses": ("Huber", "StudentT"),
     "declaration.observations": ("Observations",),
+    "declaration.privacy": ("Privacy",),
     "declaration.splits": ("BlockSplit", "GroupSplit", "RandomSplit", "RangeSplit"),
     "domains.balls": ("Ball", "Cylinder", "Disk"),
     "domains.halfspaces": ("HalfSpace",),
@@ -93,6 +100,8 @@ _HOMES = {
     "domains.polygons": ("Polygon",),
     "domains.regions": ("Box", "Interval"),
     "domains.spreading": ("Graded",),
+    "monitoring.detectors": ("ADWIN", "PageHinkley"),
+    "monitoring.watch": ("monitor",),
     "domains.surfaces": ("Surface",),
     "networks.architectures": ("MLP", "ModifiedMLP", "PirateNet", "ResNet"),
     "networks.symmetry": ("break_symmetry",),
@@ -101,6 +110,7 @@ _HOMES = {
     "training.krylov": ("GaussNewtonCG",),
     "training.natural_gradient": ("SPRING",),
     "training.optimizers": ("SGD", "AdaGrad", "Adam", "AdamW", "RMSprop"),
+    "training.overlap": ("soft_dice", "soft_iou"),
     "training.quasi_newton": ("LBFGS", "BFGS", "SSBFGS", "SSBroyden"),
     "training.schedule": ("Training",),
     "training.soap": ("SOAP",),

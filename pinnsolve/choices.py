@@ -43,6 +43,9 @@ _ADAM_STEPS, _SECOND_STEPS, _RESAMPLE = 500, 4_000, 300
 _SHORT_ADAM_STEPS, _GAUSS_NEWTON_STEPS, _GAUSS_NEWTON = 200, 500, 1_500
 """Parameters up to which a Gauss-Newton step repays its product of Jacobians, and the steps then."""
 
+_PRIVATE_STEPS = 1_000
+"""Steps where observations are private: more need more noise each, fewer do not get far."""
+
 _DENSE_ON_CPU, _DENSE_ON_GPU = 3_000, 12_000
 """Parameters up to which the inverse Hessian is dense: beyond, its passes through memory cost more than the gradient."""
 
@@ -134,6 +137,8 @@ def choose(
     windows = {c: count for c, count in (training.windows or {}).items() if count > 1}
     if time is not None and parameters <= _GAUSS_NEWTON:
         windows = _windows(problem, network, time, choices)
+    if phases is None and any(o.privacy is not None for o in problem.data.values()):
+        phases, windows = _private_phases(training.resample, choices), {}
     if phases is None:
         phases = _phases(parameters, where, training.resample, choices, windowed=bool(windows))
     if threads is None and where.type == "cpu" and parameters <= _DENSE_ON_CPU:
@@ -278,6 +283,15 @@ def _phases(
     text = f"Adam {first.steps}, then {type(second).__name__} {second.steps}, points redrawn {redrawn}"
     choices.append(Choice("phases", text, reason, override))
     return first, second
+
+
+def _private_phases(resample: int, choices: list[Choice]) -> tuple[Phase, ...]:
+    """Choose a first-order method alone: line searches and curvature would ask private observations again and again."""
+    phase = Adam(steps=_PRIVATE_STEPS, lr=5e-3, resample=resample)
+    reason = "second-order methods would look at private observations again and again"
+    override = "training = ps.Training(phases=[ps.Adam(steps=...)])"
+    choices.append(Choice("phases", f"Adam {phase.steps}", reason, override))
+    return (phase,)
 
 
 def _counts(

@@ -74,9 +74,11 @@ def check(problem: Path) -> None:
     from pinnsolve.compiler.compile import compile_problem
     from pinnsolve.compiler.trial import build_trial
     from pinnsolve.description import describe_problem
+    from pinnsolve.privacy import check_private
     from pinnsolve.problem_file import load_problem_file
 
     file = load_problem_file(problem)
+    check_private(file.problem, file.network, file.training, file.reference)
     declared, exactness = meet_conditions(file.problem, file.network)
     compiled = compile_problem(declared)
     plan = choose(compiled, file.network, file.training)
@@ -257,6 +259,32 @@ def show(run_directory: Path, as_json: bool) -> None:
         found = f"result.json is damaged: {error!r}"
         raise ArchiveError(str(run_directory), found, "run the problem again") from None
     click.echo(text)
+
+
+@cli.command()
+@click.argument("run_directory", metavar="RUN", type=_EXISTING_RUN)
+@click.option(
+    "--stream", required=True, metavar="CSV", help="Columns of coordinates and fields; - reads standard input."
+)
+@click.option("--policy", type=click.Choice(["report", "retrain", "reset"]), default="report", show_default=True)
+@click.option("--detector", type=click.Choice(["page-hinkley", "adwin"]), default="page-hinkley", show_default=True)
+@click.option("--reference", type=click.IntRange(min=2), metavar="N", default=100, help="Rows that say what is usual.")
+@click.option("--recent", type=click.IntRange(min=1), metavar="N", default=200, help="Rows that are adapted to.")
+@click.option(
+    "--max-time",
+    type=click.FloatRange(min=0, min_open=True),
+    metavar="SECONDS",
+    default=30.0,
+    show_default=True,
+    help="Bound on the training of each adaptation.",
+)
+@click.option("--out", type=click.Path(path_type=Path), help="Folder for what was found; default RUN/monitor.")
+@click.option("--json", "as_json", is_flag=True, help="Print the contents of monitor.json on stdout.")
+def monitor(run_directory: Path, stream: str, **options: Any) -> None:
+    """Watch the solution of a RUN on incoming measurements; exit 6 if it no longer describes them."""
+    from pinnsolve.monitoring.outcome import monitor_run
+
+    sys.exit(monitor_run(run_directory, stream, **options))
 
 
 @cli.group()

@@ -1,7 +1,8 @@
 """Comparison: the errors of a solution against a reference, field by field, and how they are to be read.
 
 The relative L2 error is |u - r| / |r| in the root-mean-square sense over the reference's points. A field that the declaration
-fixes only up to a constant, or a function of some coordinates, is compared without its mean over the others.
+fixes only up to a constant, or a function of some coordinates, is compared without its mean over the others. Where a reference is
+0 or 1 everywhere, it is a shape, and the intersection over the union with the solution's, where that exceeds 1/2, is told as well.
 """
 
 from __future__ import annotations
@@ -12,16 +13,21 @@ from collections.abc import Iterator
 from typing import Any
 
 import numpy as np
+import torch
 from sympy import Symbol
 
 from pinnsolve.problem import Problem
 from pinnsolve.reference.result import Reference
 from pinnsolve.solution import Solution
+from pinnsolve.training.overlap import soft_iou
 
 Array = np.ndarray
 
 _COMPARABLE = 3.0
 """An estimate of an error is good to a small factor: up to this ratio none of two is the larger one."""
+
+_INSIDE = 0.5
+"""Value above which a point belongs to a shape."""
 
 _FEW, _MANY = 10.0, 1e4
 """Ratios that are written with a decimal, and by a power of ten."""
@@ -37,10 +43,10 @@ def compare(solution: Solution, reference: Reference) -> dict[str, dict[str, Any
         reference: Points, values by the names of real fields.
 
     Returns:
-        `{"u": {"relative_l2": ..., "max": ..., "max_at": {"x": ..., "t": ...}}}`.
+        `{"u": {"relative_l2": ..., "max": ..., "max_at": {"x": ..., "t": ...}}}`, and `"iou"` of a shape.
     """
     return {
-        name: norms(solution.problem, name, reference.points, trained - truth, truth)
+        name: norms(solution.problem, name, reference.points, trained - truth, truth) | _overlap(trained, truth)
         for name, trained, truth in _pairs(solution, reference)
     }
 
@@ -70,6 +76,15 @@ def norms(problem: Problem, name: str, points: Array, difference: Array, values:
         "max": float(np.abs(difference[worst])),
         "max_at": {c.name: float(x) for c, x in zip(problem.coordinates, points[worst], strict=True)},
     }
+
+
+def _overlap(trained: Array, truth: Array) -> dict[str, float]:
+    """Return the intersection over the union of two shapes; nothing where the truth is none."""
+    known = np.isfinite(trained)
+    if not known.any() or not np.array_equal(np.unique(truth[known]), [0.0, 1.0]):
+        return {}
+    found = torch.from_numpy((np.real(trained[known]) > _INSIDE).astype(float))
+    return {"iou": float(soft_iou(found, torch.from_numpy(np.real(truth[known]).astype(float))))}
 
 
 def verdict(error: float, own: float, *, estimated: float = math.nan) -> str:

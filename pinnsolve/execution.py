@@ -21,6 +21,7 @@ from pinnsolve.fitting import Limits
 from pinnsolve.inputs import Inputs, write_inputs
 from pinnsolve.networks.architectures import Architecture
 from pinnsolve.outcome import message_of, record_of
+from pinnsolve.privacy import account_choices, open_accounts, private_observations, without_private
 from pinnsolve.problem import Problem
 from pinnsolve.referee import Referee
 from pinnsolve.run_directory import RunDirectory, versions
@@ -114,6 +115,8 @@ def carry_out(inputs: Inputs, conduct: Conduct, clock: Clock, *, again: bool = F
     with fitting("declaration") if again else nullcontext():
         compiled = compile_problem(inputs.problem)
         plan, solution = _prepared(compiled, inputs)
+    accounts = open_accounts(inputs.problem, plan.phases, steps=conduct.limits.steps)
+    plan = replace(plan, choices=(*plan.choices, *account_choices(accounts)))
     if start is None:
         for line in describe(plan.choices):
             conduct.tell(line)
@@ -137,7 +140,9 @@ def carry_out(inputs: Inputs, conduct: Conduct, clock: Clock, *, again: bool = F
         tell=conduct.tell,
         keep=keep_nothing if checkpoints is None else _timed(checkpoints, clock),
         start=start,
+        accounts=accounts,
     )
+    spent = {name: account.settle(fitted.releases[name]) for name, account in accounts.items()}
     plan = replace(plan, choices=(*plan.choices, *fitted.choices))
     solution.history = fitted.result.history
     clock.lap("train")
@@ -145,11 +150,12 @@ def carry_out(inputs: Inputs, conduct: Conduct, clock: Clock, *, again: bool = F
     beside = referee.beside(max(_LEAST_SECONDS, _SHARE * clock.seconds["train"]))
     clock.lap("reference")
     solution.record = {"schema": 1, "problem": inputs.name, **record_of(solution, plan, fitted, referee, inputs.seed)}
+    solution.record |= {"privacy": spent} if spent else {}
     solution.record |= {"classical": None if beside is None else finite(asdict(beside))}
     solution.record |= {"wall_seconds": sum(clock.seconds.values()), "seconds": clock.seconds}
     solution.record["message"] = message_of(solution.record, fitted.result)
-    if conduct.directory is not None and checkpoints is not None:
-        conduct.directory.write(solution, checkpoints=checkpoints.listed())
+    if conduct.directory is not None:
+        conduct.directory.write(solution, checkpoints=[] if checkpoints is None else checkpoints.listed())
         _finish(solution, conduct.directory, clock, plots=conduct.plots)
     return solution
 
@@ -167,17 +173,21 @@ def _prepared(compiled: CompiledProblem, inputs: Inputs) -> tuple[Plan, Solution
     )
     plan = replace(plan, choices=(*inputs.exactness, *plan.choices), threads=plan.threads or inputs.ambient)
     _check_time(inputs.training, inputs.problem)
-    trial = build_trial(inputs.problem, plan.network, seed=inputs.seed, dtype=plan.dtype, device=plan.device)
+    public = without_private(inputs.problem)  # whitening reads measured values, too
+    trial = build_trial(public, plan.network, seed=inputs.seed, dtype=plan.dtype, device=plan.device)
     spec = None if isinstance(plan.network, nn.Module) else plan.network
-    return plan, Solution(inputs.problem, trial, spec, {})
+    return plan, Solution(public, trial, spec, {})
 
 
 def _begun(inputs: Inputs, conduct: Conduct, plan: Plan) -> Checkpoints | None:
-    """Store what the run is resumed from, and return where its states go."""
+    """Store what the run is resumed from, and return where its states go; nothing where observations are private."""
     directory, limits = conduct.directory, conduct.limits
     if directory is None:
         return None
     directory.begin(seed=inputs.seed, threads=plan.threads or inputs.ambient, choices=plan.choices, argv=conduct.argv)
+    if private_observations(inputs.problem):
+        conduct.tell("no checkpoints: they would hold the private observations; a run that is killed cannot be resumed")
+        return None
     bounds = {"seconds": limits.seconds, "steps": limits.steps, "tolerance": limits.tolerance}
     begun = {"limits": bounds, "every": conduct.saving.every, "versions": versions(), "hashes": directory.hashes}
     run = write_inputs(directory.declaration, inputs, begun=begun)

@@ -10,7 +10,7 @@ import sys
 import time
 from collections.abc import Callable, Iterator, Mapping, Sequence
 from contextlib import contextmanager
-from dataclasses import asdict, dataclass, replace
+from dataclasses import asdict, dataclass, field, replace
 from functools import partial
 from typing import Any
 
@@ -36,6 +36,7 @@ from pinnsolve.training.modes import changes
 from pinnsolve.training.natural_gradient import SPRING
 from pinnsolve.training.objective import Objective
 from pinnsolve.training.phase import PRECISIONS
+from pinnsolve.training.private_gradients import PrivateGradient, PrivateObjective
 from pinnsolve.training.progress import TrainingResult
 from pinnsolve.training.schedule import Training
 from pinnsolve.training.state import State
@@ -71,11 +72,13 @@ class Fitted:
         result: How it went; the trial is left at its best state by held-out points.
         value: The loss there on the points trained on; the mean over the windows where there are several.
         choices: How gradients were found.
+        releases: How often gradients of private observations were taken, by their names.
     """
 
     result: TrainingResult
     value: Value
     choices: tuple[Choice, ...]
+    releases: Mapping[str, int] = field(default_factory=dict)
 
     def state(self) -> dict[str, Any]:
         """Return it for a checkpoint; `load` reads it back."""
@@ -103,6 +106,7 @@ def fit_one(
     keep: Keep,
     start: State | None,
     span: Span | None = None,
+    sources: Sequence[PrivateGradient] = (),
 ) -> Fitted:
     """Train on the whole domain, or in one window.
 
@@ -119,6 +123,7 @@ def fit_one(
         keep: Told after every step how to get at the state.
         start: Such a state to go on from.
         span: The window; None for the whole domain.
+        sources: Gradients of what is private; the terms are then without it.
 
     Raises:
         CheckpointError: The state to go on from does not fit.
@@ -128,21 +133,19 @@ def fit_one(
     draws, trained, weighting = _draws(compiled, trial, points, plan=plan, training=training, tell=tell)
     places = term_places(compiled)
 
-    def objective_of(terms: CompiledProblem, drawn: Mapping[str, Tensor]) -> Objective:
-        residuals = partial(terms.residuals, trial)
-        return Objective(trial, residuals, drawn, weights=_of(plan.weights, drawn), chunk=chunk)
+    def objective_of(terms: CompiledProblem, drawn: Mapping[str, Tensor]) -> PrivateObjective:
+        weights = _of(plan.weights, drawn)
+        return PrivateObjective(trial, partial(terms.residuals, trial), drawn, weights=weights, chunk=chunk)
 
     # Held-out residuals are those of the equation itself, whatever is trained on.
     with _threads(plan.threads), _full_float32(), _random(start, plan.device):
+        begin = time.perf_counter()
         if start is None:
             objective, held_out = objective_of(trained, draws.first()), objective_of(compiled, points.held_out())
-            begin = time.perf_counter()
             if weighting is not None:
-                # Before gradients are compiled: with weights of points they are another function.
-                objective.weights = weighting.update(objective, places)
+                objective.weights = weighting.update(objective, places)  # else what is compiled knows nothing of them
             found = _accelerated(objective, trained, trial, plan, limits, compile)
         else:
-            begin = time.perf_counter()
             with fitting("points"):
                 draws.load(start["draws"])
                 objective, held_out = objective_of(trained, draws.current), objective_of(compiled, draws.current)
@@ -153,6 +156,7 @@ def fit_one(
         choice = Choice("gradients", found.engine, found.reason, "--compile off or on")
         if start is None:
             tell(*describe([choice]))
+        objective.observe(sources)  # only now: what finds the fastest way takes gradients as well
         spent = time.perf_counter() - begin
 
         def state(loop: State) -> dict[str, Any]:
@@ -170,13 +174,20 @@ def fit_one(
             weighting=weighting,
             places=places,
             observers=observers,
-            **_ends(limits, spent),
+            **_ends(limits, spent, objective),
             patience=training.patience,
             seed=seed,
             keep=lambda loop, due: keep(lambda: state(loop()), due),
             start=None if start is None else start["loop"],
+            judged=not sources,
         )
         return Fitted(result, objective_of(compiled, draws.current).value(), (choice,))
+
+
+def _stop(asked: Callable[[], Status | None] | None, objective: PrivateObjective) -> Status | None:
+    """Return why no further step may be made: what the user says, or that nothing private may be asked any more."""
+    status = None if asked is None else asked()
+    return status or (Status.BUDGET if objective.spent else None)
 
 
 def _network(compiled: CompiledProblem, trial: Trial, start: State | None) -> int:
@@ -226,10 +237,10 @@ def _accelerated(
     return accelerate(objective, trained, trial, mode=compile, evaluations=steps, seconds=limits.seconds)
 
 
-def _ends(limits: Limits, spent: float) -> dict[str, Any]:
+def _ends(limits: Limits, spent: float, objective: PrivateObjective) -> dict[str, Any]:
     """Return when a training ends before its phases are through, for the loop."""
     seconds = None if limits.seconds is None else max(limits.seconds - spent, 0.0)
-    return {"max_seconds": seconds, "max_steps": limits.steps, "stop": limits.stop}
+    return {"max_seconds": seconds, "max_steps": limits.steps, "stop": partial(_stop, limits.stop, objective)}
 
 
 def _of(weights: Mapping[str, float], points: Mapping[str, Tensor]) -> dict[str, float]:

@@ -66,7 +66,8 @@ def message_of(record: dict[str, Any], result: TrainingResult) -> str:
         if own is not None and own > 0 and error["relative_l2"] is not None and error["relative_l2"] <= own:
             parts.append(f"{name}: at or below the reference's own error of {own:.1e}")
         else:
-            parts.append(f"{name}: relative L2 error {brief(error['relative_l2'])}")
+            shape = "" if error.get("iou") is None else f", IoU {error['iou']:.3f}"
+            parts.append(f"{name}: relative L2 error {brief(error['relative_l2'])}{shape}")
     found = [f"{name} = {value:.6g}" for name, value in record["unknowns"].items()]
     kind = record["reference"]["kind"].replace("_", " ")
     compared = f"{', '.join(parts)} (against {kind})" if parts else "no reference to compare with"

@@ -8,6 +8,7 @@ instead, everything that cannot mean what was written.
 from __future__ import annotations
 
 from collections.abc import Mapping, Sequence
+from copy import copy
 from dataclasses import dataclass, field, replace
 from functools import cached_property
 from types import MappingProxyType
@@ -141,6 +142,19 @@ class Problem:
             if term.name == name:
                 return term
         raise ProblemError(name, "no such term", f"choose among {', '.join(t.name for t in self.terms)}")
+
+    def observing(self, data: Mapping[str, Observations]) -> Problem:
+        """Return the same problem with other observations in place of its own; a stored one can be given some as well.
+
+        Raises:
+            DataError: Observations that cannot be used.
+        """
+        other = copy(self)
+        object.__setattr__(other, "data", dict(data))
+        (statements,) = _resolved([_read_data(data)])
+        measured = [term for statement in statements for term in other._data_terms(statement)]
+        object.__setattr__(other, "terms", (*(term for term in self.terms if term.kind != "data"), *measured))
+        return other
 
     def split(self, expression: Expr) -> tuple[Expr, Expr]:
         """Return the real and the imaginary part of an expression of the declared fields, in the real fields."""

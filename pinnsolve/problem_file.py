@@ -42,9 +42,10 @@ class ProblemFile:
 
     @property
     def tables(self) -> list[Path]:
-        """The files its observations and meshes were read from."""
+        """The files its observations and meshes were read from, but for private ones: a hash would tell whether a row is there."""
         read = [*self.problem.data.values(), self.reference]
-        tables = [o.table for o in read if isinstance(o, Observations) and o.table is not None]
+        public = [o for o in read if isinstance(o, Observations) and o.privacy is None]
+        tables = [o.table for o in public if o.table is not None]
         meshes = [
             f.file for f in factors_of(self.problem.domain) if isinstance(f, Mesh | Surface) and f.file is not None
         ]

@@ -14,6 +14,7 @@ from pinnsolve.errors import ProblemError
 from pinnsolve.execution import Clock, Conduct, Saving, carry_out
 from pinnsolve.fitting import Limits
 from pinnsolve.inputs import Inputs
+from pinnsolve.privacy import check_private
 from pinnsolve.problem import Problem
 from pinnsolve.run_directory import RunDirectory
 from pinnsolve.solution import Solution
@@ -78,6 +79,7 @@ def solve(
         ProblemError: The declaration and the numerics do not fit.
     """
     _check(problem, seed, compile)
+    check_private(problem, network, training, reference)
     clock = Clock()
     with ExitStack() as stack:
         directory = (

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import time
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from dataclasses import replace
 from functools import partial
 from statistics import fmean
@@ -14,6 +14,7 @@ from pinnsolve.compiler.compile import CompiledProblem
 from pinnsolve.compiler.trial import Trial
 from pinnsolve.fitting import Fitted, Limits, fit_one
 from pinnsolve.networks.windows import Window, WindowedFields
+from pinnsolve.privacy import Account, private_gradients, public_part
 from pinnsolve.training.checkpoint import Keep, fitting, keep_nothing
 from pinnsolve.training.evaluation import Value
 from pinnsolve.training.loop import Observer
@@ -41,6 +42,7 @@ def fit(
     tell: Callable[[str], object],
     keep: Keep = keep_nothing,
     start: State | None = None,
+    accounts: Mapping[str, Account] | None = None,
 ) -> Fitted:
     """Train as planned.
 
@@ -56,13 +58,16 @@ def fit(
         tell: Called with one line of text for every choice.
         keep: Told after every step how to get at the state, with its `step`, `window` and `loss`.
         start: Such a state to go on from.
+        accounts: How private observations are trained on, by their names.
 
     Raises:
         CheckpointError: The state to go on from does not fit.
     """
     losses = {t.name: as_residual(t.loss, deviation=t.deviation) for t in compiled.problem.terms if t.loss is not None}
     compiled = replace(compiled, losses=losses)
-    one = partial(fit_one, training=training, seed=seed, compile=compile, tell=tell)
+    sources = private_gradients(compiled, accounts or {}, trial, plan.weights)
+    compiled = public_part(compiled, accounts or {})
+    one = partial(fit_one, training=training, seed=seed, compile=compile, tell=tell, sources=tuple(sources.values()))
     start = None if start is None else on_device(start, plan.device)
     if isinstance(trial.network, WindowedFields):
         return _fit_windows(
@@ -71,7 +76,7 @@ def fit(
 
     with fitting("training"):
         part = None if start is None else start["part"]
-    return one(
+    fitted = one(
         compiled,
         trial,
         plan=plan,
@@ -80,6 +85,7 @@ def fit(
         keep=lambda state, due: keep(lambda: _labelled(state(), 0, 0), due),
         start=part,
     )
+    return replace(fitted, releases={name: source.releases for name, source in sources.items()})
 
 
 def _fit_windows(

@@ -36,10 +36,11 @@ def summarise(record: Mapping[str, Any]) -> str:
     for name, error in record["errors"].items():
         lines.append(
             f"error      {name}: relative L2 {_number(error['relative_l2'])}, "
-            f"max {_number(error['max'])}{place_text(error.get('max_at'))}"
+            f"max {_number(error['max'])}{place_text(error.get('max_at'))}{_overlap(error)}"
         )
     if "classical" in record:
         lines.append(f"classical  {_classical(record['classical'])}")
+    lines += [f"privacy    {line}" for line in _privacy(record.get("privacy", {}))]
     lines += [f"residual   {line}" for line in residual_lines(record.get("residuals", {}))]
     lines += [f"held out   {line}" for line in held_out_lines(record.get("held_out", {}))]
     for name, value in record["unknowns"].items():
@@ -88,6 +89,19 @@ def brief(value: float | None) -> str:
 def brief_seconds(value: float) -> str:
     """Return a time with two or three digits."""
     return f"{value:.0f} s" if value >= _LONG else f"{value:.2g} s"
+
+
+def _overlap(error: Mapping[str, Any]) -> str:
+    return "" if error.get("iou") is None else f"; as a shape: IoU {error['iou']:.3f}"
+
+
+def _privacy(spent: Mapping[str, Mapping[str, Any]]) -> list[str]:
+    """Return a line for every set of private observations: what a run, and all of them, told of a row."""
+    return [
+        f"{name}: epsilon {s['epsilon']:.3g} of {s['allowed']:g} at delta {s['delta']:g}, {s['with_earlier_runs']:.3g} of "
+        f"{s['budget']:g} over all recorded runs; {s['steps']} steps of noise {s['noise']:.3g}"
+        for name, s in spent.items()
+    ]
 
 
 def _classical(classical: Mapping[str, Any] | None) -> str:

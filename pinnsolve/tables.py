@@ -47,7 +47,7 @@ def evaluate_at(
             raise DataError(str(output), "points without cells between them", "use --grid, or write .csv or .npz")
         write_grid(solution, grid, output)
         return
-    columns = given | _fields(solution, given)
+    columns = given | field_columns(solution, given)
     if output is None:
         sys.stdout.write(_as_csv(columns))
     else:
@@ -71,7 +71,8 @@ def write_table(columns: Columns, output: Path) -> Path:
     return output
 
 
-def _fields(solution: Solution, given: Columns) -> Columns:
+def field_columns(solution: Solution, given: Columns) -> Columns:
+    """Return an array for each field at points given by their coordinates; two for a complex one."""
     fields = [field.func.__name__ for field in solution.problem.declared_fields]
     found = solution(**given)
     columns: Columns = {}

@@ -33,6 +33,7 @@ KINDS = (
 
 UNREAD = {
     "burgers_inverse": "observations stand in for conditions: no grid has a solution",
+    "inclusion": "fluxes stand in for an unknown field: no grid has a solution",
     "poisson_5d": "no grid in five dimensions; the closed form is known",
     "two_materials": "a field in each of two materials; the closed form is known",
     "poisson_100d": "no grid in a hundred dimensions; the closed form is known",

@@ -20,6 +20,7 @@ from numpy.typing import NDArray
 from sympy import Expr, Symbol
 
 from pinnsolve.declaration.losses import Loss
+from pinnsolve.declaration.privacy import Privacy
 from pinnsolve.declaration.splits import GroupSplit, Rows, Split, hold_out
 from pinnsolve.errors import DataError
 
@@ -36,6 +37,7 @@ class Observations:
             found by maximum likelihood.
         source: What messages call them.
         table: The file they were read from.
+        privacy: Bound on what a run may tell of any one point; None where the values are public.
         loss: How a misfit counts: `Huber()` or `StudentT()`, where some values may be far off; None for its square.
         split: Which rows are held out of the training, a `RandomSplit`, `GroupSplit`, `BlockSplit` or `RangeSplit`, or a list of
             several, each choosing among the rows that those before it left. The result tells the misfit of each.
@@ -51,6 +53,7 @@ class Observations:
     noise: Any = None
     source: str = "observations"
     table: Path | None = None
+    privacy: Privacy | None = None
     loss: Loss | None = None
     split: Any = None
 
@@ -59,6 +62,8 @@ class Observations:
     def __post_init__(self) -> None:
         if not isinstance(self.at, Mapping) or not isinstance(self.values, Mapping) or not self.values:
             raise DataError(self.source, "no values", "write Observations(at={x: xs, t: ts}, values={u: us})")
+        if not isinstance(self.privacy, Privacy | None):
+            raise DataError(self.source, f"privacy={self.privacy!r}", "write ps.Privacy(epsilon=2, delta=1e-5)")
         for key in self.at:
             if not isinstance(key, Symbol):
                 raise DataError(self.source, f"the key {key!r} of `at`", "use the coordinate's symbol as the key")
@@ -118,6 +123,7 @@ class Observations:
         at: Mapping[Symbol, str | float],
         values: Mapping[Expr, str],
         noise: str | float | Symbol | None = None,
+        privacy: Privacy | None = None,
         loss: Loss | None = None,
         split: Any = None,
     ) -> Observations:
@@ -128,6 +134,7 @@ class Observations:
             at: A column's name, or a number, for each coordinate.
             values: A column's name for each expression.
             noise: A column's name, a number, or an unknown of the problem.
+            privacy: Bound on what a run may tell of any one row.
             loss: As for `Observations`.
             split: As for `Observations`; the groups of a `GroupSplit` may be a column's name.
 
@@ -154,6 +161,7 @@ class Observations:
             noise=spread,
             source=file.name,
             table=file,
+            privacy=privacy,
             loss=loss,
             split=splits,
         )

@@ -81,6 +81,7 @@ def train(
     seed: int = 0,
     keep: Keep = keep_nothing,
     start: State | None = None,
+    judged: bool = True,
 ) -> TrainingResult:
     """Minimise the objective phase by phase and leave it at the best state met, or where an observer found it good enough.
 
@@ -107,6 +108,8 @@ def train(
         seed: Of what layers leave out at random.
         keep: Told after every step how to get at the state, which holds that of objectives and stepper too; due where a phase ends.
         start: Such a state to go on from; parameters, points and the way to gradients must be those of then already.
+        judged: Whether losses tell which state is best and what diverges. False where they may not look at all that is trained
+            on: the last state is kept then, and only what is not finite counts as divergence.
 
     Returns:
         Status, records and history, of the whole training.
@@ -121,6 +124,7 @@ def train(
     run = _Run(objective, held_out, resample or _unchanged, observers, max_seconds, max_steps, stop, check_every, keep)
     run.patience, run.seed = math.inf if patience is None else patience, seed
     run.use(weighting, places or {})
+    run.judged = judged
     run.total_steps = sum(phase.steps for phase in phases)
     if start is not None:
         with fitting("training"):
@@ -128,6 +132,8 @@ def train(
     status = run.ended
     while status in _CONTINUES and run.number < len(phases):
         status = run.phase(phases[run.number], last=run.number == len(phases) - 1)
+    if not judged:
+        return replace(run.result(status), best_loss=run.loss, best_step=run.step)
     if status is not Status.TOLERANCE:  # not the best by the held-out loss then, but the one found good enough
         objective.vector = run.best
         restore_averages(objective.module, run.averages)
@@ -172,6 +178,7 @@ class _Run:
         self.lowest = self.loss = math.inf
         self.recoveries = 0
         self.weighting: Weighting | None = None
+        self.judged = True
         self.patience, self.seed = math.inf, 0
         self.given: dict[str, float] = {}
         self.ended, self.records = Status.STEPS, list[PhaseRecord]()
@@ -333,11 +340,11 @@ class _Run:
     def _judge(self, outcome: Step, stepper: Stepper) -> tuple[Status | None, str]:
         """Accept a step, or undo it: return the reason to end and the event to log."""
         loss = self._fixed(outcome)
-        if math.isfinite(loss) and not loss > _DIVERGED * self.lowest:
+        if math.isfinite(loss) and not (self.judged and loss > _DIVERGED * self.lowest):
             self.loss = outcome.loss
             if loss < self.lowest:
                 self.lowest, self.recoveries = loss, 0
-            if loss <= _GOOD * self.lowest:
+            if loss <= _GOOD * self.lowest or not self.judged:
                 self.good = self.objective.vector
             return outcome.status, ""
         self.objective.vector = self.good

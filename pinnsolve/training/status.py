@@ -54,6 +54,10 @@ class Status(Enum):
         "smaller steps; the best state is kept. Lower the learning rate, or look for a residual that is singular in "
         "the domain.",
     )
+    BUDGET = (
+        "budget",
+        "The privacy budget of the run is spent; fewer steps, each with less noise, may reach further.",
+    )
     INTERRUPTED = (
         "interrupted",
         "The run was interrupted after a complete step; the best state so far is kept.",

@@ -1,0 +1,1 @@
+"""Monitoring: incoming measurements against a trained solution, change detected and acted upon."""
