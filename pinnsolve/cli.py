@@ -184,6 +184,15 @@ def plot(run_directory: Path) -> None:
 
 @cli.command()
 @click.argument("run_directory", metavar="RUN", type=_EXISTING_RUN)
+def report(run_directory: Path) -> None:
+    """Write the page of a RUN again: report.html, which opens offline."""
+    from pinnsolve.report import write_report
+
+    click.echo(write_report(run_directory))
+
+
+@cli.command()
+@click.argument("run_directory", metavar="RUN", type=_EXISTING_RUN)
 @click.option("--json", "as_json", is_flag=True, help="Print the contents of result.json on stdout.")
 def show(run_directory: Path, as_json: bool) -> None:
     """Show what was done in a RUN and how well."""

@@ -179,7 +179,18 @@ def _write(solution: Solution, directory: RunDirectory, clock: _Clock, *, plots:
             warnings.warn(f"the pictures are incomplete ({error}); the run is not. See log.txt", stacklevel=2)
         clock.lap("plots")
         solution.record |= {"wall_seconds": sum(clock.seconds.values()), "seconds": clock.seconds}
+        _report(solution, directory)
     directory.finish(dict(solution.record))
+
+
+def _report(solution: Solution, directory: RunDirectory) -> None:
+    from pinnsolve.report import write_report
+
+    try:
+        write_report(directory.path, record=solution.record, problem=solution.problem)
+    except Exception as error:  # nor a page that cannot be written
+        directory.log("".join(traceback.format_exception(error)))
+        warnings.warn(f"there is no report ({error}); the run is complete. See log.txt", stacklevel=2)
 
 
 def _record(
