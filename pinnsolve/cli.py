@@ -13,6 +13,7 @@ from typing import Any
 import click
 
 _TEMPLATES = ("burgers", "inverse", "oscillator", "poisson")
+_FORMS = ("pt2", "onnx", "py", "csv", "npz")
 _EXISTING_FILE = click.Path(exists=True, dir_okay=False, path_type=Path)
 _EXISTING_RUN = click.Path(exists=True, file_okay=False, path_type=Path)
 
@@ -189,6 +190,17 @@ def report(run_directory: Path) -> None:
     from pinnsolve.report import write_report
 
     click.echo(write_report(run_directory))
+
+
+@cli.command()
+@click.argument("run_directory", metavar="RUN", type=_EXISTING_RUN)
+@click.option("--to", type=click.Choice(_FORMS), required=True, help="pt2, onnx, py: a program; csv, npz: a table.")
+@click.option("-o", "--output", type=click.Path(dir_okay=False, path_type=Path), help="Default RUN/export/solution.TO.")
+def export(run_directory: Path, to: str, output: Path | None) -> None:
+    """Write the solution of a RUN for other programs."""
+    from pinnsolve.exporting import export_run
+
+    click.echo(export_run(run_directory, to=to, output=output))
 
 
 @cli.command()

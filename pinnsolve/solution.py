@@ -173,6 +173,24 @@ class Solution:
 
         return save_solution(self, Path(path))
 
+    def export(self, path: str | Path, *, to: str | None = None) -> Path:
+        """Write the fields for other programs.
+
+        Args:
+            path: The file; its ending is the form unless `to` says it.
+            to: "pt2" (`torch.export`), "onnx" or "py" (a function of NumPy arrays) for values and first derivatives at points;
+                "csv" or "npz" for a table of values on a grid.
+
+        Returns:
+            The file.
+
+        Raises:
+            ExportError: A form that does not exist, or that cannot hold this network.
+        """
+        from pinnsolve.exporting import export_solution
+
+        return export_solution(self, Path(path), to=to)
+
     def _values(self, name: str, expression: Expr, columns: _Columns) -> Any:
         """Evaluate a checked expression, real or complex, in the caller's shape and kind."""
         parts = self.problem.split(expression)

@@ -190,7 +190,7 @@ def _evaluate(
         plan = _plan(needed, points[0].shape[1])
         wanted = {which: set().union(*(place.fields[which] for place in members)) for which in members[0].fields}
         found = differentiate(network, torch.cat(points) if len(points) > 1 else points[0], plan, wanted=wanted)
-        sizes = [len(p) for p in points]
+        sizes = [p.shape[0] for p in points]  # not `len`, which would fix the number of points of a traced program
         for derivative, tensor in found.items():
             for place, part in zip(members, tensor.split(sizes), strict=True):
                 place.values[derivative] = part
