@@ -224,6 +224,35 @@ def show(run_directory: Path, as_json: bool) -> None:
     click.echo(text)
 
 
+@cli.command()
+@click.argument("first", metavar="RUN", type=_EXISTING_RUN)
+@click.argument("second", metavar="RUN", type=_EXISTING_RUN)
+@click.option("--json", "as_json", is_flag=True, help="Print the differences as JSON on stdout.")
+def compare(first: Path, second: Path, as_json: bool) -> None:
+    """Show two runs side by side: whatever differs."""
+    from pinnsolve.listing import compare_runs
+
+    compare_runs(first, second, as_json=as_json)
+
+
+@cli.command("list")
+@click.argument("folder", type=click.Path(exists=True, file_okay=False, path_type=Path), default="runs")
+@click.option("--json", "as_json", is_flag=True, help="Print the runs as JSON on stdout.")
+def list_(folder: Path, as_json: bool) -> None:
+    """List the finished runs below FOLDER, by default runs/."""
+    from pinnsolve.listing import list_runs
+
+    list_runs(folder, as_json=as_json)
+
+
+@cli.command()
+def doctor() -> None:
+    """Tell what is installed and usable."""
+    from pinnsolve.doctor import report_findings
+
+    sys.exit(report_findings())
+
+
 @cli.group()
 def bench() -> None:
     """Measure on this machine what the README claims."""
