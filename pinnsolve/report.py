@@ -116,7 +116,14 @@ def _template() -> Template:
         trim_blocks=True,
         lstrip_blocks=True,
     )
-    environment.filters |= {"number": _number, "seconds": _seconds, "short": _short, "at": place_text, "few": _few}
+    environment.filters |= {
+        "number": _number,
+        "seconds": _seconds,
+        "exactly": _exactly,
+        "short": _short,
+        "at": place_text,
+        "few": _few,
+    }
     return environment.get_template(NAME)
 
 
@@ -254,6 +261,10 @@ def _number(value: Any) -> Markup:
     mantissa, exponent = f"{value:.1e}".replace("-", "−").split("e")
     power = int(exponent.replace("−", "-"))
     return Markup("{}&#8239;×&#8239;10<sup>{}</sup>").format(mantissa, str(power).replace("-", "−"))
+
+
+def _exactly(value: Any) -> str:
+    return "not finite" if value is None else f"{float(value):.6g}".replace("-", "−")
 
 
 def _seconds(value: Any) -> str:

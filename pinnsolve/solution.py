@@ -74,6 +74,15 @@ class Solution:
         return self.trial.unknowns.values()
 
     @property
+    def uncertainty(self) -> Mapping[str, Any]:
+        """How well measurements determine the unknowns, `{"unknowns": {"nu": {"deviation": ..., "low": ..., "high": ...}}, ...}`.
+
+        The interval covers the truth with the probability `level`; also there: `correlation`, `noise`, `remarks`. Empty where there
+        are no unknowns or measurements, or too many parameters.
+        """
+        return self.record.get("uncertainty", {})
+
+    @property
     def status(self) -> str:
         """How the run ended: "done", "interrupted" or "diverged"."""
         return str(self.record["status"])

@@ -18,7 +18,7 @@ from pinnsolve.archive import finite
 from pinnsolve.choice import describe
 from pinnsolve.choices import Plan, choose, meet_conditions
 from pinnsolve.comparison import estimate
-from pinnsolve.compiler.compile import compile_problem
+from pinnsolve.compiler.compile import CompiledProblem, compile_problem
 from pinnsolve.compiler.trial import build_trial
 from pinnsolve.errors import ProblemError
 from pinnsolve.fitting import Fitted, Limits, fit
@@ -32,6 +32,7 @@ from pinnsolve.training.loop import Progress, TrainingResult
 from pinnsolve.training.schedule import Training
 from pinnsolve.training.status import Status
 from pinnsolve.training.weighting import Causal
+from pinnsolve.uncertainty import find_uncertainty
 
 
 def solve(
@@ -122,6 +123,7 @@ def solve(
     beside = referee.beside(max(_LEAST_SECONDS, _SHARE * clock.seconds["train"]))
     clock.lap("reference")
     solution.record = {"schema": 1, "problem": name, **_record(solution, plan, fitted, referee, seed)}
+    solution.record |= _uncertainty(compiled, solution, plan, seed, tell)
     solution.record |= {"classical": None if beside is None else finite(asdict(beside))}
     solution.record |= {"wall_seconds": sum(clock.seconds.values()), "seconds": clock.seconds}
     solution.record["message"] = _message(solution.record, result)
@@ -226,6 +228,18 @@ def _record(
             "method": referee.reference.method,
         }
     return finite(record)
+
+
+def _uncertainty(
+    compiled: CompiledProblem, solution: Solution, plan: Plan, seed: int, tell: Callable[[str], object]
+) -> dict[str, Any]:
+    """Return how well the measurements determine the unknowns, for the record; nothing where that cannot be said."""
+    try:
+        found = find_uncertainty(compiled, solution.trial, plan, seed=seed)
+    except RuntimeError as error:  # a decomposition that does not converge, at a state that is not finite
+        tell(f"no uncertainty of the unknowns: {error}")
+        return {}
+    return {} if found is None else {"uncertainty": finite(found.as_record())}
 
 
 def _message(record: dict[str, Any], result: TrainingResult) -> str:

@@ -41,8 +41,10 @@ def summarise(record: Mapping[str, Any]) -> str:
     if "classical" in record:
         lines.append(f"classical  {_classical(record['classical'])}")
     lines += [f"residual   {line}" for line in residual_lines(record.get("residuals", {}))]
+    uncertainty = record.get("uncertainty", {})
     for name, value in record["unknowns"].items():
-        lines.append(f"unknown    {name} = {value:.6g}")
+        lines.append(f"unknown    {name} = {value:.6g}{_interval(uncertainty, name)}")
+    lines += [f"remark     {remark}" for remark in uncertainty.get("remarks", [])]
     return "\n".join([*lines, f"outcome    {record['message']}"])
 
 
@@ -79,6 +81,15 @@ def brief(value: float | None) -> str:
 def brief_seconds(value: float) -> str:
     """Return a time with two or three digits."""
     return f"{value:.0f} s" if value >= _LONG else f"{value:.2g} s"
+
+
+def _interval(uncertainty: Mapping[str, Any], name: str) -> str:
+    """Return the interval of an unknown in words, or nothing where it is not known."""
+    found = uncertainty.get("unknowns", {}).get(name)
+    if found is None or found["low"] is None or found["high"] is None:
+        return ""
+    level = 100 * uncertainty["level"]
+    return f", from {found['low']:.6g} to {found['high']:.6g} with {level:.0f} % by the noise of the measurements"
 
 
 def _classical(classical: Mapping[str, Any] | None) -> str:
