@@ -127,6 +127,16 @@ class Problem:
                 return term
         raise ProblemError(name, "no such term", f"choose among {', '.join(t.name for t in self.terms)}")
 
+    def _repr_html_(self) -> str:
+        from pinnsolve.problem_view import problem_html
+
+        return problem_html(self)
+
+    def _repr_latex_(self) -> str:
+        from pinnsolve.problem_view import problem_latex
+
+        return problem_latex(self)
+
     def split(self, expression: Expr) -> tuple[Expr, Expr]:
         """Return the real and the imaginary part of an expression of the declared fields, in the real fields."""
         return split(expression, self.complex_fields)

@@ -28,6 +28,8 @@ from pinnsolve.errors import ProblemError
 from pinnsolve.problem import Problem
 
 if TYPE_CHECKING:
+    from matplotlib.figure import Figure
+
     from pinnsolve.defect import Defect
     from pinnsolve.reference.solve import FiniteDifferences
 
@@ -171,6 +173,24 @@ class Solution:
         from pinnsolve.defect import find_defect
 
         return find_defect(self, spec)
+
+    def plot(self, what: str = "fields") -> Figure:
+        """Draw a figure; matplotlib's, returned and not shown. A notebook shows what a cell ends with.
+
+        Args:
+            what: "fields", "error" (against the reference), "residual" or "loss".
+
+        Raises:
+            ProblemError: There is no such figure, or nothing to draw in it.
+        """
+        from pinnsolve.plotting import draw
+
+        return draw(self, what)
+
+    def _repr_html_(self) -> str:
+        from pinnsolve.solution_view import solution_html
+
+        return solution_html(self)
 
     def save(self, path: str | Path) -> Path:
         """Store the solution in a folder: weights as safetensors, the declaration as JSON; `load` needs nothing else.
