@@ -12,7 +12,7 @@ from typing import Any
 
 import click
 
-_TEMPLATES = ("burgers", "inverse", "oscillator", "poisson")
+_TEMPLATES = ("burgers", "inverse", "oscillator", "poisson", "system")
 _FORMS = ("pt2", "onnx", "py", "csv", "npz")
 _EXISTING_FILE = click.Path(exists=True, dir_okay=False, path_type=Path)
 _EXISTING_RUN = click.Path(exists=True, file_okay=False, path_type=Path)

@@ -85,6 +85,11 @@ class Solution:
         return self.record.get("uncertainty", {})
 
     @property
+    def diagnosis(self) -> Mapping[str, Any]:
+        """Which term, region and scale hold the error that is left, in numbers and a `sentence`, and `advice` what to do."""
+        return self.record.get("diagnosis", {})
+
+    @property
     def status(self) -> str:
         """How the run ended: "done", "interrupted" or "diverged"."""
         return str(self.record["status"])

@@ -20,6 +20,7 @@ from pinnsolve.choices import Plan, choose, meet_conditions
 from pinnsolve.comparison import estimate
 from pinnsolve.compiler.compile import CompiledProblem, compile_problem
 from pinnsolve.compiler.trial import build_trial
+from pinnsolve.diagnosis import find_diagnosis
 from pinnsolve.errors import ProblemError
 from pinnsolve.fitting import Fitted, Limits, fit
 from pinnsolve.problem import Problem
@@ -123,6 +124,7 @@ def solve(
     beside = referee.beside(max(_LEAST_SECONDS, _SHARE * clock.seconds["train"]))
     clock.lap("reference")
     solution.record = {"schema": 1, "problem": name, **_record(solution, plan, fitted, referee, seed)}
+    solution.record |= _diagnosis(solution, plan, fitted, tell)
     solution.record |= _uncertainty(compiled, solution, plan, seed, tell)
     solution.record |= {"classical": None if beside is None else finite(asdict(beside))}
     solution.record |= {"wall_seconds": sum(clock.seconds.values()), "seconds": clock.seconds}
@@ -228,6 +230,16 @@ def _record(
             "method": referee.reference.method,
         }
     return finite(record)
+
+
+def _diagnosis(solution: Solution, plan: Plan, fitted: Fitted, tell: Callable[[str], object]) -> dict[str, Any]:
+    """Return where the error that is left sits and what to try next, for the record."""
+    try:
+        found = find_diagnosis(solution, loss=fitted.value.loss, weights=plan.weights, history=fitted.result.history)
+    except (ProblemError, ValueError, ArithmeticError, LookupError) as error:  # must not lose the run
+        tell(f"no diagnosis: {error}")
+        return {}
+    return {"diagnosis": finite(found.as_record())}
 
 
 def _uncertainty(

@@ -45,6 +45,9 @@ def summarise(record: Mapping[str, Any]) -> str:
     for name, value in record["unknowns"].items():
         lines.append(f"unknown    {name} = {value:.6g}{_interval(uncertainty, name)}")
     lines += [f"remark     {remark}" for remark in uncertainty.get("remarks", [])]
+    if "diagnosis" in record:
+        lines.append(f"diagnosis  {record['diagnosis']['sentence']}")
+        lines += [f"next       {advice}" for advice in record["diagnosis"]["advice"]]
     return "\n".join([*lines, f"outcome    {record['message']}"])
 
 
