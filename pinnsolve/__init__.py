@@ -41,6 +41,7 @@ if TYPE_CHECKING:
     from pinnsolve.reference.solve import FiniteDifferences as FiniteDifferences
     from pinnsolve.reference.spectral import Spectral as Spectral
     from pinnsolve.reference.stream_function import StreamFunction as StreamFunction
+    from pinnsolve.resumption import resume as resume
     from pinnsolve.solution import Solution as Solution
     from pinnsolve.solution import load as load
     from pinnsolve.solver import solve as solve
@@ -92,6 +93,7 @@ _HOMES = {
     "reference.exact": ("Exact",),
     "reference.spectral": ("Spectral",),
     "reference.stream_function": ("StreamFunction",),
+    "resumption": ("resume",),
     "solution": ("Solution", "load"),
     "fitting": ("Limits",),
     "manufactured_solutions": ("manufactured",),

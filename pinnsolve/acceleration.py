@@ -123,6 +123,32 @@ def accelerate(
     return Acceleration("compiled", told)
 
 
+def accelerate_again(
+    objective: Objective, compiled: CompiledProblem, trial: Trial, *, engine: str, chunk: int | None
+) -> None:
+    """Make an objective evaluate gradients in the way that was chosen before: another trial might choose another.
+
+    Args:
+        objective: Of the jets' residuals, on the points of then.
+        compiled: The problem of these residuals.
+        trial: Network and unknowns.
+        engine: What was chosen.
+        chunk: Points evaluated at a time.
+
+    Raises:
+        ValueError: There is no such way.
+    """
+    ways = {"plain": compiled, "nested": nested(compiled), "compiled": compiled}
+    if engine not in ways:
+        raise ValueError(f"gradients by {str(engine)[:40]!r}")
+    objective.use(partial(ways[engine].residuals, trial), chunk=chunk)
+    if engine == "compiled":
+        try:
+            objective.compile()
+        except CompilationError as error:
+            warnings.warn(f"gradients go on uncompiled, and differ in their last digits: {error}", stacklevel=2)
+
+
 def _trial(
     objective: Objective, ways: Mapping[str, CompiledProblem], trial: Trial, evaluations: int
 ) -> dict[str, float]:

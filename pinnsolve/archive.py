@@ -62,9 +62,9 @@ def save_solution(solution: Solution, folder: Path) -> Path:
     description = {
         "schema": SCHEMA,
         "problem": problem_to_data(solution.problem),
-        "network": _spec_to_data(spec),
+        "network": network_to_data(spec),
         "dtype": str(next(solution.trial.parameters()).dtype).removeprefix("torch."),
-        "reference": _reference_to_data(solution.reference_spec),
+        "reference": reference_to_data(solution.reference_spec),
         "record": finite(dict(solution.record)),
     }
     write_atomically(folder / _WEIGHTS, safetensors.torch.save(state))
@@ -81,8 +81,8 @@ def load_solution(path: Path, *, network: nn.Module | None = None) -> Solution:
     try:
         problem = problem_from_data(description["problem"])
         dtype = {"float32": torch.float32, "float64": torch.float64}[description["dtype"]]
-        spec = _read_spec(description["network"])
-        record, reference_spec = dict(description["record"]), _reference_from_data(description["reference"])
+        spec = network_from_data(description["network"])
+        record, reference_spec = dict(description["record"]), reference_from_data(description["reference"])
     except _MALFORMED as error:
         raise ArchiveError(str(folder), f"{_DESCRIPTION} is damaged: {error}", "run the problem again") from None
     if spec is None and network is None:
@@ -92,7 +92,7 @@ def load_solution(path: Path, *, network: nn.Module | None = None) -> Solution:
     try:
         state = safetensors.torch.load_file(folder / _WEIGHTS)
         if network is None:
-            _require_weights(spec, problem, sum(tensor.numel() for tensor in state.values()))
+            require_weights(spec, problem, sum(tensor.numel() for tensor in state.values()))
         trial = build_trial(problem, spec if network is None else network, seed=0, dtype=dtype, device="cpu")
         trial.load_state_dict(state)
     except ProblemError:
@@ -170,7 +170,7 @@ def _storable(name: str, tensor: Any) -> torch.Tensor:
     return tensor.detach().cpu().contiguous().clone()
 
 
-def _require_weights(spec: Any, problem: Problem, stored: int) -> None:
+def require_weights(spec: Any, problem: Problem, stored: int) -> None:
     """Raise when a description asks for more weights than are stored, before anything of that size is allocated."""
     windows = 1
     if isinstance(spec, Windows):
@@ -181,17 +181,17 @@ def _require_weights(spec: Any, problem: Problem, stored: int) -> None:
         raise ValueError(f"{stored} weights are stored, too few for {spec}")
 
 
-def _spec_to_data(spec: Any) -> dict[str, Any] | None:
+def network_to_data(spec: Any) -> dict[str, Any] | None:
     """Return the description of a network as JSON data; None for a module of the user's."""
     if spec is None:
         return None
     parts = {f.name: getattr(spec, f.name) for f in dataclasses.fields(spec)}
     if isinstance(spec, Windows):
-        parts["network"] = _spec_to_data(spec.network)
+        parts["network"] = network_to_data(spec.network)
     return {"kind": type(spec).__name__, **parts}
 
 
-def _reference_to_data(spec: Any) -> dict[str, Any] | None:
+def reference_to_data(spec: Any) -> dict[str, Any] | None:
     """Return closed forms and what is solved as JSON data; None for stored observations and what has no tree."""
     if not isinstance(spec, FiniteDifferences | Spectral | StreamFunction | Exact):
         return None
@@ -218,9 +218,10 @@ def _reference_to_data(spec: Any) -> dict[str, Any] | None:
     }
 
 
-def _reference_from_data(
+def reference_from_data(
     data: Mapping[str, Any] | None,
 ) -> FiniteDifferences | Spectral | StreamFunction | Exact | None:
+    """Return the reference that `reference_to_data` wrote."""
     if data is None:
         return None
     unknowns = {from_tree(symbol): float(value) for symbol, value in data["unknowns"]} or None
@@ -241,13 +242,14 @@ def _reference_from_data(
     return FiniteDifferences(cells, order=order, unknowns=unknowns, seconds=float(data["seconds"]))
 
 
-def _read_spec(data: Mapping[str, Any] | None) -> Any:
+def network_from_data(data: Mapping[str, Any] | None) -> Any:
+    """Return the description that `network_to_data` wrote."""
     if data is None:
         return None
     arguments = dict(data)
     kind = _SPECS[arguments.pop("kind")]
     if kind is Windows:
-        network = _read_spec(arguments["network"])
+        network = network_from_data(arguments["network"])
         if not isinstance(network, Architecture):
             raise ValueError("windows of windows")
         arguments |= {"network": network, "edges": tuple(float(edge) for edge in arguments["edges"])}

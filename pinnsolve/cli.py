@@ -12,8 +12,9 @@ from typing import Any
 
 import click
 
+from pinnsolve.verbs import VERBS
+
 _TEMPLATES = ("burgers", "inverse", "oscillator", "poisson", "system")
-_FORMS = ("pt2", "onnx", "py", "csv", "npz")
 _EXISTING_FILE = click.Path(exists=True, dir_okay=False, path_type=Path)
 _EXISTING_RUN = click.Path(exists=True, file_okay=False, path_type=Path)
 
@@ -113,6 +114,14 @@ def check(problem: Path) -> None:
     show_default=True,
     help="A compiled step: where it repays itself, always, never. off repeats to the last bit.",
 )
+@click.option(
+    "--save-every",
+    type=click.FloatRange(min=0),
+    metavar="SECONDS",
+    default=60.0,
+    show_default=True,
+    help="Time of training between two checkpoints.",
+)
 @click.option("--no-plots", is_flag=True, help="Write no pictures.")
 @click.option("--json", "as_json", is_flag=True, help="Print the contents of result.json on stdout.")
 @click.option("-q", "quiet", is_flag=True, help="No progress.")
@@ -122,6 +131,34 @@ def run(problem: Path, **options: Any) -> None:
     from pinnsolve.running import run_problem_file
 
     sys.exit(run_problem_file(problem, **options))
+
+
+@cli.command()
+@click.argument("run_directory", metavar="RUN", type=_EXISTING_RUN)
+@click.argument("problem", metavar="[PROBLEM.py]", type=_EXISTING_FILE, required=False)
+@click.option(
+    "--max-time",
+    type=click.FloatRange(min=0, min_open=True),
+    metavar="SECONDS",
+    help="Bound on the whole training, from its beginning; as it was when left out.",
+)
+@click.option("--max-steps", type=click.IntRange(min=1), metavar="N", help="Likewise, on the steps of all phases.")
+@click.option(
+    "--save-every", type=click.FloatRange(min=0), metavar="SECONDS", help="Time of training between two checkpoints."
+)
+@click.option("--no-plots", is_flag=True, help="Write no pictures.")
+@click.option("--json", "as_json", is_flag=True, help="Print the contents of result.json on stdout.")
+@click.option("-q", "quiet", is_flag=True, help="No progress.")
+@click.option("-v", "verbose", is_flag=True, expose_value=False, help="Tracebacks on the terminal.")  # read by `main`
+def resume(run_directory: Path, problem: Path | None, **options: Any) -> None:
+    """Go on with a RUN that was broken off, from its newest good checkpoint.
+
+    The result is that of a run that was not broken off. PROBLEM.py, which is executed, is needed only for a network or a
+    training of your own making; it must be the file that the run was begun with.
+    """
+    from pinnsolve.running import resume_run
+
+    sys.exit(resume_run(run_directory, problem, **options))
 
 
 @cli.command()
@@ -185,26 +222,6 @@ def plot(run_directory: Path) -> None:
 
 @cli.command()
 @click.argument("run_directory", metavar="RUN", type=_EXISTING_RUN)
-def report(run_directory: Path) -> None:
-    """Write the page of a RUN again: report.html, which opens offline."""
-    from pinnsolve.report import write_report
-
-    click.echo(write_report(run_directory))
-
-
-@cli.command()
-@click.argument("run_directory", metavar="RUN", type=_EXISTING_RUN)
-@click.option("--to", type=click.Choice(_FORMS), required=True, help="pt2, onnx, py: a program; csv, npz: a table.")
-@click.option("-o", "--output", type=click.Path(dir_okay=False, path_type=Path), help="Default RUN/export/solution.TO.")
-def export(run_directory: Path, to: str, output: Path | None) -> None:
-    """Write the solution of a RUN for other programs."""
-    from pinnsolve.exporting import export_run
-
-    click.echo(export_run(run_directory, to=to, output=output))
-
-
-@cli.command()
-@click.argument("run_directory", metavar="RUN", type=_EXISTING_RUN)
 @click.option("--json", "as_json", is_flag=True, help="Print the contents of result.json on stdout.")
 def show(run_directory: Path, as_json: bool) -> None:
     """Show what was done in a RUN and how well."""
@@ -222,35 +239,6 @@ def show(run_directory: Path, as_json: bool) -> None:
         found = f"result.json is damaged: {error!r}"
         raise ArchiveError(str(run_directory), found, "run the problem again") from None
     click.echo(text)
-
-
-@cli.command()
-@click.argument("first", metavar="RUN", type=_EXISTING_RUN)
-@click.argument("second", metavar="RUN", type=_EXISTING_RUN)
-@click.option("--json", "as_json", is_flag=True, help="Print the differences as JSON on stdout.")
-def compare(first: Path, second: Path, as_json: bool) -> None:
-    """Show two runs side by side: whatever differs."""
-    from pinnsolve.listing import compare_runs
-
-    compare_runs(first, second, as_json=as_json)
-
-
-@cli.command("list")
-@click.argument("folder", type=click.Path(exists=True, file_okay=False, path_type=Path), default="runs")
-@click.option("--json", "as_json", is_flag=True, help="Print the runs as JSON on stdout.")
-def list_(folder: Path, as_json: bool) -> None:
-    """List the finished runs below FOLDER, by default runs/."""
-    from pinnsolve.listing import list_runs
-
-    list_runs(folder, as_json=as_json)
-
-
-@cli.command()
-def doctor() -> None:
-    """Tell what is installed and usable."""
-    from pinnsolve.doctor import report_findings
-
-    sys.exit(report_findings())
 
 
 @cli.group()
@@ -294,6 +282,10 @@ def accuracy(problem: tuple[str, ...], **options: Any) -> None:
     from pinnsolve.bench.accuracy_report import report_accuracy
 
     report_accuracy(problem, **options)
+
+
+for _verb in VERBS:
+    cli.add_command(_verb)
 
 
 def main(argv: Sequence[str] | None = None) -> int:

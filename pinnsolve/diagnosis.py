@@ -16,7 +16,7 @@ from pinnsolve.domains.regions import Array
 from pinnsolve.drawing.views import field_values, reference_values, residual_values
 from pinnsolve.points import term_points, term_region
 from pinnsolve.solution import Solution
-from pinnsolve.training.loop import Progress
+from pinnsolve.training.progress import Progress
 
 _PARTS = 4
 """Equal parts of a coordinate's range among which the one with most of the error is found."""

@@ -1,4 +1,8 @@
-"""Fitting: a compiled problem, points and a plan become objectives, which are trained, all at once or window by window."""
+"""Fitting: a compiled problem, points and a plan become objectives, which are trained.
+
+State flows one way: what a training kept of itself between two steps is put back in place before the training begins, and nothing
+else is told of it.
+"""
 
 from __future__ import annotations
 
@@ -6,34 +10,36 @@ import sys
 import time
 from collections.abc import Callable, Iterator, Mapping, Sequence
 from contextlib import contextmanager
-from dataclasses import dataclass, replace
+from dataclasses import asdict, dataclass, replace
 from functools import partial
-from statistics import fmean
+from typing import Any
 
 import torch
 from torch import Tensor
 
-from pinnsolve.acceleration import PLAIN_MEMORY, Acceleration, accelerate, chunk_size
+from pinnsolve.acceleration import PLAIN_MEMORY, Acceleration, accelerate, accelerate_again, chunk_size
 from pinnsolve.choice import Choice, describe
 from pinnsolve.choices import Plan
 from pinnsolve.compiler.compile import CompiledProblem
 from pinnsolve.compiler.trial import Trial
+from pinnsolve.draws import Draws
 from pinnsolve.jets import SampledDerivatives
-from pinnsolve.networks.windows import Window, WindowedFields
 from pinnsolve.points import Span, TermPoints, term_places
 from pinnsolve.pseudo_time import PseudoTime
 from pinnsolve.stagnation import CausalOnceStuck, Stagnation
+from pinnsolve.training.checkpoint import Keep, fitting
+from pinnsolve.training.evaluation import Value
 from pinnsolve.training.gauss_newton import LevenbergMarquardt
 from pinnsolve.training.krylov import GaussNewtonCG
-from pinnsolve.training.loop import Observer, Progress, TrainingResult, train
+from pinnsolve.training.loop import Observer, train
 from pinnsolve.training.natural_gradient import SPRING
-from pinnsolve.training.objective import Objective, Value
+from pinnsolve.training.objective import Objective
+from pinnsolve.training.phase import PRECISIONS
+from pinnsolve.training.progress import TrainingResult
 from pinnsolve.training.schedule import Training
+from pinnsolve.training.state import State
 from pinnsolve.training.status import Status
-from pinnsolve.windows import spans, within
-
-_GOES_ON = frozenset({Status.STEPS, Status.CONVERGED, Status.STALLED, Status.NO_DESCENT, Status.TIME})
-"""Ends of a window after which the next one has its turn."""
+from pinnsolve.training.weighting import Weighting
 
 _BY_JACOBIANS = (LevenbergMarquardt, SPRING, GaussNewtonCG)
 """Phases that ask for no gradient of the loss."""
@@ -70,116 +76,97 @@ class Fitted:
     value: Value
     choices: tuple[Choice, ...]
 
+    def state(self) -> dict[str, Any]:
+        """Return it for a checkpoint; `load` reads it back."""
+        choices = [asdict(choice) for choice in self.choices]
+        return {"result": self.result.state(), "value": asdict(self.value), "choices": choices}
 
-def fit(
+    @staticmethod
+    def load(state: State) -> Fitted:
+        """Read what `state` returned."""
+        choices = tuple(Choice(**choice) for choice in state["choices"])
+        return Fitted(TrainingResult.load(state["result"]), Value(**state["value"]), choices)
+
+
+def fit_one(
     compiled: CompiledProblem,
-    plan: Plan,
     trial: Trial,
-    training: Training,
     *,
+    plan: Plan,
+    training: Training,
     limits: Limits,
     observers: Sequence[Observer],
     seed: int,
     compile: str,
     tell: Callable[[str], object],
+    keep: Keep,
+    start: State | None,
+    span: Span | None = None,
 ) -> Fitted:
-    """Train as planned.
+    """Train on the whole domain, or in one window.
 
     Args:
-        compiled: The terms.
-        plan: The numerics.
+        compiled: The terms, those that ask something in the window.
         trial: What is trained, in place.
+        plan: The numerics.
         training: What the user said of it.
         limits: When to stop early.
         observers: Called after every step.
         seed: Of the points.
         compile: How gradients may be found, as for `solve`.
         tell: Called with one line of text for every choice.
+        keep: Told after every step how to get at the state.
+        start: Such a state to go on from.
+        span: The window; None for the whole domain.
+
+    Raises:
+        CheckpointError: The state to go on from does not fit.
     """
-    one = partial(_fit_one, training=training, seed=seed, compile=compile, tell=tell)
-    if not isinstance(trial.network, WindowedFields):
-        return one(compiled, trial, plan=plan, limits=limits, observers=observers)
-    fitted: list[Fitted] = []
-    starts: list[float] = []
-    begin = time.perf_counter()
-    ranges = spans(compiled.problem, trial.network.spec)
-    # A window starts as the continuation of the one before, which what is good for a start would only spoil.
-    onward = replace(plan, phases=plan.phases[-1:])
-    total = sum(p.steps for p in plan.phases) + (len(ranges) - 1) * onward.phases[0].steps
-    for number, span in enumerate(ranges):
-        left = _left(limits, begin, fitted, len(ranges) - number)
-        tell(f"window {number + 1} of {len(ranges)}: {span.coordinate} from {span.part[0]:.4g} to {span.part[1]:.4g}")
-        window = Window(trial.network, number)
-        if number:
-            trial.network.go_on(number)
-        starts.append(time.perf_counter() - begin)
-        place = partial(_placed, number=number, total=total, before=_totals(fitted), seconds=starts[-1])
-        with window.alone():
-            part = within(compiled, span)
-            fitted.append(
-                one(
-                    part,
-                    Trial(window, trial.unknowns),
-                    plan=onward if number else plan,
-                    limits=left,
-                    observers=[_told(o, place) for o in observers],
-                    span=span,
-                )
-            )
-        if fitted[-1].result.status not in _GOES_ON:
-            break
-    return _joined(fitted, total, starts)
-
-
-def _fit_one(
-    compiled: CompiledProblem,
-    trial: Trial,
-    *,
-    plan: Plan,
-    training: Training,
-    limits: Limits,
-    observers: Sequence[Observer],
-    seed: int,
-    compile: str,
-    tell: Callable[[str], object],
-    span: Span | None = None,
-) -> Fitted:
-    """Train on the whole domain, or in one window."""
+    chunk = chunk_size(compiled, trial, memory=PLAIN_MEMORY)
+    if start is not None:
+        with fitting("network"):
+            trial.to(PRECISIONS[start["dtype"]])
+            trial.load_state_dict(start["trial"])
+            chunk = int(start["chunk"])
     points = TermPoints(compiled, plan.counts, plan.sampling, seed, plan.device, training.resampling, span)
-    sampled = None if plan.directions is None else SampledDerivatives(plan.directions, seed=seed)
-    trained = compiled if sampled is None else replace(compiled, differentiate=sampled)
-    stagnation, pseudo_time, weighting = None, None, training.weighting
-    if plan.causal is not None or (plan.marching is not None and plan.marching.waits):
-        stagnation = Stagnation(compiled, trial, tell)
-    if plan.marching is not None:
-        pseudo_time = PseudoTime(trained, trial, plan.marching, stagnation)
-        trained = pseudo_time.compiled
-    if plan.causal is not None and stagnation is not None:
-        weighting = CausalOnceStuck(plan.causal, stagnation)
-    draws = _Draws(points, trial, sampled, stagnation, pseudo_time)
-    chunk, places = chunk_size(compiled, trial, memory=PLAIN_MEMORY), term_places(compiled)
+    draws, trained, weighting = _draws(compiled, trial, points, plan=plan, training=training, tell=tell)
+    places = term_places(compiled)
 
     def objective_of(terms: CompiledProblem, drawn: Mapping[str, Tensor]) -> Objective:
         residuals = partial(terms.residuals, trial)
         return Objective(trial, residuals, drawn, weights=_of(plan.weights, drawn), chunk=chunk)
 
     # Held-out residuals are those of the equation itself, whatever is trained on.
-    objective, held_out = objective_of(trained, draws.first()), objective_of(compiled, points.held_out())
-    start = time.perf_counter()
-    # These take derivatives row by row, or products with the Jacobian: no other way to a gradient helps them.
-    by_gradients = sum(p.steps for p in plan.phases if not isinstance(p, _BY_JACOBIANS))
-    steps = min(by_gradients, limits.steps or sys.maxsize)
-    with _threads(plan.threads), _full_float32():
-        if weighting is not None:
-            # Before gradients are compiled: with weights of points they are another function.
-            objective.weights = weighting.update(objective, places)
-        if sampled is None:
-            found = accelerate(objective, trained, trial, mode=compile, evaluations=steps, seconds=limits.seconds)
+    with _threads(plan.threads), _full_float32(), _random(start, plan.device):
+        if start is None:
+            objective, held_out = objective_of(trained, draws.first()), objective_of(compiled, points.held_out())
+            begin = time.perf_counter()
+            if weighting is not None:
+                # Before gradients are compiled: with weights of points they are another function.
+                objective.weights = weighting.update(objective, places)
+            found = _accelerated(objective, trained, trial, plan, limits, compile)
         else:
-            found = Acceleration("plain", f"{plan.directions} terms of every long sum, others in every draw")
+            begin = time.perf_counter()
+            with fitting("points"):
+                draws.load(start["draws"])
+                objective = objective_of(trained, start["objective"]["points"])
+                held_out = objective_of(compiled, start["held_out"]["points"])
+                objective.load(start["objective"])
+                held_out.load(start["held_out"])
+                found, begin = Acceleration(**start["gradients"]), begin - float(start["spent"])
+                accelerate_again(objective, trained, trial, engine=found.engine, chunk=objective.chunk)
         choice = Choice("gradients", found.engine, found.reason, "--compile off or on")
-        tell(*describe([choice]))
-        spent = time.perf_counter() - start
+        if start is None:
+            tell(*describe([choice]))
+        spent = time.perf_counter() - begin
+
+        def state(loop: State) -> dict[str, Any]:
+            return {
+                **{"dtype": str(objective.dtype).removeprefix("torch."), "trial": trial.state_dict(), "chunk": chunk},
+                **{"draws": draws.state(), "objective": objective.state(), "held_out": held_out.state()},
+                **{"gradients": asdict(found), "spent": spent, "random": _generators(plan.device), "loop": loop},
+            }
+
         result = train(
             objective,
             plan.phases,
@@ -191,97 +178,49 @@ def _fit_one(
             max_seconds=None if limits.seconds is None else max(limits.seconds - spent, 0.0),
             max_steps=limits.steps,
             stop=limits.stop,
+            keep=lambda loop, due: keep(lambda: state(loop()), due),
+            start=None if start is None else start["loop"],
         )
         return Fitted(result, objective_of(compiled, draws.current).value(), (choice,))
 
 
-class _Draws:
-    """The points of a training, and what else begins anew with each draw: sampled directions, steps in pseudo-time."""
+def _draws(
+    compiled: CompiledProblem,
+    trial: Trial,
+    points: TermPoints,
+    *,
+    plan: Plan,
+    training: Training,
+    tell: Callable[[str], object],
+) -> tuple[Draws, CompiledProblem, Weighting | None]:
+    """Return the draws of the points, the terms that are trained on them, and how their weights change."""
+    sampled = None if plan.directions is None else SampledDerivatives(plan.directions, seed=points.seed)
+    trained = compiled if sampled is None else replace(compiled, differentiate=sampled)
+    stagnation, pseudo_time, weighting = None, None, training.weighting
+    if plan.causal is not None or (plan.marching is not None and plan.marching.waits):
+        stagnation = Stagnation(compiled, trial, tell)
+    if plan.marching is not None:
+        pseudo_time = PseudoTime(trained, trial, plan.marching, stagnation)
+        trained = pseudo_time.compiled
+    if plan.causal is not None and stagnation is not None:
+        weighting = CausalOnceStuck(plan.causal, stagnation)
+    return Draws(points, trial, sampled, stagnation, pseudo_time), trained, weighting
 
-    def __init__(
-        self,
-        points: TermPoints,
-        trial: Trial,
-        sampled: SampledDerivatives | None,
-        stagnation: Stagnation | None,
-        pseudo_time: PseudoTime | None,
-    ) -> None:
-        self._points, self._trial, self._sampled = points, trial, sampled
-        self._stagnation, self._pseudo_time = stagnation, pseudo_time
 
-    def first(self) -> Mapping[str, Tensor]:
-        """Return the points to begin with, as the trained terms read them."""
-        self.current = self._points.training()
-        return self._extended()
-
-    def redraw(self, number: int) -> Mapping[str, Tensor]:
-        """Return others; different numbers give different ones."""
-        if self._sampled is not None:
-            self._sampled.redraw(number)
-        self.current = self._points.redraw(self._trial, number, current=self.current)
-        return self._extended()
-
-    def _extended(self) -> Mapping[str, Tensor]:
-        if self._stagnation is not None:
-            self._stagnation.watch(self.current)
-        return self.current if self._pseudo_time is None else self._pseudo_time.advance(self.current)
+def _accelerated(
+    objective: Objective, trained: CompiledProblem, trial: Trial, plan: Plan, limits: Limits, compile: str
+) -> Acceleration:
+    """Choose how gradients are evaluated."""
+    if plan.directions is not None:
+        return Acceleration("plain", f"{plan.directions} terms of every long sum, others in every draw")
+    # These take derivatives row by row, or products with the Jacobian: no other way to a gradient helps them.
+    by_gradients = sum(p.steps for p in plan.phases if not isinstance(p, _BY_JACOBIANS))
+    steps = min(by_gradients, limits.steps or sys.maxsize)
+    return accelerate(objective, trained, trial, mode=compile, evaluations=steps, seconds=limits.seconds)
 
 
 def _of(weights: Mapping[str, float], points: Mapping[str, Tensor]) -> dict[str, float]:
     return {name: weight for name, weight in weights.items() if name in points}
-
-
-def _left(limits: Limits, begin: float, fitted: Sequence[Fitted], windows: int) -> Limits:
-    """Return the limits of the next of so many windows: an equal part of the time, and all the steps, that are left."""
-    seconds, steps = limits.seconds, limits.steps
-    if seconds is not None:
-        seconds = max(seconds - (time.perf_counter() - begin), 0.0) / windows
-    if steps is not None:
-        steps = max(steps - sum(p.steps for f in fitted for p in f.result.phases), 0)
-    return replace(limits, seconds=seconds, steps=steps)
-
-
-def _told(observer: Observer, place: Callable[[Progress], Progress]) -> Observer:
-    """Return an observer of one window that is told where the whole run is."""
-    return lambda progress: observer(place(progress))
-
-
-def _totals(fitted: Sequence[Fitted]) -> tuple[int, int]:
-    """Return steps and evaluations so far."""
-    records = [record for f in fitted for record in f.result.phases]
-    return sum(r.steps for r in records), sum(r.evaluations for r in records)
-
-
-def _placed(progress: Progress, number: int, total: int, before: tuple[int, int], seconds: float) -> Progress:
-    return replace(
-        progress,
-        phase=f"{progress.phase} in window {number + 1}",
-        window=number,
-        step=before[0] + progress.step,
-        total_steps=total,
-        evaluations=before[1] + progress.evaluations,
-        seconds=seconds + progress.seconds,
-    )
-
-
-def _joined(fitted: Sequence[Fitted], total: int, starts: Sequence[float]) -> Fitted:
-    """Return the records of windows as those of one run; losses are means over the windows."""
-    history, records = [], []
-    for number, (found, seconds) in enumerate(zip(fitted, starts, strict=True)):
-        before = _totals(fitted[:number])
-        history += [_placed(p, number, total, before, seconds) for p in found.result.history]
-        records += [replace(r, name=f"{r.name} in window {number + 1}") for r in found.result.phases]
-    results, values = [f.result for f in fitted], [f.value for f in fitted]
-    names = {name for value in values for name in value.terms}
-    terms = {name: fmean(v.terms[name] for v in values if name in v.terms) for name in sorted(names)}
-    joined = replace(
-        results[-1],
-        phases=tuple(records),
-        history=tuple(history),
-        best_loss=fmean(r.best_loss for r in results),
-        best_step=_totals(fitted[:-1])[0] + results[-1].best_step,
-    )
-    return Fitted(joined, Value(fmean(v.loss for v in values), terms), fitted[0].choices)
 
 
 @contextmanager
@@ -304,3 +243,22 @@ def _threads(count: int | None) -> Iterator[None]:
         yield
     finally:
         torch.set_num_threads(before)
+
+
+def _generators(device: torch.device) -> dict[str, Tensor]:
+    """Return the states of torch's own generators, which a module of the user's may draw from."""
+    found = {"cpu": torch.get_rng_state()}
+    return found | ({"cuda": torch.cuda.get_rng_state(device)} if device.type == "cuda" else {})
+
+
+@contextmanager
+def _random(start: State | None, device: torch.device) -> Iterator[None]:
+    """Draw inside from where the generators were when a state was stored; the caller's are as they were afterwards."""
+    on_gpu = device.type == "cuda"
+    with torch.random.fork_rng([device] if on_gpu else [], enabled=start is not None):
+        if start is not None:
+            with fitting("generators"):
+                torch.set_rng_state(start["random"]["cpu"].cpu())
+                if on_gpu:
+                    torch.cuda.set_rng_state(start["random"]["cuda"].cpu(), device)
+        yield

@@ -175,7 +175,8 @@ class TermPoints:
                     region = self._regions[name]
                     array = _drawn(term, problem, region, counts.get(name, 1), method=self.method, seed=seed)
                     array = array if self.span is None else self.span.narrow(array, term_inputs(term, problem))
-                shared[key] = torch.as_tensor(array, dtype=torch.float64, device=self.device)
+                # In torch's own memory, aligned as that of a stored state is: sums may round differently by it.
+                shared[key] = torch.tensor(array, dtype=torch.float64, device=self.device)
             drawn[name] = shared[key]
         return drawn
 

@@ -88,6 +88,14 @@ class PseudoTime:
             extended |= dict.fromkeys(names, torch.cat([given, columns], dim=1))
         return extended
 
+    def state(self) -> dict[str, float]:
+        """Return the largest residual so far, for a checkpoint; the step in progress is in the points."""
+        return {"largest": self._largest}
+
+    def load(self, state: Mapping[str, float]) -> None:
+        """Go on from what `state` returned."""
+        self._largest = float(state["largest"])
+
     def _probe(self, points: Mapping[str, Tensor]) -> dict[str, Tensor]:
         """Evaluate the equations as declared, and what moves, at the points of the equations."""
         dtype = next(self._trial.parameters()).dtype

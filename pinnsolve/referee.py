@@ -54,7 +54,6 @@ class Referee:
         self._specs: tuple[Any, ...] = AUTOMATIC if spec is None else (spec,)
         self.reference: Reference | None = None
         self.errors: dict[str, dict[str, float]] = {}
-        self.reached: dict[str, Tensor] | None = None
 
     def prepare(self, tolerance: float | None) -> None:
         """Solve the reference, unless it needs unknowns that training is to find.
@@ -112,7 +111,6 @@ class Referee:
         if progress.step % _TOLERANCE_EVERY == 0:
             errors = compare(self.solution, reference)
             if errors and all(e["relative_l2"] < tolerance for e in errors.values()):
-                self.reached = {name: tensor.clone() for name, tensor in self.solution.trial.state_dict().items()}
                 raise StopIteration(Status.TOLERANCE)
 
     def _solve(self) -> None:

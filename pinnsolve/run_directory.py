@@ -9,9 +9,11 @@ import datetime
 import hashlib
 import json
 import platform
+import shutil
 import sys
 import time
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
+from dataclasses import asdict
 from importlib.metadata import version
 from pathlib import Path
 from typing import Any
@@ -20,7 +22,9 @@ import torch
 
 import pinnsolve
 from pinnsolve.archive import ArchiveError, finite, save_solution, write_atomically
+from pinnsolve.choice import Choice
 from pinnsolve.errors import ProblemError
+from pinnsolve.lock import Lock
 from pinnsolve.solution import Solution
 from pinnsolve.training.loop import Progress
 
@@ -28,6 +32,7 @@ _METRICS_EVERY = 1.0
 """Seconds between two records of metrics."""
 
 _PACKAGES = ("torch", "numpy", "scipy", "sympy")
+_PARTS: Mapping[str, type] = {"resumed": list, "inputs": dict}
 
 
 class OutputError(ProblemError):
@@ -37,33 +42,68 @@ class OutputError(ProblemError):
 
 
 class RunDirectory:
-    """The folder of one run.
+    """The folder of one run, which no other process may work in until it is closed; used as a context.
 
     Args:
         path: Created with its parents; must not hold a run already. What a run left that failed before its first step is in
             nobody's way.
         problem_file: Copied into it, never imported from there.
         tables: Files of observations that the problem file read; their hashes are kept.
+        again: Go on with the run that it holds.
 
     Raises:
         OutputError: The folder holds a run already.
+        LockError: Another process is at work in it.
     """
 
-    def __init__(self, path: Path, *, problem_file: Path | None = None, tables: Sequence[Path] = ()) -> None:
-        metrics = path / "metrics.jsonl"
-        if (path / "result.json").exists() or (metrics.exists() and metrics.stat().st_size > 0):
-            raise OutputError(f"--out {path}", "the folder holds a run already", "choose another, or remove it first")
-        path.mkdir(parents=True, exist_ok=True)
+    def __init__(
+        self, path: Path, *, problem_file: Path | None = None, tables: Sequence[Path] = (), again: bool = False
+    ) -> None:
+        if not again:
+            path.mkdir(parents=True, exist_ok=True)
         self.path = path
         self._began = time.perf_counter()
         self._last_record = -_METRICS_EVERY
+        self._made = read_circumstances(path) if again else {}
+        self._lock = Lock(path, self.log)
+        self.hashes: dict[str, str] = dict(self._made.get("inputs", {}))
+        """Of the files that the run depends on, by their names."""
+        if again:
+            return
+        metrics = path / "metrics.jsonl"
+        recorded = metrics.exists() and metrics.stat().st_size > 0
+        if recorded or (path / "result.json").exists() or any(self.checkpoints.glob("[0-9]*")):
+            self.close()
+            raise OutputError(f"--out {path}", "the folder holds a run already", "choose another, or remove it first")
+        for rest in (self.declaration, self.checkpoints):
+            shutil.rmtree(rest, ignore_errors=True)
         self._append("log.txt", "")
         self._append("metrics.jsonl", "")
-        self._inputs = {table.name: hashlib.sha256(table.read_bytes()).hexdigest() for table in tables}
+        self.hashes = {table.name: hashlib.sha256(table.read_bytes()).hexdigest() for table in tables}
         if problem_file is not None:
             content = problem_file.read_bytes()
             write_atomically(path / "problem.py", content)
-            self._inputs[problem_file.name] = hashlib.sha256(content).hexdigest()
+            self.hashes[problem_file.name] = hashlib.sha256(content).hexdigest()
+
+    def __enter__(self) -> RunDirectory:
+        return self
+
+    def __exit__(self, *outcome: object) -> None:
+        self.close()
+
+    @property
+    def declaration(self) -> Path:
+        """Where the inputs of the run are stored as data."""
+        return self.path / "declaration"
+
+    @property
+    def checkpoints(self) -> Path:
+        """Where the states of the run are stored."""
+        return self.path / "checkpoints"
+
+    def close(self) -> None:
+        """Let other processes work in it."""
+        self._lock.release()
 
     def log(self, line: str) -> None:
         """Append a line to log.txt, stamped with the seconds since the start."""
@@ -89,10 +129,40 @@ class RunDirectory:
         }
         self._append("metrics.jsonl", json.dumps(finite(record)) + "\n")
 
-    def write(self, solution: Solution, *, argv: Sequence[str] = ()) -> None:
-        """Store solution and how it was made; `finish` completes the run."""
+    def begin(self, *, seed: int, threads: int, choices: Sequence[Choice], argv: Sequence[str]) -> None:
+        """Write down how the run is made, before it is."""
+        made = [asdict(choice) for choice in choices]
+        self._made = {**_circumstances(argv), "seed": seed, "threads": threads, "inputs": self.hashes, "choices": made}
+        self._write_json("run.json", {**self._made, "checkpoints": []})
+
+    def begin_again(self, *, step: int, seconds: float, argv: Sequence[str]) -> None:
+        """Go back to a step: what was recorded after it is not a part of the run that goes on from there.
+
+        Args:
+            step: Made when the state was stored.
+            seconds: Spent by then.
+            argv: The command line.
+        """
+        (self.path / "result.json").unlink(missing_ok=True)
+        self._began -= seconds
+        kept = []
+        for line in (self.path / "metrics.jsonl").read_text(encoding="utf-8", errors="replace").splitlines():
+            try:
+                record = json.loads(line)
+                if record["step"] <= step:
+                    kept.append(line)
+                    self._last_record = float(record["seconds"])
+            except (ValueError, TypeError, LookupError):  # the line that a killed process was writing
+                continue
+        write_atomically(self.path / "metrics.jsonl", "".join(f"{line}\n" for line in kept).encode())
+        self._made["resumed"] = [*self._made.get("resumed", ()), {"step": step, **_circumstances(argv)}]
+        self._write_json("run.json", self._made)
+
+    def write(self, solution: Solution, *, checkpoints: Sequence[Mapping[str, Any]]) -> None:
+        """Store the solution, and with how it was made the checkpoints there are; `finish` completes the run."""
         save_solution(solution, self.path / "solution")
-        self._write_json("run.json", _circumstances(solution, argv, self._inputs))
+        self._made |= {"choices": solution.record["choices"], "checkpoints": list(checkpoints)}
+        self._write_json("run.json", self._made)
 
     def finish(self, record: dict[str, Any]) -> None:
         """Write result.json, the sign that the run is complete."""
@@ -135,26 +205,40 @@ def read_result(path: Path) -> dict[str, Any]:
     return record
 
 
-def _circumstances(solution: Solution, argv: Sequence[str], inputs: dict[str, str]) -> dict[str, Any]:
+def read_circumstances(path: Path) -> dict[str, Any]:
+    """Read the run.json of a run directory.
+
+    Raises:
+        ArchiveError: There is none, or it is damaged.
+    """
+    try:
+        made = json.loads((path / "run.json").read_bytes())
+        if not isinstance(made, dict) or not all(isinstance(made.get(k, kind()), kind) for k, kind in _PARTS.items()):
+            raise ValueError("it is none")
+    except FileNotFoundError:
+        raise ArchiveError(str(path), "there is no run.json", "give the directory of a run") from None
+    except (OSError, ValueError, RecursionError) as error:
+        raise ArchiveError(str(path), f"run.json is not readable ({error})", "run the problem again") from None
+    return made
+
+
+def versions() -> dict[str, str]:
+    """Return the versions of all that digits depend on."""
+    own = {"pinnsolve": pinnsolve.__version__, "python": platform.python_version()}
+    return own | {name: version(name) for name in _PACKAGES}
+
+
+def _circumstances(argv: Sequence[str]) -> dict[str, Any]:
     return {
         "schema": 1,
         "argv": list(argv),
         "time": datetime.datetime.now(datetime.UTC).isoformat(timespec="seconds"),
-        "seed": solution.record["seed"],
-        "versions": {
-            "pinnsolve": pinnsolve.__version__,
-            "python": platform.python_version(),
-            **{p: version(p) for p in _PACKAGES},
-        },
+        "versions": versions(),
         "hardware": {
             "machine": platform.machine(),
             "processor": platform.processor(),
             "system": platform.system(),
             "gpu": torch.cuda.get_device_name() if torch.cuda.is_available() else None,
         },
-        "threads": solution.record["threads"],
         "byteorder": sys.byteorder,
-        "inputs": inputs,
-        "choices": solution.record["choices"],
-        "checkpoints": [],
     }

@@ -1,12 +1,15 @@
-"""One `pinnsolve run`: a problem file, its run directory, the display, the signals, and the exit code."""
+"""One `pinnsolve run` or `resume`: the run directory, the display, the signals, and the exit code."""
 
 from __future__ import annotations
 
+import contextlib
 import signal
 import sys
 import traceback
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
 from contextlib import contextmanager
+from dataclasses import replace
+from functools import partial
 from pathlib import Path
 from types import FrameType
 
@@ -15,8 +18,10 @@ from rich.text import Text
 
 from pinnsolve.display import Display
 from pinnsolve.fitting import Limits
+from pinnsolve.inputs import read_inputs
 from pinnsolve.memory import keep_freed_memory
 from pinnsolve.problem_file import load_problem_file
+from pinnsolve.resumption import limits_of, resume
 from pinnsolve.run_directory import RunDirectory, default_path
 from pinnsolve.solution import Solution
 from pinnsolve.solver import solve
@@ -39,46 +44,86 @@ def run_problem_file(
     quick: bool,
     threads: int | None,
     compile: str,
+    save_every: float,
     no_plots: bool,
     as_json: bool,
     quiet: bool,
 ) -> int:
     """Run a problem file and return the exit code; the options are those of the command line."""
-    keep_freed_memory()
     file = load_problem_file(path)
     place = out or default_path(file.name, seed)
-    directory = RunDirectory(place, problem_file=file.path, tables=file.tables)
+    with RunDirectory(place, problem_file=file.path, tables=file.tables) as directory:
+        train = partial(
+            solve,
+            file.problem,
+            file.network,
+            file.training,
+            file.reference,
+            seed=seed,
+            device=device,
+            dtype=dtype,
+            threads=threads,
+            compile=compile,
+            quick=quick,
+            save_every=save_every,
+            name=file.name,
+            out=directory,
+        )
+        limits = Limits(max_time, max_steps, tol)
+        return _carry_out(directory, train, limits, plots=not no_plots, as_json=as_json, quiet=quiet)
+
+
+def resume_run(
+    path: Path,
+    problem: Path | None,
+    *,
+    max_time: float | None,
+    max_steps: int | None,
+    save_every: float | None,
+    no_plots: bool,
+    as_json: bool,
+    quiet: bool,
+) -> int:
+    """Go on with a run and return the exit code; the options are those of the command line."""
+    with RunDirectory(path, again=True) as directory:
+        train = partial(resume, directory, problem, save_every=save_every)
+        bounds = limits_of(read_inputs(directory.declaration)[0])
+        limits = replace(bounds, seconds=max_time or bounds.seconds, steps=max_steps or bounds.steps)
+        return _carry_out(directory, train, limits, plots=not no_plots, as_json=as_json, quiet=quiet)
+
+
+def _carry_out(
+    directory: RunDirectory,
+    train: Callable[..., Solution],
+    limits: Limits,
+    *,
+    plots: bool,
+    as_json: bool,
+    quiet: bool,
+) -> int:
+    """Train with display and signals, print the outcome, and return the exit code."""
+    keep_freed_memory()
     try:
-        with Display(quiet=quiet, limit=max_time) as display, _interruption() as interruption:
-            solution = solve(
-                file.problem,
-                file.network,
-                file.training,
-                file.reference,
-                seed=seed,
-                device=device,
-                dtype=dtype,
-                out=directory,
-                threads=threads,
-                compile=compile,
-                quick=quick,
-                plots=not no_plots,
-                limits=Limits(max_time, max_steps, tol, interruption.status),
+        with Display(quiet=quiet, limit=limits.seconds) as display, _signals() as signals:
+            solution = train(
+                plots=plots,
+                limits=replace(limits, stop=signals.status),
                 observers=[display.observe],
                 watch=display.watch,
                 notify=display.note,
-                name=file.name,
                 argv=sys.argv,
+                save_asked=signals.take_request,
             )
     except BaseException as error:
-        directory.log("".join(traceback.format_exception(error)))
+        with contextlib.suppress(OSError):  # a full disk is told of all the same
+            directory.log("".join(traceback.format_exception(error)))
         raise
     if as_json:
         click.echo((directory.path / "result.json").read_text(encoding="utf-8"), nl=False)
     else:
         click.echo(summarise(dict(solution.record)))
     display.console.print(Text(f"results in {directory.path}"))
-    return interruption.exit_code or _outcome(solution, tol)
+    return signals.exit_code or _outcome(solution, limits.tolerance)
 
 
 def _outcome(solution: Solution, tolerance: float | None) -> int:
@@ -90,29 +135,41 @@ def _outcome(solution: Solution, tolerance: float | None) -> int:
     return 0 if errors and all(error is not None and error <= tolerance for error in errors) else _MISSED
 
 
-class _Interruption:
-    """Remembers a signal until the step in progress is complete; a second one stops at once."""
+class _Signals:
+    """Remembers a signal until the step in progress is complete; a second one to end stops at once."""
 
     def __init__(self) -> None:
         self.exit_code = 0
+        self._requested = False
 
-    def __call__(self, number: int, frame: FrameType | None) -> None:
-        """Take in a signal."""
+    def end(self, number: int, frame: FrameType | None) -> None:
+        """Take in a signal to end."""
         if self.exit_code:
             raise KeyboardInterrupt
         self.exit_code = _SIGNALLED + number
+
+    def request(self, number: int, frame: FrameType | None) -> None:
+        """Take in a signal to store a checkpoint and go on."""
+        self._requested = True
 
     def status(self) -> Status | None:
         """Return why the run must end, if it must."""
         return Status.INTERRUPTED if self.exit_code else None
 
+    def take_request(self) -> bool:
+        """Return whether a checkpoint was asked for since the last time."""
+        requested, self._requested = self._requested, False
+        return requested
+
 
 @contextmanager
-def _interruption() -> Iterator[_Interruption]:
-    interruption = _Interruption()
-    previous = {number: signal.signal(number, interruption) for number in (signal.SIGINT, signal.SIGTERM)}
+def _signals() -> Iterator[_Signals]:
+    signals = _Signals()
+    previous = {number: signal.signal(number, signals.end) for number in (signal.SIGINT, signal.SIGTERM)}
+    if hasattr(signal, "SIGUSR1"):
+        previous[signal.SIGUSR1] = signal.signal(signal.SIGUSR1, signals.request)
     try:
-        yield interruption
+        yield signals
     finally:
         for number, handler in previous.items():
             signal.signal(number, handler)

@@ -10,6 +10,7 @@ import math
 from collections.abc import Callable, Hashable, Mapping
 from dataclasses import dataclass
 from statistics import median
+from typing import Any
 
 import torch
 from sympy import Abs, Add
@@ -71,6 +72,15 @@ class Stagnation:
             self._tell(
                 f"the residual has stopped falling after {draws} draws of the points, at {recent:.2g}: beginning again"
             )
+
+    def state(self) -> dict[str, Any]:
+        """Return where the training began and the sizes of its residuals so far, for a checkpoint."""
+        return {"start": self._start, "sizes": self._sizes, "stuck_at": self.stuck_at}
+
+    def load(self, state: Mapping[str, Any]) -> None:
+        """Go on from what `state` returned."""
+        self._start, self._sizes = dict(state["start"]), [float(size) for size in state["sizes"]]
+        self.stuck_at = None if state["stuck_at"] is None else float(state["stuck_at"])
 
     def _size(self, terms: CompiledProblem, points: Mapping[str, Tensor]) -> float:
         """Return the root of the sum of the equations' mean squares."""

@@ -15,10 +15,11 @@ import torch
 from sympy import Eq, I, exp, pi, sin, symbols
 
 import pinnsolve as ps
-from pinnsolve.cli import _FORMS, main
+from pinnsolve.cli import main
 from pinnsolve.compiler.trial import build_trial
 from pinnsolve.exporting import WRITERS, ExportError
 from pinnsolve.solution import Solution
+from pinnsolve.verbs import FORMS
 from pinnsolve.windows import in_windows
 
 x, t = symbols("x t")
@@ -148,7 +149,7 @@ def test_the_verb_writes_into_the_run(tmp_path: Path, capsys: pytest.CaptureFixt
 
 
 def test_a_form_that_does_not_exist_is_answered_with_those_that_do(tmp_path: Path) -> None:
-    assert tuple(WRITERS) == _FORMS
+    assert tuple(WRITERS) == FORMS
     with pytest.raises(ExportError, match=r"'doc' · no such form · write one of pt2, onnx"):
         windowed().export(tmp_path / "solution.doc")
 

@@ -244,7 +244,7 @@ def test_a_march_arrives(second: Any):
     ]
     assert "burgers moves w(x, t), +" in " ".join(told)
     assert runs[0].errors["w"]["relative_l2"] < 2e-3
-    assert runs[0].errors == runs[1].errors
+    assert [p.loss for p in runs[0].history] == [p.loss for p in runs[1].history]
     # What is recorded is the residual as declared.
     best = min(p.held_out for p in runs[0].history if p.held_out is not None)
     assert runs[0].record["loss"]["total"] < 30 * best

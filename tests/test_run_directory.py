@@ -43,6 +43,9 @@ SCHEMA: dict[str, Any] = {
 EXTENSIONS = {"choices", "method", "max_at", "residuals", "classical"}
 """What is added to the promised schema."""
 
+STATES = ("declaration", "checkpoints/000000030", "checkpoints/000000035")
+"""Where the run begins, and where its phases ended."""
+
 
 def problem() -> ps.Problem:
     return ps.Problem(
@@ -105,6 +108,7 @@ def test_all_files_are_there_and_the_result_came_last(run: tuple[Path, ps.Soluti
         "metrics.jsonl",
         "solution/model.json",
         "solution/model.safetensors",
+        *(f"{folder}/state.{ending}" for folder in STATES for ending in ("json", "safetensors")),
     }
     assert files == written
     last = max((path / name).stat().st_mtime_ns for name in files - {"result.json"})
@@ -113,7 +117,10 @@ def test_all_files_are_there_and_the_result_came_last(run: tuple[Path, ps.Soluti
 
 def test_the_circumstances_are_written_down(run: tuple[Path, ps.Solution]) -> None:
     made = json.loads((run[0] / "run.json").read_bytes())
-    assert made["argv"] == ["pinnsolve", "run"] and made["seed"] == 3 and made["checkpoints"] == []
+    assert made["argv"] == ["pinnsolve", "run"] and made["seed"] == 3
+    for checkpoint, step in zip(made["checkpoints"], (30, 35), strict=True):
+        content = (run[0] / "checkpoints" / f"{step:09d}" / "state.json").read_bytes()
+        assert checkpoint == {"step": step, "sha256": hashlib.sha256(content).hexdigest()}
     assert {"pinnsolve", "python", "torch", "numpy", "scipy", "sympy"} <= set(made["versions"])
     assert made["versions"]["numpy"] == np.__version__
     assert {"machine", "system", "gpu"} <= set(made["hardware"]) and made["threads"] == 1
@@ -173,16 +180,17 @@ def test_a_folder_that_holds_a_run_is_not_written_into(run: tuple[Path, ps.Solut
 
 
 def test_a_run_that_was_broken_off_in_training_is_not_written_over(tmp_path: Path) -> None:
-    RunDirectory(tmp_path / "run").observe(progress(1))
+    with RunDirectory(tmp_path / "run") as directory:
+        directory.observe(progress(1))
     with pytest.raises(OutputError):
         RunDirectory(tmp_path / "run")
 
 
 def test_what_failed_before_the_first_step_is_in_nobodys_way(tmp_path: Path) -> None:
-    first = RunDirectory(tmp_path / "run")
-    first.log("a wrong problem")
-    second = RunDirectory(tmp_path / "run")
-    second.log("a right one")
+    with RunDirectory(tmp_path / "run") as first:
+        first.log("a wrong problem")
+    with RunDirectory(tmp_path / "run") as second:
+        second.log("a right one")
     log = (tmp_path / "run" / "log.txt").read_text(encoding="utf-8")
     assert "a wrong problem" in log and "a right one" in log
 

@@ -167,11 +167,11 @@ def test_an_error_below_the_references_own_is_not_reported_as_known() -> None:
     coarse = ps.Observations(at={t: [0.5]}, values={q: [float(np.exp(-0.5))]})
     solution = solve(reference=coarse)
     assert "relative L2 error" in solution.message  # unknown own error: the number stands for itself
-    from pinnsolve.solver import _message
+    from pinnsolve.outcome import message_of
     from pinnsolve.training.loop import TrainingResult
 
     record = solution.record | {"reference": {"kind": "finite_difference", "estimated_relative_l2": 10.0}}
-    text = _message(record, TrainingResult(Status.STEPS, (), (), 0.0, 0))
+    text = message_of(record, TrainingResult(Status.STEPS, (), (), 0.0, 0))
     assert text.startswith("q: at or below the reference's own error of 1.0e+01 (against finite difference)")
 
 

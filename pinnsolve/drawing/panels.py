@@ -200,6 +200,7 @@ def draw_bar(image: ScalarMappable, axes: Axes, *arrays: Values) -> None:
         tidy_powers(beside.yaxis, norm)
     else:
         tidy(beside.yaxis)
+        beside.yaxis.set_offset_position("left")  # from there it grows away from the title of the map
 
 
 def draw_place(axes: Axes, x: float, y: float) -> None:

@@ -10,6 +10,7 @@ from __future__ import annotations
 
 import warnings
 from collections.abc import Callable, Collection, Mapping
+from functools import cache
 from typing import Any, cast
 from weakref import WeakSet
 
@@ -18,10 +19,15 @@ from torch import Tensor
 
 from pinnsolve.errors import UnsupportedError
 from pinnsolve.jets.jet import Jet, MissingRuleError, MixedPointsError, variables
-from pinnsolve.jets.plan import Derivative, JetPlan, MultiIndex
+from pinnsolve.jets.plan import Derivative, JetPlan, MultiIndex, plan_jets
+from pinnsolve.jets.spanning import Spanning, spanning
 
 Network = Callable[[Tensor], Tensor]
-"""From points, shape (points, coordinates), to fields, shape (points, outputs): each row of the result from its row alone."""
+"""From points, shape (points, coordinates), to fields, shape (points, outputs): each row of the result from its row alone.
+
+One that reads the coordinates through linear features alone may say so by an attribute `reading`, their weights of shape (features,
+coordinates) or None: see `spanning`.
+"""
 
 _NESTED: WeakSet[Any] = WeakSet()
 """Networks that turned out to have no jets, so that each is tried, and warned about, once."""
@@ -56,7 +62,10 @@ def derivatives(
     if plan.order == 0:
         return {plan.indices[0]: network(points)}
     if network not in _NESTED:
+        fewer = _spanning(network, plan, wanted)
         try:
+            if fewer is not None:
+                return _along(network, points, fewer)
             jet = cast(Callable[[Jet], Jet | Tensor], network)(variables(points, plan))
         except MixedPointsError as mixed:  # nested passes would sum over the points, and be wrong without a word
             raise UnsupportedError(
@@ -76,6 +85,26 @@ def derivatives(
         warnings.warn(f"{name} is differentiated by nested reverse passes, which is slower: {reason}", stacklevel=2)
         return found
     return nested_derivatives(network, points, plan, wanted=wanted)
+
+
+def _spanning(network: Network, plan: JetPlan, wanted: Fields | None) -> Spanning | None:
+    """Return fewer directions that are enough, where there are."""
+    if wanted is None or plan.diagonal is None:
+        return None
+    reading = getattr(network, "reading", None)
+    return None if reading is None else spanning(wanted, reading)
+
+
+def _along(network: Network, points: Tensor, fewer: Spanning) -> dict[Derivative, Tensor]:
+    """Evaluate derivatives along other directions than the coordinates'."""
+    plan = _plan(frozenset(fewer.stand_ins.values()), len(fewer.directions))
+    jet = cast(Callable[[Jet], Jet], network)(variables(points, plan, directions=fewer.directions))
+    return {which: jet.derivative(stand_in) for which, stand_in in fewer.stand_ins.items()}
+
+
+@cache
+def _plan(required: frozenset[Derivative], dimension: int) -> JetPlan:
+    return plan_jets(required, dimension=dimension)
 
 
 def nested_derivatives(

@@ -38,11 +38,13 @@ class SampledDerivatives:
     def __init__(self, terms: int, *, seed: int) -> None:
         if terms < 1:
             raise ValueError(f"at least one term must be evaluated, not {terms}")
-        self._terms, self._seed, self._number = terms, seed, 0
+        self._terms, self._seed = terms, seed
+        self.number = 0
+        """Of the draw in use."""
 
     def redraw(self, number: int) -> None:
         """Evaluate other terms from now on; a number gives the same ones each time."""
-        self._number = number
+        self.number = number
 
     def __call__(
         self, network: Network, points: Tensor, plan: JetPlan, *, wanted: Fields | None = None
@@ -64,7 +66,7 @@ class SampledDerivatives:
         if not isinstance(which, frozenset) or len(which) <= self._terms:
             return which
         pairs = sorted(which)
-        generator = torch.Generator().manual_seed(self._seed * 1_000_003 + self._number)
+        generator = torch.Generator().manual_seed(self._seed * 1_000_003 + self.number)
         chosen = torch.randperm(len(pairs), generator=generator)[: self._terms].tolist()
         scale = Fraction(len(pairs), self._terms)
         return Operator((pairs[k][0], scale * pairs[k][1]) for k in chosen)

@@ -14,7 +14,7 @@ from torch import Tensor, nn
 from pinnsolve.errors import ProblemError
 from pinnsolve.networks.architectures import Architecture
 from pinnsolve.networks.initialization import build
-from pinnsolve.networks.layers import Columns
+from pinnsolve.networks.layers import Columns, FactorisedLinear, FourierFeatures, GatedLayers, Scaling
 
 
 class FieldNetwork(nn.Module):
@@ -46,8 +46,22 @@ class FieldNetwork(nn.Module):
             raise ValueError(f"groups must give each field exactly once: {[list(group) for group in fields]}")
         self.networks = nn.ModuleList(networks)
         self.inputs = nn.ModuleList(Columns(group, available=coordinates, device=device) for group in columns)
+        self.coordinates = coordinates
         order = sorted(range(len(given)), key=given.__getitem__)
         self.order = Columns(order, available=len(given), device=device)
+
+    @property
+    def reading(self) -> Tensor | None:
+        """The linear features of the coordinates that are all the networks read, shape (features, coordinates), where it is so."""
+        parts = [linear_reading(network) for network in self.networks]
+        rows = [
+            part
+            if columns.all_in_order
+            else part.new_zeros(len(part), self.coordinates).index_copy(1, columns.columns, part)
+            for part, columns in zip(parts, self.inputs, strict=True)
+            if part is not None
+        ]
+        return torch.cat(rows) if len(rows) == len(parts) else None
 
     def forward(self, points: Tensor) -> Tensor:
         """Evaluate all fields in their declared order.
@@ -114,6 +128,22 @@ def build_fields(
         ]
     columns_of, fields_of = zip(*groups, strict=True)
     return FieldNetwork(networks, columns=columns_of, fields=fields_of, coordinates=coordinates, device=device)
+
+
+def linear_reading(network: nn.Module) -> Tensor | None:
+    """Return the weights of the linear features that are all a network of `build` reads, shape (features, coordinates), or None."""
+    if not isinstance(network, nn.Sequential) or len(network) < 2 or not isinstance(network[0], Scaling):
+        return None
+    match network[1]:
+        case nn.Linear() | FactorisedLinear() as dense:
+            weights = dense.weight
+        case FourierFeatures() as waves:
+            weights = waves.frequencies
+        case GatedLayers() as gated:
+            weights = torch.cat([reader.weight for reader in gated.readers])
+        case _:
+            return None
+    return weights * network[0].rate
 
 
 def _grouped(

@@ -16,6 +16,7 @@ from torch import Tensor, nn
 from torch.fx.experimental.proxy_tensor import make_fx
 
 from pinnsolve.training.chunks import Chunk
+from pinnsolve.training.compiler_cache import private_cache
 
 Residuals = Callable[[Mapping[str, Tensor]], Mapping[str, Tensor]]
 """From the points to one residual vector per term; terms need not be named as the point sets are."""
@@ -132,7 +133,7 @@ class CompiledStep:
             return means.detach(), torch.cat([part.reshape(-1) for part in parts])
 
         try:
-            with warnings.catch_warnings():
+            with warnings.catch_warnings(), private_cache():
                 warnings.simplefilter("ignore")  # torch's tracers warn about their own ways
                 graph = make_fx(step)(*arguments)
                 compiled = torch.compile(graph, dynamic=False, fullgraph=True, options=_options(arguments[0].device))

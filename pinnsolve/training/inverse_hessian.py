@@ -161,7 +161,7 @@ class BroydenFamily:
 
     that is H+ = H / tau + W C W^T with the two columns W = (s, Hy). A step passes once through memory: H is symmetric, so that only
     blocks of rows of its lower triangle are kept; while a block is in the cache it takes up the last update and is multiplied by
-    y and by the gradient g after the step; and H+ g, which is asked for next, follows from H g.
+    the gradient g+ after the step. All else follows from H g+: H y = H g+ - H g, where H g is known from the step, and H+ g+.
 
     Args:
         zero: A zero vector of the objective's size n, precision and device; memory is n^2 numbers.
@@ -176,7 +176,7 @@ class BroydenFamily:
         height = len(zero) if zero.is_cuda else _BLOCK_ROWS
         self._blocks = [(k, min(k + height, len(zero))) for k in range(0, len(zero), height)]
         self._pending: tuple[Tensor, Tensor, float] | None = None  # W C, W and 1 / tau of the last update
-        self._ahead: tuple[Tensor, Tensor] | None = None  # g after it, and H+ g
+        self._known: tuple[Tensor, Tensor] | None = None  # the last g asked for, and H g
 
     @property
     def empty(self) -> bool:
@@ -185,9 +185,9 @@ class BroydenFamily:
 
     def apply(self, gradient: Float[Tensor, " parameters"]) -> Float[Tensor, " parameters"]:
         """Return H g."""
-        if self._ahead is not None and torch.equal(self._ahead[0], gradient):
-            return self._ahead[1].clone()
-        return self._pass(gradient)[0]
+        if self._known is None or not torch.equal(self._known[0], gradient):
+            self._known = (gradient, self._product(gradient))
+        return self._known[1].clone()
 
     def update(
         self,
@@ -203,9 +203,11 @@ class BroydenFamily:
         if self.empty:
             scale = displacement.dot(change) / change.dot(change)
             self._matrix.zero_().diagonal().copy_(scale)
-            self._pending = None
+            self._pending = self._known = None
             modelled = displacement.dot(displacement) / scale
-        image, image_ahead = self._pass(change, after)
+        known = self.apply(before)
+        ahead = self._product(after)
+        image = ahead - known
         curvature, length, model = torch.stack([displacement.dot(change), change.dot(image), modelled]).tolist()
         tau, phi = self._member(model / curvature, length / curvature, size=len(change))
         mixed = -phi / (curvature * tau)
@@ -213,43 +215,53 @@ class BroydenFamily:
         weights = change.new_tensor([[first, mixed], [mixed, (phi - 1) / (length * tau)]])
         columns = torch.stack([displacement, image], dim=1)
         self._pending = (columns @ weights, columns, 1 / tau)
-        self._ahead = (after, image_ahead / tau + self._pending[0] @ (columns.mT @ after))
+        self._known = (after, ahead / tau + self._pending[0] @ (columns.mT @ after))
         self._updates += 1
 
     def reset(self) -> None:
         """Forget everything."""
-        self._updates, self._ahead = 0, None
+        self._updates, self._known = 0, None
 
     def state(self) -> dict[str, Tensor | float]:
-        """Return copies of the matrix, and of the product that was made ahead."""
-        self._pass()
+        """Return copies of the matrix, and of the last product."""
+        self._take_up()
         matrix = self._matrix.clone()
         for start, end in self._blocks:
             matrix[:start, start:end] = matrix[start:end, :start].mT
-        ahead = {} if self._ahead is None else {"ahead": torch.stack(self._ahead)}
-        return {"matrix": matrix, "updates": self._updates, **ahead}
+        known = {} if self._known is None else {"known": torch.stack(self._known)}
+        return {"matrix": matrix, "updates": self._updates, **known}
 
     def load(self, state: Mapping[str, Tensor | float]) -> None:
         """Continue from what `state` returned."""
         self._matrix.copy_(torch.as_tensor(state["matrix"]))
-        self._updates, self._pending, self._ahead = int(state["updates"]), None, None
-        if "ahead" in state:
-            after, product = torch.as_tensor(state["ahead"]).to(self._matrix).clone()
-            self._ahead = (after, product)
+        self._updates, self._pending, self._known = int(state["updates"]), None, None
+        if "known" in state:
+            gradient, product = torch.as_tensor(state["known"]).to(self._matrix).clone()
+            self._known = (gradient, product)
 
-    def _pass(self, *vectors: Tensor) -> list[Tensor]:
-        """Take up the pending update, and return H v for every vector."""
-        images = [torch.zeros_like(vector) for vector in vectors]
+    def _product(self, vector: Tensor) -> Tensor:
+        """Return H v, and take up the pending update on the way."""
+        image = torch.zeros_like(vector)
         for start, end in self._blocks:
-            rows = self._matrix[start:end, :end]
-            if self._pending is not None:
-                weighted, columns, scale = self._pending
-                rows.addmm_(weighted[start:end], columns[:end].mT, beta=scale)
-            for vector, image in zip(vectors, images, strict=True):
-                image[start:end].addmv_(rows, vector[:end])
-                image[:start].addmv_(rows[:, :start].mT, vector[start:end])  # the rows' mirror image
+            rows = self._updated(start, end)
+            image[start:end].addmv_(rows, vector[:end])
+            image[:start].addmv_(rows[:, :start].mT, vector[start:end])  # the rows' mirror image
         self._pending = None
-        return images
+        return image
+
+    def _take_up(self) -> None:
+        """Take up the pending update, to the same last bit as on the way of a product."""
+        for start, end in self._blocks:
+            self._updated(start, end)
+        self._pending = None
+
+    def _updated(self, start: int, end: int) -> Tensor:
+        """Return a block of rows of the lower triangle, changed in place by the pending update."""
+        rows = self._matrix[start:end, :end]
+        if self._pending is not None:
+            weighted, columns, scale = self._pending
+            rows.addmm_(weighted[start:end], columns[:end].mT, beta=scale)
+        return rows
 
 
 def bfgs(b: float, h: float, *, size: int) -> tuple[float, float]:

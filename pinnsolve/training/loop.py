@@ -1,7 +1,8 @@
 """The training loop: phases in order, limits, observers, redrawn points, recovery from divergence, the best state.
 
 The loop knows no algorithm. It moves a stepper on, watches the loss, and keeps the parameters with the lowest loss on
-points that are not trained on: the training loss goes on falling when the points are already over-fitted.
+points that are not trained on: the training loss goes on falling when the points are already over-fitted. Between two steps all
+that it knows is its `state`, from which another call goes on as if there had been no other.
 """
 
 from __future__ import annotations
@@ -9,12 +10,16 @@ from __future__ import annotations
 import math
 import time
 from collections.abc import Callable, Mapping, Sequence
-from dataclasses import dataclass
+from dataclasses import replace
+from typing import Any
 
 from torch import Tensor
 
+from pinnsolve.training.checkpoint import Keep, fitting, keep_nothing
 from pinnsolve.training.objective import Objective, Value
 from pinnsolve.training.phase import PRECISIONS, Phase, Step, Stepper
+from pinnsolve.training.progress import PhaseRecord, Progress, TrainingResult
+from pinnsolve.training.state import State
 from pinnsolve.training.status import Status
 from pinnsolve.training.weighting import Place, Weighting
 
@@ -43,69 +48,14 @@ _CONTINUES = frozenset({Status.STEPS, Status.SHARE, Status.CONVERGED, Status.STA
 """Ends of a phase after which the next one has its turn."""
 
 
-@dataclass(frozen=True)
-class Progress:
-    """Where the run is: what observers see after every step, and the history keeps of some.
+_OPEN = frozenset({Status.INTERRUPTED, Status.TIME, Status.LIMIT, Status.STOPPED})
+"""Ends that come from outside: whoever goes on later goes on within the phase."""
 
-    Attributes:
-        phase: Name of the phase.
-        step: Steps made so far, over all phases.
-        total_steps: Steps planned, over all phases.
-        loss: Training loss.
-        terms: Mean square of every term.
-        held_out: Last held-out loss; None without held-out points.
-        seconds: Time since the start.
-        evaluations: Losses with gradients computed so far, over all phases.
-        steps_per_second: In this phase.
-        rate: Learning rate or step length.
-        event: What happened out of the ordinary; else empty.
-        window: Number of the window that is trained, where there are several; losses in two of them do not compare.
-    """
-
-    phase: str
-    step: int
-    total_steps: int
-    loss: float
-    terms: Mapping[str, float]
-    held_out: float | None
-    seconds: float
-    evaluations: int
-    steps_per_second: float
-    rate: float
-    event: str = ""
-    window: int = 0
-
-
-@dataclass(frozen=True)
-class PhaseRecord:
-    """What became of one phase; `ended` is the value of its status."""
-
-    name: str
-    steps: int
-    evaluations: int
-    seconds: float
-    loss: float
-    ended: str
-
-
-@dataclass(frozen=True)
-class TrainingResult:
-    """How the training went; the objective is left at its best state.
-
-    Attributes:
-        status: Why it ended.
-        phases: One record for every phase that was begun.
-        history: Progress at every check, and at every event.
-        best_loss: Lowest held-out loss, or lowest training loss without held-out points; infinite when none was finite.
-        best_step: The step it belongs to, over all phases; 0 is the start.
-    """
-
-    status: Status
-    phases: tuple[PhaseRecord, ...]
-    history: tuple[Progress, ...]
-    best_loss: float
-    best_step: int
-
+_COUNTERS: Mapping[str, Callable[[Any], Any]] = {
+    **dict.fromkeys(("number", "made", "before", "step", "evaluations", "recoveries"), int),
+    **dict.fromkeys(("began", "lowest", "loss"), float),
+}
+"""What a run counts, and the kinds."""
 
 Observer = Callable[[Progress], object]
 """Called after every step; ends the run by raising StopIteration, whose value may be a `Status`."""
@@ -124,8 +74,10 @@ def train(
     max_steps: int | None = None,
     stop: Callable[[], Status | None] | None = None,
     check_every: int = 25,
+    keep: Keep = keep_nothing,
+    start: State | None = None,
 ) -> TrainingResult:
-    """Minimise the objective phase by phase and leave it at the best state met.
+    """Minimise the objective phase by phase and leave it at the best state met, or where an observer found it good enough.
 
     Args:
         objective: What to minimise; its parameters are the start, and afterwards the best state.
@@ -143,27 +95,30 @@ def train(
         stop: Asked before every step; a status ends the run with it.
         check_every: Least number of steps between two held-out losses. They are spaced further when they would cost
             more than 5 % of the work, counted in points, not seconds: a repeated run checks at the same steps.
+        keep: Told after every step how to get at the state, which holds that of objectives and stepper too; due where a phase ends.
+        start: Such a state to go on from; parameters, points and the way to gradients must be those of then already.
 
     Returns:
-        Status, records and history.
+        Status, records and history, of the whole training.
 
     Raises:
         ValueError: A phase redraws its points and `resample` is None.
+        CheckpointError: The state to go on from does not fit.
     """
     if resample is None and any(phase.resample for phase in phases):
         raise ValueError("A phase redraws its points, so `resample` must say how.")
-    run = _Run(objective, held_out, resample or _unchanged, observers, max_seconds, max_steps, stop, check_every)
+    run = _Run(objective, held_out, resample or _unchanged, observers, max_seconds, max_steps, stop, check_every, keep)
     run.use(weighting, places or {})
     run.total_steps = sum(phase.steps for phase in phases)
-    status = Status.STEPS
-    records = []
-    for number, phase in enumerate(phases):
-        record, status = run.phase(phase, last=number == len(phases) - 1)
-        records.append(record)
-        if status not in _CONTINUES:
-            break
-    objective.vector = run.best
-    return TrainingResult(status, tuple(records), tuple(run.history), run.best_loss, run.best_step)
+    if start is not None:
+        with fitting("training"):
+            run.load(start, phases)
+    status = run.ended
+    while status in _CONTINUES and run.number < len(phases):
+        status = run.phase(phases[run.number], last=run.number == len(phases) - 1)
+    if status is not Status.TOLERANCE:  # not the best by the held-out loss then, but the one found good enough
+        objective.vector = run.best
+    return run.result(status)
 
 
 def _unchanged(step: int) -> Mapping[str, Tensor]:
@@ -172,7 +127,7 @@ def _unchanged(step: int) -> Mapping[str, Tensor]:
 
 
 class _Run:
-    """The state of one call of `train`: counters, the best state, and the last good one."""
+    """The state of one call of `train`: counters, the best state, the last good one, and the phase it is in."""
 
     def __init__(
         self,
@@ -184,12 +139,13 @@ class _Run:
         max_steps: int | None,
         stop: Callable[[], Status | None] | None,
         check_every: int,
+        keep: Keep,
     ) -> None:
         self.objective, self.held_out, self.resample, self.observers = objective, held_out, resample, observers
+        self.max_seconds = math.inf if max_seconds is None else max_seconds
         self.max_steps = math.inf if max_steps is None else max_steps
-        self.stop = stop
+        self.stop, self.keep = stop, keep
         self.start = time.perf_counter()
-        self.end = self.start + (math.inf if max_seconds is None else max_seconds)
         self.check_every = check_every
         if held_out is not None:
             cost = _FORWARD_COST * held_out.count / max(objective.count, 1)
@@ -202,6 +158,11 @@ class _Run:
         self.lowest = self.loss = math.inf
         self.recoveries = 0
         self.weighting: Weighting | None = None
+        self.given: dict[str, float] = {}
+        self.ended, self.records = Status.STEPS, list[PhaseRecord]()
+        self.number = self.made = self.before = 0
+        self.began = 0.0
+        self.stepper: Stepper | None = None
 
     def use(self, weighting: Weighting | None, places: Mapping[str, Place]) -> None:
         """Change the weights so, from the next phase on."""
@@ -210,33 +171,92 @@ class _Run:
             changing = self.objective.weights.terms
             self.given = {name: weight / changing.get(name, 1.0) for name, weight in self.objective.terms.items()}
 
-    def phase(self, phase: Phase, *, last: bool) -> tuple[PhaseRecord, Status]:
-        """Run one phase to its end."""
-        began, evaluations = time.perf_counter(), self.evaluations
-        deadline = self.end if last else began + _FIRST_SHARE * (self.end - began)
-        self._enter(phase)
-        stepper = phase.start(self.objective)
-        made, status = 0, self._limit(phase, 0, deadline)
+    def state(self) -> dict[str, Any]:
+        """Return all that is needed to go on bit for bit, given parameters, points and the way to gradients."""
+        vectors = {"best": self.best, "good": self.good, "held_out_loss": self.held_out_loss}
+        counters = {name: getattr(self, name) for name in _COUNTERS}
+        stepper = None if self.stepper is None else dict(self.stepper.state())
+        history = self.result(self.ended).state()
+        return {**vectors, **counters, **history, "given": self.given, "seconds": self.seconds, "stepper": stepper}
+
+    def load(self, state: State, phases: Sequence[Phase]) -> None:
+        """Go on from what `state` returned."""
+        for name, kind in _COUNTERS.items():
+            setattr(self, name, kind(state[name]))
+        shape = self.objective.vector.shape
+        self.best, self.good = state["best"], state["good"]
+        if {self.best.shape, self.good.shape} != {shape}:
+            raise ValueError(
+                f"vectors of the shapes {tuple(self.best.shape)} and {tuple(self.good.shape)}, not {tuple(shape)}"
+            )
+        self.held_out_loss = None if state["held_out_loss"] is None else float(state["held_out_loss"])
+        self.given = {name: float(weight) for name, weight in state["given"].items()}
+        result = TrainingResult.load(state)
+        self.ended, self.records, self.history = result.status, list(result.phases), list(result.history)
+        self.best_loss, self.best_step = result.best_loss, result.best_step
+        self.start -= float(state["seconds"])
+        if state["stepper"] is not None:
+            self.stepper = phases[self.number].start(self.objective)
+            self.stepper.load(state["stepper"])
+
+    @property
+    def seconds(self) -> float:
+        """Time spent, before a resumption too."""
+        return time.perf_counter() - self.start
+
+    def result(self, status: Status) -> TrainingResult:
+        """Return what came of it so far."""
+        return TrainingResult(status, tuple(self.records), tuple(self.history), self.best_loss, self.best_step)
+
+    def phase(self, phase: Phase, *, last: bool) -> Status:
+        """Run one phase to its end, or go on within it."""
+        if self.stepper is None:
+            self.made, self.began, self.before = 0, self.seconds, self.evaluations
+            self._enter(phase)
+            self.stepper = phase.start(self.objective)
+        deadline = self.max_seconds if last else self.began + _FIRST_SHARE * (self.max_seconds - self.began)
+        status = self._limit(phase, deadline)
         while status is None:
-            if phase.resample and made and made % phase.resample == 0:
-                self._redraw(stepper)
-            if self.weighting is not None and made % self.weighting.every == 0:
-                self._weigh(self.weighting, stepper)
-            outcome = stepper.step(self.objective, expired=lambda: time.perf_counter() >= deadline)
-            made += 1
-            self.step += 1
-            self.evaluations += outcome.evaluations
-            status, event = self._judge(outcome, stepper)
-            status = status or self._limit(phase, made, deadline)
-            redraws = phase.resample and made % phase.resample == 0
-            check = status is not None or made % self.check_every == 0 or redraws
-            if check or self.held_out is None:
+            status = self._advance(phase, self.stepper, deadline)
+            if status is None:
+                self.keep(self.state, False)
+        spent = self.seconds - self.began
+        self.records.append(
+            PhaseRecord(phase.name, self.made, self.evaluations - self.before, spent, self.loss, status.value)
+        )
+        if status not in _OPEN:
+            self.ended, self.stepper = status, None
+            self.number += 1
+            self.keep(self.state, True)
+        return status
+
+    def _advance(self, phase: Phase, stepper: Stepper, deadline: float) -> Status | None:
+        """Make one step; return why it was the last one, if it was."""
+        if phase.resample and self.made and self.made % phase.resample == 0:
+            self._redraw(stepper)
+        if self.weighting is not None and self.made % self.weighting.every == 0:
+            self._weigh(self.weighting, stepper)
+        outcome = stepper.step(self.objective, expired=lambda: self.seconds >= deadline)
+        self.made += 1
+        self.step += 1
+        self.evaluations += outcome.evaluations
+        status, event = self._judge(outcome, stepper)
+        status = status or self._limit(phase, deadline)
+        broken_off = status in _OPEN
+        redraws = phase.resample and self.made % phase.resample == 0
+        check = (status is not None and not broken_off) or self.made % self.check_every == 0 or redraws
+        if check or self.held_out is None:
+            self._consider(self._fixed(outcome))
+        progress = self._progress(phase, outcome, event)
+        if check or event:
+            self.history.append(progress)
+        status = self._tell(progress) or status
+        if status in _OPEN:
+            self.keep(self.state, True)  # before the last look, which a training that goes on does not take
+            if broken_off and not check:
                 self._consider(self._fixed(outcome))
-            speed = made / max(time.perf_counter() - began, 1e-9)
-            status = self._tell(phase, outcome, speed, event, keep=bool(check or event)) or status
-        seconds = time.perf_counter() - began
-        record = PhaseRecord(phase.name, made, self.evaluations - evaluations, seconds, self.loss, status.value)
-        return record, status
+                self.history.append(replace(progress, held_out=self.held_out_loss))
+        return status
 
     def _enter(self, phase: Phase) -> None:
         """Change the precision and learn the loss to start from."""
@@ -249,14 +269,14 @@ class _Run:
         self.good, self.recoveries = self.objective.vector, 0
         self._consider(self.lowest)
 
-    def _limit(self, phase: Phase, made: int, deadline: float) -> Status | None:
+    def _limit(self, phase: Phase, deadline: float) -> Status | None:
         """Return why no further step may be made."""
-        now = time.perf_counter()
+        now = self.seconds
         if self.stop is not None and (status := self.stop()) is not None:
             return status
-        if now >= self.end:
+        if now >= self.max_seconds:
             return Status.TIME
-        if made >= phase.steps:
+        if self.made >= phase.steps:
             return Status.STEPS
         if self.step >= self.max_steps:
             return Status.LIMIT
@@ -311,23 +331,24 @@ class _Run:
         if loss < self.best_loss:  # never true for NaN
             self.best, self.best_loss, self.best_step = self.objective.vector, loss, self.step
 
-    def _tell(self, phase: Phase, outcome: Step, speed: float, event: str, *, keep: bool) -> Status | None:
-        """Tell the observers where the run is, and write it down; return the status with which one of them ends it."""
-        progress = Progress(
+    def _progress(self, phase: Phase, outcome: Step, event: str) -> Progress:
+        """Return where the run is."""
+        return Progress(
             phase=phase.name,
             step=self.step,
             total_steps=self.total_steps,
             loss=outcome.loss,
             terms=outcome.terms,
             held_out=self.held_out_loss,
-            seconds=time.perf_counter() - self.start,
+            seconds=self.seconds,
             evaluations=self.evaluations,
-            steps_per_second=speed,
+            steps_per_second=self.made / max(self.seconds - self.began, 1e-9),
             rate=outcome.rate,
             event=event,
         )
-        if keep:
-            self.history.append(progress)
+
+    def _tell(self, progress: Progress) -> Status | None:
+        """Tell the observers where the run is; return the status with which one of them ends it."""
         try:
             for observer in self.observers:
                 observer(progress)

@@ -10,17 +10,16 @@ network weights and unknown coefficients alike, is one vector theta: second-orde
 
 from __future__ import annotations
 
-import math
 import warnings
 from collections.abc import Callable, Mapping, Sequence
-from dataclasses import dataclass
 from functools import partial
-from typing import TYPE_CHECKING, TypeVar
+from typing import TYPE_CHECKING, Any, TypeVar
 
 import torch
 from torch import Tensor, nn
 
 from pinnsolve.training.chunks import Chunk, split
+from pinnsolve.training.evaluation import Evaluation, Value
 from pinnsolve.training.gradients import CompilationError, CompiledStep, PlainStep, Residuals, TermWeights, means_of
 from pinnsolve.training.jacobians import Jacobian
 from pinnsolve.training.weights import Weights
@@ -39,55 +38,6 @@ def out_of_memory(error: BaseException) -> bool:
     if isinstance(error, MemoryError | torch.OutOfMemoryError):
         return True
     return isinstance(error, RuntimeError) and "allocate memory" in str(error)
-
-
-@dataclass(frozen=True, eq=False)
-class Evaluation:
-    """The loss and its gradient at one parameter vector.
-
-    Attributes:
-        loss: The weighted sum over the terms.
-        gradient: Its derivative with respect to the flat vector.
-        gradient_norm: The Euclidean norm of `gradient`; not finite when any entry is not.
-        terms: The unweighted mean square of every term.
-    """
-
-    loss: float
-    gradient: Float[Tensor, " parameters"]
-    gradient_norm: float
-    terms: dict[str, float]
-
-    @property
-    def finite(self) -> bool:
-        """Whether loss and gradient are usable."""
-        return math.isfinite(self.loss) and math.isfinite(self.gradient_norm)
-
-    def state(self) -> dict[str, Tensor | float]:
-        """Return tensors and numbers by name, for a checkpoint; `load` reads them back."""
-        terms = {f"term/{name}": value for name, value in self.terms.items()}
-        return {"loss": self.loss, "gradient": self.gradient.clone(), "gradient_norm": self.gradient_norm, **terms}
-
-    @classmethod
-    def load(cls, state: Mapping[str, Tensor | float]) -> Evaluation | None:
-        """Read what `state` returned out of a larger mapping; None when nothing is there."""
-        if "gradient" not in state:
-            return None
-        terms = {key.removeprefix("term/"): float(value) for key, value in state.items() if key.startswith("term/")}
-        gradient = torch.as_tensor(state["gradient"]).clone()
-        return cls(float(state["loss"]), gradient, float(state["gradient_norm"]), terms)
-
-
-@dataclass(frozen=True)
-class Value:
-    """The loss without its gradient.
-
-    Attributes:
-        loss: The weighted sum over the terms.
-        terms: The unweighted mean square of every term.
-    """
-
-    loss: float
-    terms: dict[str, float]
 
 
 class Objective:
@@ -244,6 +194,22 @@ class Objective:
             raise ValueError(f"No point sets are named {unknown}; there are {sorted(self._given)}.")
         self._given.update(points)
         self.weights = self._weights.without_points()
+
+    def state(self) -> dict[str, Any]:
+        """Return points, weights and the size of a chunk, for a checkpoint; parameters and their precision are the module's."""
+        return {"points": self._given, "weights": self._weights.state(), "chunk": self._chunk}
+
+    def load(self, state: Mapping[str, Any]) -> None:
+        """Go on with what `state` returned.
+
+        Raises:
+            ValueError: It has points of other sets.
+        """
+        if set(state["points"]) != set(self._given):
+            raise ValueError(f"points of {sorted(state['points'])} in place of {sorted(self._given)}")
+        self._given = dict(state["points"])
+        self._weights = Weights.load(state["weights"])
+        self._resize(None if state["chunk"] is None else int(state["chunk"]))
 
     def to(self, dtype: torch.dtype) -> None:
         """Change the precision of module and points.

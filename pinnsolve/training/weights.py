@@ -5,6 +5,7 @@ from __future__ import annotations
 import math
 from collections.abc import Mapping
 from dataclasses import dataclass, field, replace
+from typing import Any
 
 import torch
 from scipy.spatial import cKDTree
@@ -64,20 +65,15 @@ class Weights:
                 moved[id(factors)] = normalised(factors[_nearest(before[name], after[name]).to(factors.device)])
         return replace(self, points={name: moved.get(id(factors), factors) for name, factors in self.points.items()})
 
-    def state(self) -> dict[str, Tensor | float]:
-        """Return tensors and numbers by name, for a checkpoint; `load` reads them back."""
-        terms = {f"weight/{name}": factor for name, factor in self.terms.items()}
-        points = {f"weights/{name}": factors.clone() for name, factors in self.points.items()}
-        return {"stage": self.stage, **terms, **points}
+    def state(self) -> dict[str, Any]:
+        """Return what there is, for a checkpoint; `load` reads it back. Terms that share their weights go on sharing them."""
+        return {"stage": self.stage, "terms": dict(self.terms), "points": dict(self.points)}
 
     @classmethod
-    def load(cls, state: Mapping[str, Tensor | float]) -> Weights:
-        """Read what `state` returned out of a larger mapping."""
-        terms = {key.removeprefix("weight/"): float(state[key]) for key in state if key.startswith("weight/")}
-        points = {
-            key.removeprefix("weights/"): torch.as_tensor(state[key]) for key in state if key.startswith("weights/")
-        }
-        return cls(terms, points, int(state["stage"]))
+    def load(cls, state: Mapping[str, Any]) -> Weights:
+        """Read what `state` returned."""
+        terms = {name: float(factor) for name, factor in state["terms"].items()}
+        return cls(terms, dict(state["points"]), int(state["stage"]))
 
 
 def _nearest(before: Tensor, after: Tensor) -> Tensor:

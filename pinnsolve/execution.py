@@ -1,0 +1,251 @@
+"""Execution: a run from its inputs to a compared solution, begun or gone on with."""
+
+from __future__ import annotations
+
+import time
+import traceback
+import warnings
+from collections.abc import Callable, Mapping
+from contextlib import nullcontext
+from dataclasses import asdict, dataclass, replace
+
+from torch import nn
+
+from pinnsolve.archive import finite, require_weights
+from pinnsolve.choice import describe
+from pinnsolve.choices import Plan, choose
+from pinnsolve.compiler.compile import CompiledProblem, compile_problem
+from pinnsolve.compiler.trial import build_trial
+from pinnsolve.errors import ProblemError
+from pinnsolve.findings import findings_of
+from pinnsolve.fitting import Limits
+from pinnsolve.inputs import Inputs, write_inputs
+from pinnsolve.networks.architectures import Architecture
+from pinnsolve.outcome import message_of, record_of
+from pinnsolve.problem import Problem
+from pinnsolve.referee import Referee
+from pinnsolve.run_directory import RunDirectory, versions
+from pinnsolve.solution import Solution
+from pinnsolve.succession import fit
+from pinnsolve.training.checkpoint import EVERY, Checkpoints, Keep, fitting, keep_nothing, never
+from pinnsolve.training.progress import Progress
+from pinnsolve.training.schedule import Training
+from pinnsolve.training.state import State, digest_of
+from pinnsolve.training.weighting import Causal
+
+_SHARE, _LEAST_SECONDS = 0.1, 0.5
+"""Time for a classical solver beside a closed form or measurements, as a part of the training's, and what it has at least."""
+
+
+class Clock:
+    """Adds up wall time by what it was spent on."""
+
+    def __init__(self) -> None:
+        self.seconds = {"setup": 0.0, "train": 0.0, "reference": 0.0, "plots": 0.0}
+        self._last = time.perf_counter()
+
+    def state(self) -> dict[str, float]:
+        """Return what the time was spent on, that of the training in progress included."""
+        return {**self.seconds, "train": self.seconds["train"] + time.perf_counter() - self._last}
+
+    def load(self, state: Mapping[str, float]) -> None:
+        """Add what `state` returned before."""
+        for name in self.seconds:
+            self.seconds[name] += float(state[name])
+
+    def lap(self, name: str) -> None:
+        """Give the time since the last lap to a name."""
+        now = time.perf_counter()
+        self.seconds[name] += now - self._last
+        self._last = now
+
+
+@dataclass(frozen=True)
+class Saving:
+    """When checkpoints are stored.
+
+    Args:
+        every: Seconds of training between two.
+        asked: Asked after every step; true stores one and goes on.
+    """
+
+    every: float = EVERY
+    asked: Callable[[], bool] = never
+
+
+@dataclass(frozen=True)
+class Conduct:
+    """How a run is carried out, which its numbers do not follow from unless a limit ends it; as for `solve`."""
+
+    directory: RunDirectory | None
+    limits: Limits
+    saving: Saving
+    plots: bool
+    observers: tuple[Callable[[Progress], object], ...]
+    watch: Callable[[Mapping[str, float]], object] | None
+    notify: Callable[[str], object] | None
+    argv: tuple[str, ...]
+
+    @property
+    def listeners(self) -> list[Callable[[Progress], object]]:
+        """All that are told after every step, the record of the run last."""
+        return [*self.observers, *([] if self.directory is None else [self.directory.observe])]
+
+    def tell(self, line: str) -> None:
+        """Tell the user, and write it down."""
+        if self.notify is not None:
+            self.notify(line)
+        if self.directory is not None:
+            self.directory.log(line)
+
+
+def carry_out(inputs: Inputs, conduct: Conduct, clock: Clock, *, again: bool = False) -> Solution:
+    """Train and compare as the inputs say.
+
+    Args:
+        inputs: What the numbers follow from.
+        conduct: How it is carried out.
+        clock: Running since the beginning.
+        again: Whether to go on with the run in the directory.
+
+    Raises:
+        CheckpointError: There is nothing to go on from.
+    """
+    checkpoints, start = _found(inputs, conduct) if again else (None, None)
+    with fitting("declaration") if again else nullcontext():
+        compiled = compile_problem(inputs.problem)
+        plan, solution = _prepared(compiled, inputs)
+    if start is None:
+        for line in describe(plan.choices):
+            conduct.tell(line)
+    clock.lap("setup")
+    referee = Referee(solution, inputs.reference, conduct.tell)
+    referee.prepare(conduct.limits.tolerance)
+    clock.lap("reference")
+    if start is None:
+        checkpoints = _begun(inputs, conduct, plan)
+    else:
+        _begun_again(conduct, clock, start)
+    fitted = fit(
+        compiled,
+        plan,
+        solution.trial,
+        inputs.training or Training(),
+        limits=conduct.limits,
+        observers=[*conduct.listeners, *referee.observers(conduct.limits.tolerance, conduct.watch)],
+        seed=inputs.seed,
+        compile=inputs.compile,
+        tell=conduct.tell,
+        keep=keep_nothing if checkpoints is None else _timed(checkpoints, clock),
+        start=start,
+    )
+    plan = replace(plan, choices=(*plan.choices, *fitted.choices))
+    solution.history = fitted.result.history
+    clock.lap("train")
+    referee.judge()
+    beside = referee.beside(max(_LEAST_SECONDS, _SHARE * clock.seconds["train"]))
+    clock.lap("reference")
+    solution.record = {"schema": 1, "problem": inputs.name, **record_of(solution, plan, fitted, referee, inputs.seed)}
+    solution.record |= findings_of(compiled, solution, plan, fitted, seed=inputs.seed, tell=conduct.tell)
+    solution.record |= {"classical": None if beside is None else finite(asdict(beside))}
+    solution.record |= {"wall_seconds": sum(clock.seconds.values()), "seconds": clock.seconds}
+    solution.record["message"] = message_of(solution.record, fitted.result)
+    if conduct.directory is not None and checkpoints is not None:
+        conduct.directory.write(solution, checkpoints=checkpoints.listed())
+        _finish(solution, conduct.directory, clock, plots=conduct.plots)
+    return solution
+
+
+def _prepared(compiled: CompiledProblem, inputs: Inputs) -> tuple[Plan, Solution]:
+    """Return the numerics, complete, and the solution as it is before any training."""
+    plan = choose(
+        compiled,
+        inputs.network,
+        inputs.training,
+        device=inputs.device,
+        dtype=inputs.dtype,
+        quick=inputs.quick,
+        threads=inputs.threads,
+    )
+    plan = replace(plan, choices=(*inputs.exactness, *plan.choices), threads=plan.threads or inputs.ambient)
+    _check_time(inputs.training, inputs.problem)
+    trial = build_trial(inputs.problem, plan.network, seed=inputs.seed, dtype=plan.dtype, device=plan.device)
+    spec = None if isinstance(plan.network, nn.Module) else plan.network
+    return plan, Solution(inputs.problem, trial, spec, {})
+
+
+def _begun(inputs: Inputs, conduct: Conduct, plan: Plan) -> Checkpoints | None:
+    """Store what the run is resumed from, and return where its states go."""
+    directory, limits = conduct.directory, conduct.limits
+    if directory is None:
+        return None
+    directory.begin(seed=inputs.seed, threads=plan.threads or inputs.ambient, choices=plan.choices, argv=conduct.argv)
+    bounds = {"seconds": limits.seconds, "steps": limits.steps, "tolerance": limits.tolerance}
+    begun = {"limits": bounds, "every": conduct.saving.every, "versions": versions(), "hashes": directory.hashes}
+    run = write_inputs(directory.declaration, inputs, begun=begun)
+    return _checkpoints(directory, run, conduct)
+
+
+def _found(inputs: Inputs, conduct: Conduct) -> tuple[Checkpoints, State]:
+    """Return where the states of a run are, and the one to go on from."""
+    directory = conduct.directory
+    if directory is None:
+        raise ValueError("a run is gone on with in its directory")
+    checkpoints = _checkpoints(directory, digest_of(directory.declaration), conduct)
+    start = checkpoints.load()
+    with fitting("network"):
+        weights = sum(tensor.numel() for tensor in start["part"]["trial"].values())
+        if isinstance(inputs.network, Architecture):  # before anything of the size that it asks for is allocated
+            require_weights(inputs.network, inputs.problem, weights)
+    return checkpoints, start
+
+
+def _begun_again(conduct: Conduct, clock: Clock, start: State) -> None:
+    """Count the time from the beginning, and forget what was recorded since."""
+    with fitting("clock"):
+        clock.load(start["clock"])
+    conduct.tell(f"going on from step {start['step']}")
+    if conduct.directory is not None:
+        conduct.directory.begin_again(step=start["step"], seconds=sum(clock.seconds.values()), argv=conduct.argv)
+
+
+def _checkpoints(directory: RunDirectory, run: str, conduct: Conduct) -> Checkpoints:
+    saving = conduct.saving
+    return Checkpoints(directory.checkpoints, run=run, every=saving.every, asked=saving.asked, tell=conduct.tell)
+
+
+def _timed(checkpoints: Checkpoints, clock: Clock) -> Keep:
+    """Store with every state what the time was spent on."""
+    return lambda state, due: checkpoints(lambda: {**state(), "clock": clock.state()}, due)
+
+
+def _check_time(training: Training | None, problem: Problem) -> None:
+    weighting = None if training is None else training.weighting
+    if isinstance(weighting, Causal) and weighting.time not in problem.coordinates:
+        names = ", ".join(map(str, problem.coordinates))
+        raise ProblemError("Causal", f"time={weighting.time!r}, which is no coordinate", f"write one of {names}")
+
+
+def _finish(solution: Solution, directory: RunDirectory, clock: Clock, *, plots: bool) -> None:
+    if plots:
+        from pinnsolve.plotting import write_plots  # here, because matplotlib is slow to import
+
+        try:
+            write_plots(solution, directory.path / "plots")
+        except Exception as error:  # a picture that cannot be drawn must not lose the run
+            directory.log("".join(traceback.format_exception(error)))
+            warnings.warn(f"the pictures are incomplete ({error}); the run is not. See log.txt", stacklevel=2)
+        clock.lap("plots")
+        solution.record |= {"wall_seconds": sum(clock.seconds.values()), "seconds": clock.seconds}
+        _report(solution, directory)
+    directory.finish(dict(solution.record))
+
+
+def _report(solution: Solution, directory: RunDirectory) -> None:
+    from pinnsolve.report import write_report
+
+    try:
+        write_report(directory.path, record=solution.record, problem=solution.problem)
+    except Exception as error:  # nor a page that cannot be written
+        directory.log("".join(traceback.format_exception(error)))
+        warnings.warn(f"there is no report ({error}); the run is complete. See log.txt", stacklevel=2)
