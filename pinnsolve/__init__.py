@@ -11,17 +11,26 @@ from typing import TYPE_CHECKING, Any
 __version__ = "0.1.0"
 
 if TYPE_CHECKING:
+    from pinnsolve.declaration.losses import Huber as Huber
+    from pinnsolve.declaration.losses import StudentT as StudentT
     from pinnsolve.declaration.observations import Observations as Observations
+    from pinnsolve.declaration.splits import BlockSplit as BlockSplit
+    from pinnsolve.declaration.splits import GroupSplit as GroupSplit
+    from pinnsolve.declaration.splits import RandomSplit as RandomSplit
+    from pinnsolve.declaration.splits import RangeSplit as RangeSplit
     from pinnsolve.declaration.terms import on as on
     from pinnsolve.domains.balls import Ball as Ball
     from pinnsolve.domains.balls import Cylinder as Cylinder
     from pinnsolve.domains.balls import Disk as Disk
     from pinnsolve.domains.halfspaces import HalfSpace as HalfSpace
+    from pinnsolve.domains.mesh import Mesh as Mesh
     from pinnsolve.domains.polygons import Polygon as Polygon
     from pinnsolve.domains.regions import Box as Box
     from pinnsolve.domains.regions import Interval as Interval
     from pinnsolve.domains.spreading import Graded as Graded
+    from pinnsolve.domains.surfaces import Surface as Surface
     from pinnsolve.errors import DataError as DataError
+    from pinnsolve.errors import MeshError as MeshError
     from pinnsolve.errors import ProblemError as ProblemError
     from pinnsolve.errors import UnsupportedError as UnsupportedError
     from pinnsolve.fitting import Limits as Limits
@@ -30,6 +39,7 @@ if TYPE_CHECKING:
     from pinnsolve.networks.architectures import ModifiedMLP as ModifiedMLP
     from pinnsolve.networks.architectures import PirateNet as PirateNet
     from pinnsolve.networks.architectures import ResNet as ResNet
+    from pinnsolve.networks.symmetry import break_symmetry as break_symmetry
     from pinnsolve.operators import advect as advect
     from pinnsolve.operators import curl as curl
     from pinnsolve.operators import div as div
@@ -71,15 +81,20 @@ if TYPE_CHECKING:
 _HOMES = {
     "problem": ("Problem",),
     "operators": ("fields", "grad", "div", "curl", "laplacian", "advect"),
-    "errors": ("ProblemError", "UnsupportedError", "DataError"),
+    "errors": ("ProblemError", "UnsupportedError", "DataError", "MeshError"),
     "declaration.terms": ("on",),
+    "declaration.losses": ("Huber", "StudentT"),
     "declaration.observations": ("Observations",),
+    "declaration.splits": ("BlockSplit", "GroupSplit", "RandomSplit", "RangeSplit"),
     "domains.balls": ("Ball", "Cylinder", "Disk"),
     "domains.halfspaces": ("HalfSpace",),
+    "domains.mesh": ("Mesh",),
     "domains.polygons": ("Polygon",),
     "domains.regions": ("Box", "Interval"),
     "domains.spreading": ("Graded",),
+    "domains.surfaces": ("Surface",),
     "networks.architectures": ("MLP", "ModifiedMLP", "PirateNet", "ResNet"),
+    "networks.symmetry": ("break_symmetry",),
     "training.decays": ("Cosine", "Exponential", "Plateau"),
     "training.gauss_newton": ("LevenbergMarquardt",),
     "training.krylov": ("GaussNewtonCG",),

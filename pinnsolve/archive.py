@@ -14,8 +14,10 @@ from collections.abc import Mapping
 from pathlib import Path
 from typing import TYPE_CHECKING, Any, get_args
 
+import safetensors.numpy
 import safetensors.torch
 import torch
+from numpy.typing import NDArray
 from safetensors import SafetensorError
 from sympy import Function
 from torch import nn
@@ -37,7 +39,7 @@ if TYPE_CHECKING:
 
 SCHEMA = 1
 _SPECS: Mapping[str, type] = {kind.__name__: kind for kind in (*get_args(Architecture), Windows)}
-_WEIGHTS, _DESCRIPTION = "model.safetensors", "model.json"
+_WEIGHTS, _DESCRIPTION, _MESHES = "model.safetensors", "model.json", "mesh.safetensors"
 _LARGEST_DESCRIPTION = 100_000_000
 """Bytes; that of a problem has some thousands."""
 
@@ -59,14 +61,17 @@ def save_solution(solution: Solution, folder: Path) -> Path:
     state = {name: _storable(name, tensor) for name, tensor in solution.trial.state_dict().items()}
     spec = solution.network_spec
     folder.mkdir(parents=True, exist_ok=True)
+    arrays: dict[str, NDArray[Any]] = {}
     description = {
         "schema": SCHEMA,
-        "problem": problem_to_data(solution.problem),
+        "problem": problem_to_data(solution.problem, arrays),
         "network": network_to_data(spec),
         "dtype": str(next(solution.trial.parameters()).dtype).removeprefix("torch."),
         "reference": reference_to_data(solution.reference_spec),
         "record": finite(dict(solution.record)),
     }
+    if arrays:
+        write_atomically(folder / _MESHES, safetensors.numpy.save(arrays))
     write_atomically(folder / _WEIGHTS, safetensors.torch.save(state))
     write_atomically(folder / _DESCRIPTION, json.dumps(description, indent=1, allow_nan=False).encode())
     return folder
@@ -79,7 +84,7 @@ def load_solution(path: Path, *, network: nn.Module | None = None) -> Solution:
     folder = path / "solution" if (path / "solution").is_dir() else path
     description = _read_description(folder)
     try:
-        problem = problem_from_data(description["problem"])
+        problem = problem_from_data(description["problem"], _read_meshes(folder, description["problem"]))
         dtype = {"float32": torch.float32, "float64": torch.float64}[description["dtype"]]
         spec = network_from_data(description["network"])
         record, reference_spec = dict(description["record"]), reference_from_data(description["reference"])
@@ -154,6 +159,16 @@ def _read_description(folder: Path) -> Mapping[str, Any]:
         found = description.get("schema") if isinstance(description, dict) else None
         raise ArchiveError(str(folder), f"schema {found!r}, not {SCHEMA}", "use the version of pinnsolve that wrote it")
     return description
+
+
+def _read_meshes(folder: Path, problem: Mapping[str, Any]) -> Mapping[str, NDArray[Any]]:
+    """Return the arrays of meshes; a file of them cannot be larger than it is, whatever its header says."""
+    if not problem.get("meshes"):
+        return {}
+    try:
+        return dict(safetensors.numpy.load_file(folder / _MESHES))
+    except (OSError, SafetensorError) as error:
+        raise ValueError(f"{_MESHES} is missing or damaged ({error})") from None
 
 
 def _finite_number(text: str) -> float:

@@ -19,10 +19,13 @@ from pinnsolve.declaration.distances import find_enclosures
 from pinnsolve.domains.spreading import Graded
 from pinnsolve.errors import ProblemError, UnsupportedError
 from pinnsolve.networks.architectures import MLP, Architecture
+from pinnsolve.networks.symmetry import require_different_units
 from pinnsolve.problem import Problem
 from pinnsolve.pseudo_time import Marching
 from pinnsolve.remedies import choose_remedy, is_linear
+from pinnsolve.training.first_order import FirstOrder
 from pinnsolve.training.gauss_newton import LevenbergMarquardt
+from pinnsolve.training.modes import changes
 from pinnsolve.training.optimizers import Adam
 from pinnsolve.training.phase import Phase
 from pinnsolve.training.quasi_newton import LBFGS, SSBroyden
@@ -125,6 +128,8 @@ def choose(
         raise ProblemError("dtype", f"{dtype!r}", "write float64 or float32")
     phases = training.phases
     trial = build_trial(problem, network, seed=0, dtype=torch.float64, device="cpu")
+    if isinstance(network, nn.Module):
+        require_different_units(network, ranges=list(problem.bounds.values()))
     parameters = sum(p.numel() for p in trial.parameters())
     windows = {c: count for c, count in (training.windows or {}).items() if count > 1}
     if time is not None and parameters <= _GAUSS_NEWTON:
@@ -144,6 +149,8 @@ def choose(
     if windows:
         network = in_windows(problem, network, windows)
     march, causal = choose_remedy(problem, training, phases, choices)
+    if changes(trial):
+        choices.append(_mean_network(phases))
     return Plan(
         network,
         counts,
@@ -321,6 +328,15 @@ def _weights(compiled: CompiledProblem, given: Mapping[str, float] | None, choic
     reason = "an error there reaches the solution whole" if heavy else "no condition is left to the loss"
     choices.append(Choice("weights", text, reason, "training = ps.Training(weights={...})"))
     return weights
+
+
+def _mean_network(phases: Sequence[Phase]) -> Choice:
+    """Say which phases see what changes from step to step in a network: units or branches left out, statistics of a batch."""
+    others = [type(phase).__name__ for phase in phases if not isinstance(phase, FirstOrder)]
+    text = f"the mean one in {', '.join(others)}" if others else "another one in every step, the mean one at the end"
+    reason = "only averages of gradients bear a network that changes from step to step"
+    override = "training = ps.Training(phases=[ps.Adam(...)])" if others else "leave dropout and the like out"
+    return Choice("thinned network", text, reason, override)
 
 
 def _check_names(what: str, given: Iterable[str], problem: Problem) -> None:

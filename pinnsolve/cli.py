@@ -197,7 +197,10 @@ def verify(path: Path, tol: float | None, known: bool, defect: bool, as_json: bo
 @click.option("--points", type=_EXISTING_FILE, help="A .csv or .npz with a column for each coordinate.")
 @click.option("--grid", type=Grid(), help="x=0:1:101,t=0:1:51")
 @click.option(
-    "-o", "--output", type=click.Path(dir_okay=False, path_type=Path), help="A .csv or .npz; stdout as CSV otherwise."
+    "-o",
+    "--output",
+    type=click.Path(dir_okay=False, path_type=Path),
+    help="A .csv, .npz or .vtu; stdout as CSV otherwise.",
 )
 def evaluate(run_directory: Path, points: Path | None, grid: Any, output: Path | None) -> None:
     """Evaluate the fields of a RUN at points."""

@@ -62,7 +62,7 @@ def _describe_term(term: Term, compiled: CompiledTerm | None, problem: Problem, 
     points = plan.counts.get(term.name)
     count = f", {points} points" if points else ""
     weight = plan.weights[term.name]
-    yield f"    needs {', '.join(needed)}{count}{'' if weight == 1 else f', weight {weight:g}'}"
+    yield f"    needs {', '.join(needed) or 'no field'}{count}{'' if weight == 1 else f', weight {weight:g}'}"
 
 
 def _derivative(field: str, orders: Sequence[int], problem: Problem) -> str:

@@ -32,3 +32,9 @@ class DataError(ProblemError):
     """Observations or tables that cannot be used: names the row and the column."""
 
     exit_code = 4
+
+
+class MeshError(ProblemError):
+    """A mesh that cannot be used: says what is wrong with how many of its points or cells, and with which."""
+
+    exit_code = 4

@@ -1,4 +1,4 @@
-"""Exports: a solution as a program for other software, or as a table of values.
+"""Exports: a solution as a program for other software.
 
 A program takes points (points, coordinates) and gives the values (points, fields) and the first derivatives (points, fields,
 coordinates) of all real fields, whatever is built into them: ansatz, periods, windows. Complex fields are given by their parts.
@@ -16,7 +16,6 @@ from importlib.util import find_spec
 from pathlib import Path
 from typing import TYPE_CHECKING, cast
 
-import numpy as np
 import torch
 from torch import Tensor, nn
 
@@ -27,16 +26,9 @@ from pinnsolve.errors import ProblemError
 from pinnsolve.networks.windows import Window, WindowedFields
 from pinnsolve.numpy_source import UnknownOperation, numpy_source
 from pinnsolve.problem import Problem
-from pinnsolve.tables import as_csv, field_columns, write_npz
 
 if TYPE_CHECKING:
     from pinnsolve.solution import Solution
-
-_NODES = {1: 1001, 2: 101, 3: 31}
-"""Values of each coordinate in a table, by their number."""
-
-_ROWS = 10_000
-"""Points of a table of more coordinates: random ones."""
 
 _LARGEST_SOURCE = 20_000
 """Weights that are written into a text."""
@@ -86,21 +78,24 @@ class ExportedFields(nn.Module):
         return torch.stack(values, dim=1), torch.stack(slopes, dim=1)
 
 
-def export_solution(solution: Solution, path: Path, *, to: str | None = None) -> Path:
-    """Write a solution into a file; see `Solution.export`."""
-    kind = path.suffix.removeprefix(".") if to is None else to
+def export_solution(solution: Solution, path: Path) -> Path:
+    """Write a solution as a program; see `Solution.export`."""
+    kind = path.suffix.removeprefix(".")
     if kind not in WRITERS:
-        raise ExportError(f"export to {kind!r}", "no such form", f"write one of {', '.join(WRITERS)}")
+        remedy = f"write one of {', '.join(WRITERS)}; solution.write(...) makes pictures and tables"
+        raise ExportError(f"export to {path.name}", "no such form of a program", remedy)
     path.parent.mkdir(parents=True, exist_ok=True)
     write_atomically(path, WRITERS[kind](solution))
     return path
 
 
 def export_run(run: Path, *, to: str, output: Path | None = None) -> Path:
-    """Write the solution of a run, into `export/solution.<to>` of its directory unless told otherwise."""
+    """Write the solution of a run as a program, picture or table, into `solution.<to>` of its directory unless told otherwise."""
     from pinnsolve.solution import load
+    from pinnsolve.verification import load_with_reference
 
-    return export_solution(load(run), output or run / "export" / f"solution.{to}", to=to)
+    path = output or run / f"solution.{to}"
+    return export_solution(load(run), path) if to in WRITERS else load_with_reference(run).write(path)
 
 
 def _as_pt2(solution: Solution) -> bytes:
@@ -139,40 +134,12 @@ def _as_python(solution: Solution) -> bytes:
         raise ExportError("export to py", f"NumPy has no {error}", "use --to onnx or pt2") from None
 
 
-def _as_csv(solution: Solution) -> bytes:
-    return as_csv(_table(solution)).encode()
-
-
-def _as_npz(solution: Solution) -> bytes:
-    stream = io.BytesIO()
-    write_npz(_table(solution), stream)
-    return stream.getvalue()
-
-
 WRITERS: Mapping[str, Callable[[Solution], bytes]] = {
     "pt2": _as_pt2,
     "onnx": _as_onnx,
     "py": _as_python,
-    "csv": _as_csv,
-    "npz": _as_npz,
 }
-"""The forms that a solution can be written in, by the ending of the file."""
-
-
-def _table(solution: Solution) -> dict[str, np.ndarray]:
-    """Return coordinates and fields on a grid of the domain, or at random points where there are many coordinates."""
-    problem = solution.problem
-    nodes = _NODES.get(len(problem.coordinates))
-    if nodes is None:
-        points = np.random.default_rng(0).random((_ROWS, len(problem.coordinates)))
-        low, high = np.array(list(problem.bounds.values())).T
-        points = low + (high - low) * points
-    else:
-        axes = [np.linspace(*ends, nodes) for ends in problem.bounds.values()]
-        points = np.stack([m.ravel() for m in np.meshgrid(*axes, indexing="ij")], axis=1)
-    points = points[problem.domain.contains(points)]
-    given = {c.name: points[:, k] for k, c in enumerate(problem.coordinates)}
-    return given | field_columns(solution, given)
+"""The forms of a program, by the ending of the file."""
 
 
 def _program(solution: Solution) -> torch.export.ExportedProgram:
@@ -186,7 +153,7 @@ def _program(solution: Solution) -> torch.export.ExportedProgram:
             return _traced(module, points)
         except (RuntimeError, ValueError, TypeError) as error:
             raise ExportError(
-                "export", f"torch cannot trace the network ({str(error)[:200]})", "use csv or npz"
+                "export", f"torch cannot trace the network ({str(error)[:200]})", "solution.write(...) makes tables"
             ) from error
 
 

@@ -32,6 +32,7 @@ from pinnsolve.training.evaluation import Value
 from pinnsolve.training.gauss_newton import LevenbergMarquardt
 from pinnsolve.training.krylov import GaussNewtonCG
 from pinnsolve.training.loop import Observer, train
+from pinnsolve.training.modes import changes
 from pinnsolve.training.natural_gradient import SPRING
 from pinnsolve.training.objective import Objective
 from pinnsolve.training.phase import PRECISIONS
@@ -122,12 +123,7 @@ def fit_one(
     Raises:
         CheckpointError: The state to go on from does not fit.
     """
-    chunk = chunk_size(compiled, trial, memory=PLAIN_MEMORY)
-    if start is not None:
-        with fitting("network"):
-            trial.to(PRECISIONS[start["dtype"]])
-            trial.load_state_dict(start["trial"])
-            chunk = int(start["chunk"])
+    chunk = _network(compiled, trial, start)
     points = TermPoints(compiled, plan.counts, plan.sampling, seed, plan.device, training.resampling, span)
     draws, trained, weighting = _draws(compiled, trial, points, plan=plan, training=training, tell=tell)
     places = term_places(compiled)
@@ -178,10 +174,22 @@ def fit_one(
             max_seconds=None if limits.seconds is None else max(limits.seconds - spent, 0.0),
             max_steps=limits.steps,
             stop=limits.stop,
+            patience=training.patience,
+            seed=seed,
             keep=lambda loop, due: keep(lambda: state(loop()), due),
             start=None if start is None else start["loop"],
         )
         return Fitted(result, objective_of(compiled, draws.current).value(), (choice,))
+
+
+def _network(compiled: CompiledProblem, trial: Trial, start: State | None) -> int:
+    """Put the network back where it was, and return how many points are worked on at once."""
+    if start is None:
+        return chunk_size(compiled, trial, memory=PLAIN_MEMORY)
+    with fitting("network"):
+        trial.to(PRECISIONS[start["dtype"]])
+        trial.load_state_dict(start["trial"])
+        return int(start["chunk"])
 
 
 def _draws(
@@ -211,6 +219,8 @@ def _accelerated(
     objective: Objective, trained: CompiledProblem, trial: Trial, plan: Plan, limits: Limits, compile: str
 ) -> Acceleration:
     """Choose how gradients are evaluated."""
+    if changes(trial):
+        return Acceleration("plain", "the network changes from step to step, which a compiled one would not")
     if plan.directions is not None:
         return Acceleration("plain", f"{plan.directions} terms of every long sum, others in every draw")
     # These take derivatives row by row, or products with the Jacobian: no other way to a gradient helps them.

@@ -6,20 +6,25 @@ What has no such form, a network or a phase of the user's own, is missing there,
 
 from __future__ import annotations
 
+import math
 from collections.abc import Callable, Mapping
 from dataclasses import asdict, dataclass, replace
 from pathlib import Path
 from types import MappingProxyType
-from typing import Any
+from typing import Any, get_args
 
 import numpy as np
 import torch
+from numpy.typing import NDArray
+from sympy import Symbol
 from torch import nn
 
 from pinnsolve.archive import network_from_data, network_to_data, reference_from_data, reference_to_data
 from pinnsolve.choice import Choice
+from pinnsolve.declaration.losses import Loss
 from pinnsolve.declaration.observations import Observations
 from pinnsolve.declaration.storage import problem_from_data, problem_to_data
+from pinnsolve.declaration.terms import Term
 from pinnsolve.declaration.trees import TreeError, from_tree, to_tree
 from pinnsolve.errors import ProblemError
 from pinnsolve.problem import Problem
@@ -79,6 +84,9 @@ _SETTINGS: Mapping[str, Callable[[Any], bool]] = {
 """What is stored as it is, and whether it is what it should be."""
 
 _MOST_THREADS = 4_096
+
+_LOSSES: Mapping[str, type[Loss]] = {kind.__name__: kind for kind in get_args(Loss)}
+"""Losses of measurements that can be read."""
 
 
 def write_inputs(folder: Path, inputs: Inputs, *, begun: State) -> str:
@@ -158,18 +166,49 @@ def inputs_from_data(stored: State, given: Mapping[str, Any]) -> Inputs:
 def _problem_to_data(problem: Problem) -> dict[str, Any]:
     """Return a declaration with its observations, and their terms' columns, which a stored solution leaves out."""
     columns = {term.name: _arrays_to_data(term.columns) for term in problem.terms if term.columns}
+    measured = {term.name: _measured_to_data(term) for term in problem.terms if term.misfit is not None}
     observed = {name: _observations_to_data(observations) for name, observations in problem.data.items()}
-    return {"declaration": problem_to_data(problem), "columns": columns, "data": observed}
+    arrays: dict[str, NDArray[Any]] = {}
+    declaration = problem_to_data(problem, arrays)
+    meshes = {name: torch.from_numpy(array) for name, array in arrays.items()}
+    return {"declaration": declaration, "meshes": meshes, "columns": columns, "measured": measured, "data": observed}
 
 
 def _problem_from_data(data: Mapping[str, Any]) -> Problem:
-    problem = problem_from_data(data["declaration"])
+    problem = problem_from_data(data["declaration"], {name: t.numpy() for name, t in data["meshes"].items()})
     columns = {name: _arrays_from_data(stored) for name, stored in data["columns"].items()}
-    terms = tuple(replace(term, columns=columns.get(term.name, {})) for term in problem.terms)
+    measured = {name: _measured_from_data(stored) for name, stored in data["measured"].items()}
+    terms = tuple(
+        replace(term, columns=columns.get(term.name, {}), **measured.get(term.name, {})) for term in problem.terms
+    )
     observed = {name: _observations_from_data(stored) for name, stored in data["data"].items()}
     object.__setattr__(problem, "terms", terms)  # reading a declaration makes it without its checks; see there
     object.__setattr__(problem, "data", MappingProxyType(observed))
     return problem
+
+
+def _measured_to_data(term: Term) -> dict[str, Any]:
+    """Return what a misfit has beside its residual and its columns."""
+    return {
+        "misfit": None if term.misfit is None else to_tree(term.misfit),
+        "held_out": {name: _arrays_to_data(columns) for name, columns in term.held_out.items()},
+        "checked": _arrays_to_data(term.checked),
+        "loss": None if term.loss is None else {"kind": type(term.loss).__name__, "with": asdict(term.loss)},
+        "deviation": term.deviation,
+    }
+
+
+def _measured_from_data(data: Mapping[str, Any]) -> dict[str, Any]:
+    loss, deviation = data["loss"], float(data["deviation"])
+    if not 0 < deviation < math.inf:
+        raise ValueError(f"deviation={deviation!r}")
+    return {
+        "misfit": from_tree(data["misfit"]),
+        "held_out": {str(name): _arrays_from_data(stored) for name, stored in data["held_out"].items()},
+        "checked": _arrays_from_data(data["checked"]),
+        "loss": None if loss is None else _LOSSES[loss["kind"]](**loss["with"]),
+        "deviation": deviation,
+    }
 
 
 def _network_to_data(network: Any) -> dict[str, Any] | None:
@@ -197,15 +236,27 @@ def _observations_to_data(observed: Observations) -> dict[str, Any]:
     return {
         "at": _arrays_to_data(observed.at),
         "values": _arrays_to_data(observed.values),
-        "noise": None if observed.noise is None else torch.from_numpy(np.asarray(observed.noise)),
+        "noise": _noise_to_data(observed.noise),
         "source": observed.source,
     }
 
 
 def _observations_from_data(data: Mapping[str, Any]) -> Observations:
-    noise = None if data["noise"] is None else data["noise"].numpy()
+    noise = _noise_from_data(data["noise"])
     at, values = _arrays_from_data(data["at"]), _arrays_from_data(data["values"])
     return Observations(at=at, values=values, noise=noise, source=str(data["source"]))
+
+
+def _noise_to_data(noise: Any) -> Any:
+    if noise is None:
+        return None
+    return {"tree": to_tree(noise)} if isinstance(noise, Symbol) else torch.from_numpy(np.asarray(noise))
+
+
+def _noise_from_data(data: Any) -> Any:
+    if data is None:
+        return None
+    return from_tree(data["tree"]) if isinstance(data, Mapping) else data.numpy()
 
 
 def _arrays_to_data(arrays: Mapping[Any, Any]) -> list[Any]:

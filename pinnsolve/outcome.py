@@ -11,6 +11,7 @@ from pinnsolve.archive import finite
 from pinnsolve.choices import Plan
 from pinnsolve.comparison import estimate
 from pinnsolve.fitting import Fitted
+from pinnsolve.held_out import held_out_misfits
 from pinnsolve.referee import Referee
 from pinnsolve.residuals import held_out_residuals
 from pinnsolve.solution import Solution
@@ -43,6 +44,7 @@ def record_of(
         "reference": {"kind": "none"},
         "errors": referee.errors,
         "residuals": held_out_residuals(solution, seed=seed),
+        "held_out": held_out_misfits(solution),
         "unknowns": dict(solution.unknowns),
         "choices": [asdict(choice) for choice in plan.choices],
     }

@@ -18,6 +18,7 @@ from pinnsolve.compiler.compile import CompiledProblem, term_inputs
 from pinnsolve.compiler.trial import Trial
 from pinnsolve.declaration.places import region_of
 from pinnsolve.declaration.terms import Term
+from pinnsolve.domains.indicators import indicator_values
 from pinnsolve.domains.regions import Region
 from pinnsolve.domains.sampling import choose_adaptively, draw
 from pinnsolve.domains.spreading import Graded
@@ -94,7 +95,7 @@ class TermPoints:
         return self._draw(self.counts, _TRAINING_STREAM, 0)
 
     def held_out(self) -> dict[str, Tensor]:
-        """Return points that are never trained on; the measured ones, which cannot be drawn, are the same."""
+        """Return points that are never trained on; the measured ones, which cannot be drawn, are those held out, or the same."""
         counts = {name: max(32, int(HELD_OUT_SHARE * count)) for name, count in self.counts.items()}
         return self._draw(counts, _HELD_OUT_STREAM, 0)
 
@@ -170,7 +171,7 @@ class TermPoints:
             if key not in shared:
                 seed = int(np.random.SeedSequence((self.seed, stream, number, len(shared))).generate_state(1)[0])
                 if term.columns:
-                    array = self._measured(term)
+                    array = self._measured(term, stream)
                 else:
                     region = self._regions[name]
                     array = _drawn(term, problem, region, counts.get(name, 1), method=self.method, seed=seed)
@@ -194,8 +195,13 @@ class TermPoints:
         terms = [problem.term(t.name) for t in self.compiled.terms]
         return {t.name: term_region(t, problem) for t in terms if not t.columns}
 
-    def _measured(self, term: Term) -> np.ndarray:
-        columns = term.columns
+    def _measured(self, term: Term, stream: int) -> np.ndarray:
+        """Return the rows trained on, or for what is held out those that are, if there are any."""
+        if stream == _HELD_OUT_STREAM and term.checked and len(checked := self._within(term.checked)):
+            return checked
+        return self._within(term.columns)
+
+    def _within(self, columns: Mapping[Symbol, np.ndarray]) -> np.ndarray:
         array = np.stack(list(columns.values()), axis=1)
         if self.span is None or self.span.coordinate not in columns:
             return array
@@ -218,7 +224,9 @@ def _drawn(
     columns: dict[Symbol, np.ndarray] = dict(zip(region.coordinates, points.coordinates.T, strict=True))
     if points.normals is not None:
         columns |= dict(zip(region.normal, points.normals.T, strict=True))
-    return np.stack([columns[symbol] for symbol in term_inputs(term, problem)], axis=1)
+    inputs = term_inputs(term, problem)
+    columns |= indicator_values(problem.domain, inputs, columns)
+    return np.stack([columns[symbol] for symbol in inputs], axis=1)
 
 
 def term_region(term: Term, problem: Problem) -> Region | None:

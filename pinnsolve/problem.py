@@ -9,6 +9,7 @@ from __future__ import annotations
 
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field, replace
+from functools import cached_property
 from types import MappingProxyType
 from typing import Any
 
@@ -24,12 +25,16 @@ from pinnsolve.declaration.counting import check_counts
 from pinnsolve.declaration.coverage import check_coverage
 from pinnsolve.declaration.exactness import exact_conditions
 from pinnsolve.declaration.gauges import find_gauges
+from pinnsolve.declaration.groups import check_groups, check_homes, homes
 from pinnsolve.declaration.meetings import check_meetings
+from pinnsolve.declaration.misfits import misfit_terms, noise_symbols
 from pinnsolve.declaration.observations import Observations
 from pinnsolve.declaration.places import check_domain, check_inside, check_region
 from pinnsolve.declaration.slots import check_places, check_reach, check_symbols, find_fields
 from pinnsolve.declaration.terms import Statement, Term, evaluations, read_statements, resolve, with_ends_of_integrals
 from pinnsolve.declaration.unknowns import read_unknowns
+from pinnsolve.domains.indicators import find_indicators
+from pinnsolve.domains.mesh import Mesh
 from pinnsolve.domains.regions import Boundary, Box
 from pinnsolve.domains.shapes import Shape
 from pinnsolve.errors import DataError, ProblemError, UnsupportedError
@@ -111,6 +116,16 @@ class Problem:
         """The range of each coordinate."""
         return self.domain.bounds
 
+    @cached_property
+    def indicators(self) -> Mapping[Symbol, tuple[Mesh, str]]:
+        """The symbols of groups of cells that coefficients by `mesh.where` contain, each with its mesh and group."""
+        return find_indicators(self.domain)
+
+    @cached_property
+    def homes(self) -> Mapping[str, tuple[Shape, ...]]:
+        """For each real field that is declared in some groups of cells only, these."""
+        return homes(self.terms)
+
     @property
     def normal(self) -> MatrixBase:
         """The outward normal of the domain as a SymPy column."""
@@ -147,7 +162,11 @@ class Problem:
         for applied in expression.atoms(AppliedUndef):
             if applied.func.__name__ not in slots:
                 raise ProblemError(name, f"the field {applied} is not declared", f"the fields are {', '.join(slots)}")
-        check_symbols(name, with_ends_of_integrals(expression), [*self.coordinates, *self.unknowns, *self.normal])
+        check_symbols(
+            name,
+            with_ends_of_integrals(expression),
+            [*self.coordinates, *self.unknowns, *self.normal, *self.indicators],
+        )
         check_places(name, expression, slots, self.bounds)
 
     def _read_fields(self, equations: list[Statement], conditions: list[Statement], data: list[Statement]) -> None:
@@ -170,15 +189,17 @@ class Problem:
         slots = {f.func.__name__: f for f in self.declared_fields}
         for statement in statements:
             normals = list(self.normal) if isinstance(statement.region, Boundary) else []
-            allowed = [*self.coordinates, *self.unknowns, *normals]
+            allowed = [*self.coordinates, *self.unknowns, *normals, *self.indicators]
             check_symbols(statement.name, with_ends_of_integrals(statement.expression), allowed)
             if statement.region is not None:
                 check_region(statement.name, statement.region, self.bounds)
             within = statement.region.bounds if statement.region is not None else None
             check_places(statement.name, statement.expression, slots, self.bounds, within=within)
+            check_groups(statement, self.indicators)
             if statement.region is None:
                 check_reach(statement, self.coordinates)
-        used = set().union(*(with_ends_of_integrals(s.expression).free_symbols for s in statements))
+        used = noise_symbols(self.data, self.unknowns)
+        used = used.union(*(with_ends_of_integrals(s.expression).free_symbols for s in statements))
         for symbol in self.unknowns:
             if symbol not in used:
                 raise ProblemError(
@@ -213,25 +234,19 @@ class Problem:
         if not evaluations(with_ends_of_integrals(statement.expression)):
             fields = ", ".join(map(str, self.declared_fields))
             raise DataError(statement.name, f"no field in the key {key}", f"observe an expression of {fields}")
-        value, weight = Symbol(f"value[{statement.name}]"), Symbol(f"weight[{statement.name}]")
         columns = {c: observations.at[c] for c in self.coordinates if c in observations.at}
         self._check_places_of_data(statement, columns)
-        spread = _relative_noise(self.data, statement.group)
         both = self.split(statement.expression)
         parts = list(zip(both, (measured.real, np.imag(measured)), ("re", "im"), strict=True))
         if parts[1][0] == 0 and np.any(parts[1][1] != 0):
             raise DataError(statement.name, f"complex values for {key}, which is real", "give real values")
-        made = []
-        for expression, numbers, suffix in parts:
-            if expression == 0:
-                continue
-            name = statement.name if parts[1][0] == 0 else f"{statement.name}.{suffix}"
-            residual, extra = expression - value, {value: np.asarray(numbers, dtype=float)}
-            if spread is not None:
-                residual, extra = weight * residual, extra | {weight: spread}
-            free = tuple(c for c in self.coordinates if c in columns)
-            made.append(Term(name, statement.group, "data", residual, key, free, None, columns | extra))
-        return made
+        whole = parts[1][0] == 0
+        pairs = [
+            (statement.name if whole else f"{statement.name}.{suffix}", expression, numbers)
+            for expression, numbers, suffix in parts
+            if expression != 0
+        ]
+        return misfit_terms(pairs, statement.group, key, self.data, unknowns=self.unknowns, columns=columns)
 
     def _check_places_of_data(self, statement: Statement, columns: Mapping[Symbol, Any]) -> None:
         at = self.data[statement.group].at
@@ -289,7 +304,8 @@ class Problem:
             if term.kind == "condition":
                 _check_condition(term, self.coordinates[-1])
         whole = [t for t in equations if t.region is None]
-        sought = bool(self.unknowns) or any(t.kind == "data" for t in self.terms)
+        parameters = set(self.unknowns) - noise_symbols(self.data, self.unknowns)
+        sought = bool(parameters) or any(t.kind == "data" for t in self.terms)
         if len(whole) > len(self.fields):
             names = ", ".join(t.name for t in whole)
             raise ProblemError(
@@ -304,11 +320,12 @@ class Problem:
                 "add an equation for each field, or observations that determine it",
             )
         check_coefficients(equations)
-        free_unknowns = bool(self.unknowns) or len(equations) != len(self.fields)
+        free_unknowns = bool(parameters) or len(equations) != len(self.fields)
         check_counts(self.terms, self.fields, self.bounds, domain=self.domain, free_unknowns=free_unknowns)
         check_inside(self.terms, self.fields, self.domain)
         check_coverage(self.terms, self.fields, self.domain, free_unknowns=free_unknowns)
         check_corners(self.terms, self.fields, self.bounds, domain=self.domain)
+        check_homes(self.terms, self.homes)
         check_meetings(self.terms, self.fields, self.domain)
 
 
@@ -361,19 +378,6 @@ def _read_data(data: Mapping[str, Observations]) -> list[Statement]:
             label = name if len(observations.values) == 1 else f"{name}[{index}]"
             read.append(Statement(label, name, key, key, None))
     return read
-
-
-def _relative_noise(data: Mapping[str, Observations], name: str) -> np.ndarray | None:
-    """Return weights proportional to 1/noise, at most 1 over all data, or None where they are all 1.
-
-    Only ratios of noise enter: the misfit keeps the scale of the equations' residuals, so that a small absolute noise does not
-    drown the equations that filter it.
-    """
-    stated = [np.min(o.noise) for o in data.values() if o.noise is not None]
-    noise = data[name].noise
-    if noise is None or np.all(noise == min(stated)):
-        return None
-    return np.asarray(min(stated) / noise, dtype=float)
 
 
 def _names(fields: Sequence[AppliedUndef]) -> str:

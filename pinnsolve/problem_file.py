@@ -14,6 +14,9 @@ from pathlib import Path
 from typing import Any
 
 from pinnsolve.declaration.observations import Observations
+from pinnsolve.domains.mesh import Mesh
+from pinnsolve.domains.shapes import factors_of
+from pinnsolve.domains.surfaces import Surface
 from pinnsolve.errors import ProblemError
 from pinnsolve.problem import Problem
 
@@ -39,9 +42,13 @@ class ProblemFile:
 
     @property
     def tables(self) -> list[Path]:
-        """The files its observations were read from."""
+        """The files its observations and meshes were read from."""
         read = [*self.problem.data.values(), self.reference]
-        return [o.table for o in read if isinstance(o, Observations) and o.table is not None]
+        tables = [o.table for o in read if isinstance(o, Observations) and o.table is not None]
+        meshes = [
+            f.file for f in factors_of(self.problem.domain) if isinstance(f, Mesh | Surface) and f.file is not None
+        ]
+        return tables + meshes
 
 
 def load_problem_file(path: Path) -> ProblemFile:

@@ -11,7 +11,7 @@ import numpy as np
 import torch
 
 from pinnsolve.compiler.compile import CompiledTerm, compile_term, evaluate_term, term_inputs
-from pinnsolve.declaration.terms import Term
+from pinnsolve.declaration.terms import Term, evaluations, with_ends_of_integrals
 from pinnsolve.errors import UnsupportedError
 from pinnsolve.points import term_points
 from pinnsolve.solution import Solution
@@ -39,6 +39,10 @@ def held_out_residuals(
     seed = int(solution.record.get("seed", 0)) if seed is None else seed
     found: dict[str, dict[str, Any]] = {}
     for k, term in enumerate(solution.problem.terms):
+        if term.kind == "data" and not evaluations(
+            with_ends_of_integrals(term.residual)
+        ):  # the likelihood of a noise that is sought
+            continue
         try:
             program = compile_term(term, solution.problem)
         except UnsupportedError:  # met exactly, so that the training had no need of it

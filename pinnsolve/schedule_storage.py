@@ -12,8 +12,10 @@ from sympy import Basic
 
 from pinnsolve.declaration.region_storage import region_from_data, region_to_data
 from pinnsolve.declaration.trees import TreeError, from_tree, to_tree
+from pinnsolve.domains.mesh import Mesh
 from pinnsolve.domains.regions import Boundary
 from pinnsolve.domains.spreading import Graded
+from pinnsolve.domains.surfaces import Surface
 from pinnsolve.training.decays import Cosine, Exponential, Plateau, constant, warm_stable_decay
 from pinnsolve.training.gauss_newton import LevenbergMarquardt
 from pinnsolve.training.krylov import GaussNewtonCG
@@ -66,7 +68,11 @@ def _to_data(value: Any) -> Any:
     if isinstance(value, Basic):
         return {"tree": to_tree(value)}
     if isinstance(value, Boundary):
-        return {"region": region_to_data(value)}
+        meshes: list[Mesh | Surface] = []
+        stored = region_to_data(value, meshes)
+        if meshes:
+            raise TreeError("a boundary of a mesh in a training, whose arrays have no place there,")
+        return {"region": stored}
     if isinstance(value, list | tuple):
         return [_to_data(entry) for entry in value]
     if isinstance(value, Mapping):
@@ -88,7 +94,7 @@ def _from_data(data: Any) -> Any:
     if "tree" in data:
         return from_tree(data["tree"])
     if "region" in data:
-        return region_from_data(data["region"])
+        return region_from_data(data["region"], ())
     if "pairs" in data:
         return {_from_data(key): _from_data(entry) for key, entry in data["pairs"]}
     if "decay" in data:

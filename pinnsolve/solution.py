@@ -9,19 +9,21 @@ from __future__ import annotations
 import math
 import warnings
 from collections import namedtuple
-from collections.abc import Mapping, Sequence
-from dataclasses import dataclass, field
+from collections.abc import Iterable, Mapping, Sequence
+from dataclasses import dataclass, field, replace
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 import numpy as np
 import torch
 from sympy import Expr, MatrixBase, Symbol, sympify
+from sympy.core.function import AppliedUndef
 from torch import Tensor, nn
 
 from pinnsolve.compiler.compile import CompiledTerm, compile_expression, compile_term, evaluate_term
 from pinnsolve.compiler.trial import Trial
 from pinnsolve.declaration.terms import resolve, with_ends_of_integrals
+from pinnsolve.domains.indicators import indicator_values
 from pinnsolve.domains.regions import Boundary
 from pinnsolve.domains.shapes import lies_in
 from pinnsolve.errors import ProblemError
@@ -69,6 +71,11 @@ class Solution:
     def residuals(self) -> Mapping[str, Mapping[str, Any]]:
         """Residuals of every term at points never trained on, `{"burgers": {"rms": ..., "max": ..., "max_at": {"x": ...}}}`."""
         return self.record.get("residuals", {})
+
+    @property
+    def held_out(self) -> Mapping[str, Mapping[str, Mapping[str, Any]]]:
+        """Misfits to measurements in their units, `{"sensors": {"trained on": {"rms": ..., "rows": 32}, "random": {...}}}`."""
+        return self.record.get("held_out", {})
 
     @property
     def unknowns(self) -> Mapping[str, float]:
@@ -144,7 +151,14 @@ class Solution:
             raise ProblemError(
                 name, "a normal, which only a boundary has", "write its components, or ask for residual(...) of a term"
             )
-        return self._values(name, expression, self._columns(reached, coordinates))
+        reached |= {
+            c
+            for symbol in reached & set(self.problem.indicators)
+            for c in self.problem.indicators[symbol][0].coordinates
+        }
+        columns = self._columns(reached, coordinates)
+        self._add_indicators(reached, columns.flat)
+        return self._values(name, expression, columns)
 
     def residual(self, name: str, **coordinates: Any) -> Any:
         """Evaluate the residual of a term by its name at values of its free coordinates.
@@ -162,9 +176,31 @@ class Solution:
             places = torch.stack([columns.flat[c] for c in term.region.coordinates], dim=1)
             normals = torch.as_tensor(term.region.normals_at(places.detach().cpu().numpy())).to(places)
             columns.flat.update(zip(term.region.normal, normals.unbind(1), strict=True))
+        self._add_indicators(term.residual.free_symbols, columns.flat)
         if name not in self._compiled:
             self._compiled[name] = compile_term(term, self.problem)
         return columns.restore(self._run(self._compiled[name], columns))
+
+    def spread(self, samples: int = 100, /, *, seed: int = 0, **coordinates: Any) -> Any:
+        """Return the standard deviation of the fields over thinned networks, with units or branches left out as in training.
+
+        For a network with dropout this stands for what the observations leave open, roughly: Gal and Ghahramani, Dropout as a
+        Bayesian approximation, 2016. It knows nothing of errors that all thinned networks share.
+
+        Args:
+            samples: Number of thinned networks.
+            seed: Of what is left out.
+            **coordinates: As for a call.
+
+        Returns:
+            In the form of a call.
+
+        Raises:
+            ProblemError: Nothing is left out of this network, or fewer than two samples.
+        """
+        from pinnsolve.ensembles import spread_of
+
+        return spread_of(self, samples, seed=seed, coordinates=coordinates)
 
     def defect(self, spec: FiniteDifferences | None = None) -> Defect:
         """Estimate the error without a truth: solve for it by finite differences, with the residuals as sources.
@@ -207,36 +243,56 @@ class Solution:
 
         return save_solution(self, Path(path))
 
-    def export(self, path: str | Path, *, to: str | None = None) -> Path:
-        """Write the fields for other programs.
-
-        Args:
-            path: The file; its ending is the form unless `to` says it.
-            to: "pt2" (`torch.export`), "onnx" or "py" (a function of NumPy arrays) for values and first derivatives at points;
-                "csv" or "npz" for a table of values on a grid.
-
-        Returns:
-            The file.
+    def export(self, path: str | Path) -> Path:
+        """Write values and first derivatives of the fields at points as a program: `.pt2` (torch.export), `.onnx`, `.py` (NumPy).
 
         Raises:
-            ExportError: A form that does not exist, or that cannot hold this network.
+            ExportError: Another ending, or a network that cannot be written so.
         """
         from pinnsolve.exporting import export_solution
 
-        return export_solution(self, Path(path), to=to)
+        return export_solution(self, Path(path))
+
+    def write(self, path: str | Path, **held: float) -> Path:
+        """Write fields, derivatives, residuals and error: on the mesh of the problem, or on a grid where it has none.
+
+        Args:
+            path: `.vtu` for one instant, `.pvd` for a series of them, `.csv` or `.npz` for a table.
+            **held: Values of coordinates that are held, `t=0.5`. A time that is not held is at its end in a `.vtu`, parameters
+                are in the middle of their ranges.
+
+        Raises:
+            DataError: Another ending, a coordinate that does not exist, or a value outside its range.
+            UnsupportedError: More than three coordinates range.
+        """
+        from pinnsolve.writing import write_solution
+
+        return write_solution(self, Path(path), held)
 
     def _values(self, name: str, expression: Expr, columns: _Columns) -> Any:
-        """Evaluate a checked expression, real or complex, in the caller's shape and kind."""
+        """Evaluate a checked expression, real or complex, in the caller's shape and kind; NaN where a field is not declared."""
         parts = self.problem.split(expression)
+        columns = self._at_home(parts, columns)
         real, imaginary = (
             columns.zeros() if part == 0 else self._run(self._program(name, part), columns) for part in parts
         )
         return columns.restore(real if parts[1] == 0 else torch.complex(real, imaginary))
 
+    def _at_home(self, parts: Iterable[Expr], columns: _Columns) -> _Columns:
+        """Return columns that also leave out points where a field that an expression reads is declared in other groups of cells."""
+        outside = columns.outside
+        for applied in {f for part in parts for f in sympify(part).atoms(AppliedUndef)}:
+            regions = self.problem.homes.get(applied.func.__name__, ())
+            if regions and all(c in applied.args and c in columns.flat for c in regions[0].coordinates):
+                arrays = [columns.flat[c].detach().double().cpu().numpy() for c in regions[0].coordinates]
+                points = np.stack(arrays, axis=1)
+                outside = outside | ~np.logical_or.reduce([region.contains(points) for region in regions])
+        return columns if outside is columns.outside else replace(columns, outside=outside)
+
     def _program(self, name: str, expression: Expr) -> CompiledTerm:
         if expression not in self._compiled:
             free = with_ends_of_integrals(expression).free_symbols
-            inputs = tuple(c for c in self.problem.coordinates if c in free)
+            inputs = tuple(s for s in (*self.problem.coordinates, *self.problem.indicators) if s in free)
             self._compiled[expression] = compile_expression(name, expression, inputs, problem=self.problem)
         return self._compiled[expression]
 
@@ -246,6 +302,12 @@ class Solution:
         with torch.set_grad_enabled(points.requires_grad):
             chunks = [evaluate_term(term, chunk, self.trial) for chunk in points.split(CHUNK)]
         return torch.cat(chunks) if chunks else columns.zeros()
+
+    def _add_indicators(self, wanted: Iterable[Symbol], flat: dict[Symbol, Tensor]) -> None:
+        """Add a column for each of some symbols that stands for a group of cells."""
+        arrays = {symbol: value.detach().double().cpu().numpy() for symbol, value in flat.items()}
+        found = indicator_values(self.problem.domain, wanted, arrays)
+        flat.update({s: torch.as_tensor(v).to(next(self.trial.parameters())) for s, v in found.items()})
 
     def _columns(self, needed: set[Symbol], coordinates: Mapping[str, Any]) -> _Columns:
         names = {c.name: c for c in self.problem.coordinates}

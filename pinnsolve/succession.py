@@ -17,13 +17,14 @@ from pinnsolve.networks.windows import Window, WindowedFields
 from pinnsolve.training.checkpoint import Keep, fitting, keep_nothing
 from pinnsolve.training.evaluation import Value
 from pinnsolve.training.loop import Observer
+from pinnsolve.training.losses import as_residual
 from pinnsolve.training.progress import Progress
 from pinnsolve.training.schedule import Training
 from pinnsolve.training.state import State, on_device
 from pinnsolve.training.status import Status
 from pinnsolve.windows import spans, within
 
-_GOES_ON = frozenset({Status.STEPS, Status.CONVERGED, Status.STALLED, Status.NO_DESCENT, Status.TIME})
+_GOES_ON = frozenset({Status.STEPS, Status.CONVERGED, Status.STALLED, Status.NO_DESCENT, Status.TIME, Status.EARLY})
 """Ends of a window after which the next one has its turn."""
 
 
@@ -59,6 +60,8 @@ def fit(
     Raises:
         CheckpointError: The state to go on from does not fit.
     """
+    losses = {t.name: as_residual(t.loss, deviation=t.deviation) for t in compiled.problem.terms if t.loss is not None}
+    compiled = replace(compiled, losses=losses)
     one = partial(fit_one, training=training, seed=seed, compile=compile, tell=tell)
     start = None if start is None else on_device(start, plan.device)
     if isinstance(trial.network, WindowedFields):

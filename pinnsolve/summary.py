@@ -41,6 +41,7 @@ def summarise(record: Mapping[str, Any]) -> str:
     if "classical" in record:
         lines.append(f"classical  {_classical(record['classical'])}")
     lines += [f"residual   {line}" for line in residual_lines(record.get("residuals", {}))]
+    lines += [f"held out   {line}" for line in held_out_lines(record.get("held_out", {}))]
     uncertainty = record.get("uncertainty", {})
     for name, value in record["unknowns"].items():
         lines.append(f"unknown    {name} = {value:.6g}{_interval(uncertainty, name)}")
@@ -67,6 +68,14 @@ def residual_lines(residuals: Mapping[str, Mapping[str, Any]]) -> list[str]:
         if name not in exact
     ]
     return [*lines, f"at most {_ROUNDING:.0e}: {', '.join(exact)}"] if exact else lines
+
+
+def held_out_lines(held_out: Mapping[str, Mapping[str, Mapping[str, Any]]]) -> list[str]:
+    """Return a line for every set of measurements, with its misfit on what was trained on and in every split."""
+    return [
+        f"{name}: " + "; ".join(f"{split} {_number(m['rms'])} ({m['rows']} rows)" for split, m in splits.items())
+        for name, splits in held_out.items()
+    ]
 
 
 def beside_text(classical: Mapping[str, Any] | None) -> str:

@@ -32,7 +32,7 @@ def evaluate_at(
         run: A run directory or a stored solution.
         points: A table with a column for each coordinate.
         grid: Low, high and count for each coordinate.
-        output: A `.csv` or `.npz` file; None prints CSV on stdout.
+        output: A `.csv`, `.npz` or, of a grid, `.vtu` file; None prints CSV on stdout.
 
     Raises:
         DataError: A coordinate that is missing, does not exist or is not a finite number, or an ending that is not known.
@@ -40,17 +40,35 @@ def evaluate_at(
     solution = load(run)
     names = [c.name for c in solution.problem.coordinates]
     given = _point_columns(points, names) if points is not None else _grid_columns(grid or {}, names)
+    if output is not None and output.suffix == ".vtu":
+        from pinnsolve.writing import write_grid  # which writes tables, too
+
+        if grid is None:
+            raise DataError(str(output), "points without cells between them", "use --grid, or write .csv or .npz")
+        write_grid(solution, grid, output)
+        return
     columns = given | field_columns(solution, given)
     if output is None:
         sys.stdout.write(as_csv(columns))
-    elif output.suffix == ".csv":
+    else:
+        write_table(columns, output)
+
+
+def write_table(columns: Columns, output: Path) -> Path:
+    """Write columns of equal length as `.csv` or `.npz`.
+
+    Raises:
+        DataError: Another ending.
+    """
+    if output.suffix == ".csv":
         write_atomically(output, as_csv(columns).encode())
     elif output.suffix == ".npz":
         content = io.BytesIO()
         write_npz(columns, content)
         write_atomically(output, content.getvalue())
     else:
-        raise DataError(str(output), f"the ending {output.suffix!r}", "use .csv or .npz")
+        raise DataError(str(output), f"the ending {output.suffix!r}", "use .csv, .npz or, of a grid, .vtu")
+    return output
 
 
 def field_columns(solution: Solution, given: Columns) -> Columns:

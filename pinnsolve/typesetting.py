@@ -48,6 +48,8 @@ def plain_statement(term: Term, problem: Problem) -> str:
     """Return what a term states as text, `u*u_x + u_t = u_xx/10`."""
     show = _Shorthand(problem).doprint
     left, right = sides(term)
+    if right is None and isinstance(left, Symbol):
+        return f"the likelihood of the noise {show(left)}"
     return f"{show(left)} as measured" if right is None else f"{show(left)} = {show(right)}"
 
 

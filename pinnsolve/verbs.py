@@ -7,8 +7,8 @@ from pathlib import Path
 
 import click
 
-FORMS = ("pt2", "onnx", "py", "csv", "npz")
-"""What a solution is exported as; `exporting.WRITERS` says how."""
+FORMS = ("vtu", "pvd", "csv", "npz", "pt2", "onnx", "py")
+"""What a solution is exported as: pictures and tables by `writing`, programs by `exporting`."""
 
 _EXISTING_RUN = click.Path(exists=True, file_okay=False, path_type=Path)
 
@@ -24,12 +24,18 @@ def report(run_directory: Path) -> None:
 
 @click.command()
 @click.argument("run_directory", metavar="RUN", type=_EXISTING_RUN)
-@click.option("--to", type=click.Choice(FORMS), required=True, help="pt2, onnx, py: a program; csv, npz: a table.")
-@click.option("-o", "--output", type=click.Path(dir_okay=False, path_type=Path), help="Default RUN/export/solution.TO.")
+@click.option(
+    "--to", type=click.Choice(FORMS), required=True, help="For ParaView, as a table, or as a program: pt2, onnx, py."
+)
+@click.option(
+    "-o", "--output", type=click.Path(dir_okay=False, path_type=Path), help="RUN/solution.vtu and so on otherwise."
+)
 def export(run_directory: Path, to: str, output: Path | None) -> None:
-    """Write the solution of a RUN for other programs."""
+    """Write fields, derivatives, residuals and error of a RUN for other programs."""
     from pinnsolve.exporting import export_run
 
+    if output is not None and output.suffix != f".{to}":
+        raise click.UsageError(f"{output} does not end in .{to}")
     click.echo(export_run(run_directory, to=to, output=output))
 
 

@@ -28,9 +28,11 @@ KINDS = dict.fromkeys(GRIDS.split(), "finite_difference") | dict.fromkeys(FLOWS.
 
 UNREAD = {
     "burgers_inverse": "observations stand in for conditions: no grid has a solution",
+    "bracket": "no grid in a mesh; values by finite elements are stored",
     "disk": "no grid in a disk; the closed form is known",
     "lshape": "no grid in a polygon; the closed form is known",
     "poisson_5d": "no grid in five dimensions; the closed form is known",
+    "two_materials": "no grid in a mesh; the closed form is known",
     "poisson_100d": "no grid in a hundred dimensions; the closed form is known",
 }
 """Files whose problem, kept alone, has no automatic reference."""

@@ -96,7 +96,7 @@ NETWORKS: dict[str, Callable[[int], nn.Module]] = {
     "residual": lambda d: nn.Sequential(
         Scaling([(-1.0, 2.0)] * d, dtype=torch.float64),
         nn.Linear(d, 5),
-        ResidualBlock(nn.Linear(5, 5), nn.Linear(5, 5), activation=nn.Tanh()),
+        ResidualBlock(nn.Sequential(nn.Tanh(), nn.Linear(5, 5), nn.Tanh(), nn.Linear(5, 5))),
         nn.Tanh(),
         nn.Linear(5, 2),
     ),

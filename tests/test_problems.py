@@ -21,6 +21,7 @@ FILES = sorted(FOLDER.glob("*.py"))
 
 QUICK = {
     "allen_cahn": 0.01,
+    "bracket": 0.3,
     "burgers": 0.4,
     "burgers_inverse": 0.3,
     "cavity": 0.5,
@@ -39,6 +40,7 @@ QUICK = {
     "reaction": 0.1,
     "reaction_diffusion_system": 0.1,
     "schroedinger": 0.03,
+    "two_materials": 0.1,
     "wave": 0.7,
     "wave_two_modes": 0.9,
 }
@@ -46,6 +48,7 @@ QUICK = {
 
 FULL = {
     "allen_cahn": 1e-3,
+    "bracket": 2e-2,
     "burgers": 1e-4,
     "cavity": 2e-2,
     "convection": 1e-3,
@@ -63,6 +66,7 @@ FULL = {
     "reaction": 1e-4,
     "reaction_diffusion_system": 1e-3,
     "schroedinger": 1e-4,
+    "two_materials": 1e-2,
     "wave": 1e-3,
     "wave_two_modes": 1e-2,
     "burgers_inverse": 2e-2,

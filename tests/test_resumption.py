@@ -158,6 +158,25 @@ def test_unknowns_and_observations(tmp_path: Path) -> None:
     assert whole.unknowns["k"] != 0.5 and whole.record["reference"]["kind"] == "data"
 
 
+NETWORKS: dict[str, Any] = {
+    "thinned": ps.ResNet(8, 2, dropout=0.3, stochastic_depth=0.5),
+    "batch": ps.MLP(8, 2, normalization="batch"),
+    "whitened": ps.MLP(8, 2, whitening="full"),
+}
+
+
+@pytest.mark.parametrize("name", NETWORKS)
+def test_networks_that_change_from_step_to_step_and_doubtful_observations(name: str, tmp_path: Path) -> None:
+    ts, noise = np.linspace(0, 1, 24), symbols("noise", positive=True)
+    split = [ps.RangeSplit({t: (0.9, 1)}), ps.GroupSplit(np.arange(24) // 4), ps.RandomSplit()]
+    sensor = ps.Observations(at={t: ts}, values={q: np.exp(-2 * ts)}, noise=noise, loss=ps.StudentT(), split=split)
+    declared = {"equations": {"decay": Eq(q.diff(t), -k * q)}, "unknowns": {k: 0.5, noise: 0.1}}
+    phases: list[Phase] = [ps.Adam(12, 1e-2, l2=1e-4, l1=1e-4), ps.SSBroyden(8)]
+    training = ps.Training(points={"decay": 16}, phases=phases, patience=9)
+    whole = check(tmp_path, decay(**declared, data={"sensor": sensor}), training, stops=(5, 14), network=NETWORKS[name])
+    assert ps.load(tmp_path / "run").held_out == whole.held_out and len(whole.held_out["sensor"]) == 4
+
+
 @pytest.mark.parametrize("stop", [10, 13])
 def test_windows(stop: int, tmp_path: Path) -> None:
     training = ps.Training(

@@ -202,7 +202,7 @@ def test_kernels_of_weighted_terms_have_equal_mean_rates() -> None:
 
 
 def parameters_of(objective: Objective) -> list[nn.Parameter]:
-    return [p for p in objective._module.parameters() if p.requires_grad]
+    return [p for p in objective.module.parameters() if p.requires_grad]
 
 
 def test_a_part_of_the_points_stands_for_the_kernel_of_all() -> None:
@@ -309,7 +309,7 @@ def test_a_run_goes_on_from_its_state_bit_for_bit(rule: Weighting) -> None:
     whole = advance(Net(), Weights(), 6)
     first = advance(Net(), Weights(), 3)
     module = Net()
-    module.load_state_dict(first._module.state_dict())
+    module.load_state_dict(first.module.state_dict())
     resumed = advance(module, Weights.load(first.weights.state()), 3)
     assert torch.equal(whole.vector, resumed.vector)
     assert whole.weights.terms == resumed.weights.terms and whole.weights.stage == resumed.weights.stage

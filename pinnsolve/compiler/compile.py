@@ -8,7 +8,7 @@ points a call costs its overhead and not its arithmetic.
 from __future__ import annotations
 
 from collections.abc import Callable, Hashable, Mapping, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from functools import cache
 
 import torch
@@ -19,7 +19,7 @@ from pinnsolve.compiler.lowering import LoweredTerm, lower
 from pinnsolve.compiler.torchcode import Program, emit
 from pinnsolve.compiler.trial import Trial
 from pinnsolve.declaration.terms import Term
-from pinnsolve.jets import Derivative, JetPlan, derivatives, plan_jets
+from pinnsolve.jets import Derivative, JetPlan, derivatives, fixed_statistics, plan_jets
 from pinnsolve.problem import Problem
 
 Points = Mapping[str, Tensor]
@@ -84,11 +84,13 @@ class CompiledProblem:
         problem: The declaration.
         terms: The terms in the declaration's order, without those an ansatz meets exactly.
         differentiate: How derivatives are found.
+        losses: For terms whose loss is not the square, what replaces their residual.
     """
 
     problem: Problem
     terms: tuple[CompiledTerm, ...]
     differentiate: Differentiate = derivatives
+    losses: Mapping[str, Callable[[Tensor], Tensor]] = field(default_factory=dict)
 
     @property
     def channels(self) -> int:
@@ -110,7 +112,8 @@ class CompiledProblem:
         terms = [term for term in self.terms if term.name in points]
         values = _evaluate([(term, points[term.name]) for term in terms], trial.network, self.differentiate)
         unknowns = trial.unknowns()
-        return {term.name: term.residual(points[term.name], values[k], unknowns) for k, term in enumerate(terms)}
+        found = {term.name: term.residual(points[term.name], values[k], unknowns) for k, term in enumerate(terms)}
+        return {name: self.losses[name](part) if name in self.losses else part for name, part in found.items()}
 
 
 def compile_problem(problem: Problem) -> CompiledProblem:
@@ -164,7 +167,7 @@ def term_inputs(term: Term, problem: Problem) -> tuple[Symbol, ...]:
     if term.columns:
         return tuple(term.columns)
     symbols = term.residual.free_symbols
-    return (*term.free, *(n for n in problem.normal if n in symbols))
+    return (*term.free, *(s for s in (*problem.normal, *problem.indicators) if s in symbols))
 
 
 def _emit(lowered: LoweredTerm, problem: Problem) -> Program:
@@ -185,15 +188,18 @@ def _evaluate(
     batches: dict[frozenset[Derivative], list[_Place]] = {}
     for place in places.values():
         batches.setdefault(frozenset(place.fields), []).append(place)
-    for needed, members in batches.items():
-        points = [place.location.points(place.inputs) for place in members]
-        plan = _plan(needed, points[0].shape[1])
-        wanted = {which: set().union(*(place.fields[which] for place in members)) for which in members[0].fields}
-        found = differentiate(network, torch.cat(points) if len(points) > 1 else points[0], plan, wanted=wanted)
-        sizes = [p.shape[0] for p in points]  # not `len`, which would fix the number of points of a traced program
-        for derivative, tensor in found.items():
-            for place, part in zip(members, tensor.split(sizes), strict=True):
-                place.values[derivative] = part
+    points = {needed: [place.location.points(place.inputs) for place in members] for needed, members in batches.items()}
+    # One network for all terms: what it normalises by is taken over the points of all of them.
+    with fixed_statistics(network, [part for parts in points.values() for part in parts]):
+        for needed, members in batches.items():
+            plan = _plan(needed, points[needed][0].shape[1])
+            wanted = {which: set().union(*(place.fields[which] for place in members)) for which in members[0].fields}
+            parts = points[needed]
+            found = differentiate(network, torch.cat(parts) if len(parts) > 1 else parts[0], plan, wanted=wanted)
+            sizes = [part.shape[0] for part in parts]  # `len` would fix the number of points of a traced program
+            for derivative, tensor in found.items():
+                for place, part in zip(members, tensor.split(sizes), strict=True):
+                    place.values[derivative] = part
     return [[places[id(inputs), location.key].values for location in term.locations] for term, inputs in terms]
 
 

@@ -14,9 +14,15 @@ import torch
 from sympy import Symbol
 from torch import Tensor, nn
 
+from pinnsolve.domains.sampling import draw
+from pinnsolve.networks.architectures import Architecture
 from pinnsolve.networks.fields import build_fields
+from pinnsolve.networks.whitening import Sample
 from pinnsolve.networks.windows import Windows, build_windows
 from pinnsolve.problem import Problem
+
+_SAMPLE = 1_024
+"""Points of the domain by which coordinates are whitened."""
 
 
 class Unknowns(nn.Module):
@@ -67,7 +73,7 @@ class Trial(nn.Module):
 
 
 def build_trial(problem: Problem, network: Any, *, seed: int, dtype: torch.dtype, device: torch.device | str) -> Trial:
-    """Build network and unknowns of a problem.
+    """Build network and unknowns of a problem, in evaluation: only steps of first-order phases put them into training.
 
     Args:
         problem: Gives fields, ranges and unknowns.
@@ -78,6 +84,7 @@ def build_trial(problem: Problem, network: Any, *, seed: int, dtype: torch.dtype
     """
     columns = [tuple(problem.coordinates.index(c) for c in field.args) for field in problem.fields]
     make = build_windows if isinstance(network, Windows) else build_fields
+    sampled = isinstance(network, Architecture) and network.whitening is not None
     fields = make(
         network,
         inputs_per_field=columns,
@@ -86,8 +93,24 @@ def build_trial(problem: Problem, network: Any, *, seed: int, dtype: torch.dtype
         generator=torch.Generator().manual_seed(seed),
         dtype=dtype,
         device=device,
+        **({"sample": _sample(problem)} if sampled else {}),
     )
-    return Trial(fields, Unknowns(problem.unknowns, dtype=dtype, device=device))
+    trial = Trial(fields, Unknowns(problem.unknowns, dtype=dtype, device=device))
+    return trial.eval()
+
+
+def _sample(problem: Problem) -> Sample:
+    """Return points of the domain, and the values of measured fields, but for those in an ansatz, of which it is a part."""
+    points = draw(problem.domain, _SAMPLE, method="sobol", seed=0).coordinates
+    values: dict[int, Tensor] = {}
+    for term in problem.terms:
+        if term.misfit is None or not term.columns:
+            continue
+        for number, field in enumerate(problem.fields):
+            (value,) = (c for c in term.columns if c.name.startswith("value["))
+            if term.misfit == field - value and field not in problem.ansatz:
+                values[number] = torch.as_tensor(term.columns[value])
+    return Sample(torch.as_tensor(points), values)
 
 
 def _signed(symbol: Symbol) -> bool:

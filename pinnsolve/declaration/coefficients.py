@@ -11,7 +11,7 @@ from collections.abc import Sequence
 
 from sympy import Dummy
 
-from pinnsolve.declaration.discontinuities import ADVICE, jumps
+from pinnsolve.declaration.discontinuities import advice, jumps
 from pinnsolve.declaration.terms import Term, evaluations
 from pinnsolve.errors import ProblemError
 
@@ -38,5 +38,5 @@ def check_coefficients(equations: Sequence[Term]) -> None:
                         term.name,
                         f"the coefficient {jump} of {place} jumps along {coordinate}; the derivative of a discontinuous "
                         "coefficient contains a delta, which SymPy drops",
-                        f"{ADVICE} (or divide by the coefficient if k*{place} is really meant)",
+                        f"{advice(jump)} (or divide by the coefficient if k*{place} is really meant)",
                     )

@@ -7,9 +7,10 @@ shape. Where this is not certain, as for waves, at least one condition is asked 
 
 from __future__ import annotations
 
+import itertools
 import math
 from collections.abc import Collection, Iterator, Mapping, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 
 import numpy as np
 from sympy import Integral, Symbol
@@ -18,7 +19,9 @@ from sympy.core.function import AppliedUndef
 from pinnsolve.declaration.characteristics import degree, split_between_ends
 from pinnsolve.declaration.counting import orders
 from pinnsolve.declaration.terms import Term, evaluations, with_ends_of_integrals
+from pinnsolve.domains.facets import Facets
 from pinnsolve.domains.images import Mask
+from pinnsolve.domains.mesh import Mesh
 from pinnsolve.domains.pieces import Piece
 from pinnsolve.domains.regions import ROUNDING, Array, Boundary, Box
 from pinnsolve.domains.sampling import draw
@@ -27,6 +30,10 @@ from pinnsolve.errors import ProblemError
 
 _LOOKS = 256
 """Points on each piece of boundary at which conditions are looked for."""
+
+_AT_INTERFACES = (
+    "ps.on(mesh.interface(...), Eq(u, v), Eq(...)): continuity of the value and of the flux, or their jumps"
+)
 
 _NEGLIGIBLE = 0.01
 """Share of these that may lie at the ends of pieces, where rounding decides."""
@@ -40,16 +47,23 @@ class Stretch:
         factor: The factor of the domain whose boundary it is.
         piece: The piece.
         conditions: For each condition a mask (points,).
+        equations: Those that stand on all of it, without their regions; None where one stands on a part, and nothing is certain.
     """
 
     factor: Shape
     piece: Piece
     conditions: Mapping[str, Mask]
+    equations: tuple[Term, ...] | None
 
     @property
     def counts(self) -> Array:
         """The number of conditions at each point."""
         return np.sum([np.zeros(_LOOKS), *self.conditions.values()], axis=0)
+
+    @property
+    def standing(self) -> tuple[str, ...] | None:
+        """The names of the equations."""
+        return None if self.equations is None else tuple(t.name for t in self.equations)
 
     @property
     def names(self) -> list[str]:
@@ -71,12 +85,13 @@ def stretches(terms: Sequence[Term], fields: Sequence[AppliedUndef], domain: Sha
         if isinstance(factor, Box):
             continue
         others = [other for other in factors if other is not factor]
-        for piece in factor.boundary.pieces:
+        for piece in (*factor.boundary.pieces, *_interfaces(terms, factor)):
             walls = Boundary((piece,), factor.coordinates)
             drawn = draw(walls * product(*others) if others else walls, _LOOKS).coordinates
             order = (*factor.coordinates, *(c for other in others for c in other.coordinates))
             points = dict(zip(order, drawn.T, strict=True))
-            yield Stretch(factor, piece, {t.name: _stands(t, slots, points, factor, domain) for t in conditions})
+            stands = {t.name: _stands(t, slots, points, factor, domain) for t in conditions}
+            yield Stretch(factor, piece, stands, _standing(terms, points))
 
 
 def check_coverage(
@@ -105,15 +120,15 @@ def check_coverage(
 def _check_factor(
     factor: Shape, here: Sequence[Stretch], terms: Sequence[Term], fields: Sequence[AppliedUndef], domain: Shape
 ) -> None:
-    needed = _needed(factor, terms, fields, domain)
-    highest = orders(terms, fields)
-    most = sum(math.ceil(max(highest.get((f.func.__name__, c), 0) for c in factor.coordinates) / 2) for f in fields)
+    different = {stretch.standing: stretch.equations for stretch in here}
+    known = {names: _limits(some, factor, terms, fields, domain) for names, some in different.items()}
     stand_in = any(t.kind == "condition" and _stands_in(t, factor) for t in terms)
     where = ", ".join(map(str, factor.coordinates))
     example = f"ps.on(region.boundary, Eq({fields[0]}, ...)), or give a slope along region.normal"
-    if not stand_in and most and not any(s.names for s in here):
+    if not stand_in and any(most for _, most in known.values()) and not any(s.names for s in here):
         raise ProblemError(f"conditions in {where}", f"none on the boundary of {factor.text}", f"add {example}")
     for stretch in here:
+        needed, most = known[stretch.standing]
         few = stretch.counts < needed - 0.5
         if few.mean() > _NEGLIGIBLE and not stand_in:
             names = f" ({', '.join(stretch.names)})" if stretch.names else ""
@@ -121,7 +136,7 @@ def _check_factor(
             raise ProblemError(
                 f"conditions on {stretch.piece.text}",
                 f"the equations need {needed} at every point of the boundary, found {stretch.counts[few].max():.0f}{share}{names}",
-                f"add {example}",
+                f"add {_AT_INTERFACES if isinstance(stretch.piece, Facets) and stretch.piece.inner else example}",
             )
         many = stretch.counts > most + 0.5
         if many.mean() > _NEGLIGIBLE:
@@ -132,13 +147,56 @@ def _check_factor(
             )
 
 
-def _needed(factor: Shape, terms: Sequence[Term], fields: Sequence[AppliedUndef], domain: Shape) -> int:
-    """Return how many conditions belong at every point of the boundary of a factor, 0 where this is not certain."""
-    bounds = domain.bounds
-    times = {c: 1 for c in domain.intervals if degree(terms, fields, c, bounds) == 1}
-    splits = {split_between_ends(terms, fields, c, bounds, evolution=times) for c in factor.coordinates}
+def _limits(
+    equations: tuple[Term, ...] | None,
+    factor: Shape,
+    terms: Sequence[Term],
+    fields: Sequence[AppliedUndef],
+    domain: Shape,
+) -> tuple[int, int]:
+    """Return how many conditions belong at every point of the boundary of a factor where some equations hold, and the most.
+
+    The first is 0 where this is not certain.
+    """
+    here = [t for t in terms if t.kind == "equation"] if equations is None else list(equations)
+    names = {r.field for t in here for r in evaluations(with_ends_of_integrals(t.residual)).values()}
+    present = [f for f in fields if f.func.__name__ in names]
+    bounds, coordinates = domain.bounds, factor.coordinates
+    highest = orders(here, present)
+    most = sum(math.ceil(max(highest.get((f.func.__name__, c), 0) for c in coordinates) / 2) for f in present)
+    times = {c: 1 for c in domain.intervals if degree(here, present, c, bounds) == 1}
+    splits = {split_between_ends(here, present, c, bounds, evolution=times) for c in coordinates}
     split = splits.pop() if len(splits) == 1 else None
-    return split[0] if split is not None and split[0] == split[1] else 0
+    return (split[0] if split is not None and split[0] == split[1] else 0), most
+
+
+def _standing(terms: Sequence[Term], points: Mapping[Symbol, Array]) -> tuple[Term, ...] | None:
+    """Return the equations that hold up to some points of a boundary, as if they held everywhere."""
+    found = []
+    for term in terms:
+        if term.kind == "equation" and isinstance(term.region, Mesh):
+            share = term.region.contains(np.stack([points[c] for c in term.region.coordinates], axis=1)).mean()
+            if _NEGLIGIBLE < share < 1 - _NEGLIGIBLE:
+                return None
+            if share >= 1 - _NEGLIGIBLE:
+                found.append(replace(term, region=None))
+        elif term.kind == "equation":
+            found.append(term)
+    return tuple(found)
+
+
+def _interfaces(terms: Sequence[Term], factor: Shape) -> Iterator[Piece]:
+    """Yield what lies between groups of cells with equations of their own for different fields."""
+    fields: dict[str, set[str]] = {}
+    for term in terms:
+        if term.kind == "equation" and isinstance(term.region, Mesh) and term.region.of and term.region.of[0] is factor:
+            readings = evaluations(with_ends_of_integrals(term.residual)).values()
+            fields.setdefault(term.region.of[1], set()).update(r.field for r in readings)
+    for first, second in itertools.combinations(fields, 2):
+        if isinstance(factor, Mesh) and not fields[first] & fields[second]:
+            piece = factor.between(first, second)
+            if piece is not None:
+                yield piece
 
 
 def _stands_in(term: Term, factor: Shape) -> bool:

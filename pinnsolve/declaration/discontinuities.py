@@ -15,9 +15,11 @@ from sympy import DiracDelta, Expr, Heaviside, Piecewise, Symbol, ceiling, floor
 from sympy.core.function import AppliedUndef
 from sympy.core.relational import Relational
 
+from pinnsolve.domains.images import indicates
 from pinnsolve.errors import ProblemError
 
 ADVICE = "make the flux a field of its own: q = k*u.diff(x) as one equation, q.diff(x) = f as another"
+_ADVICE_FOR_GROUPS = ', or state the equation for each group: ps.on(mesh["steel"], Eq(...))'
 _OFFSET = 1e-7
 """How far to either side of a break the branches are compared, relative to the break's size."""
 
@@ -35,18 +37,26 @@ def refuse_derivative_of_jump(expression: Expr, coordinate: Symbol) -> None:
         raise ProblemError(
             f"the derivative of {expression} with respect to {coordinate}",
             f"{jump} jumps along {coordinate}, and its derivative is a delta that no point sees",
-            ADVICE,
+            advice(jump),
         )
 
 
 def jumps(expression: Expr, coordinate: Symbol) -> Iterator[Expr]:
     """Yield the parts of an expression that are discontinuous along a coordinate (found at the breaks of each condition)."""
+    for symbol in sorted(expression.free_symbols, key=str):
+        if indicates(symbol, coordinate):
+            yield symbol
     for part in expression.atoms(Heaviside, sign, floor, ceiling):
         if coordinate in part.free_symbols and not part.has(AppliedUndef):
             yield part
     for part in expression.atoms(Piecewise):
         if coordinate in part.free_symbols and not part.has(AppliedUndef) and _piecewise_jumps(part, coordinate):
             yield part
+
+
+def advice(jump: Expr) -> str:
+    """Return what to write instead of the derivative of a jump."""
+    return ADVICE + (_ADVICE_FOR_GROUPS if isinstance(jump, Symbol) else "")
 
 
 def has_delta(expression: Expr) -> bool:

@@ -26,12 +26,14 @@ from pinnsolve.declaration.terms import Term, evaluations
 from pinnsolve.domains.balls import Ball
 from pinnsolve.domains.combinations import Combination
 from pinnsolve.domains.halfspaces import HalfSpace
+from pinnsolve.domains.mesh import Mesh
 from pinnsolve.domains.parts import Part, Wall
 from pinnsolve.domains.pieces import Face, Facet, Piece, Sphere
 from pinnsolve.domains.polygons import Polygon, Ring, area, is_convex, pockets
 from pinnsolve.domains.regions import Array, Boundary, Box
 from pinnsolve.domains.sampling import draw
 from pinnsolve.domains.shapes import Product, Shape, factors_of
+from pinnsolve.domains.surfaces import Surface
 from pinnsolve.errors import UnsupportedError
 
 _PLACES = 4096
@@ -98,7 +100,7 @@ def find_enclosures(
         domain: The region.
     """
     curved = [factor for factor in factors_of(domain) if not isinstance(factor, Box)]
-    if len(curved) != 1:
+    if len(curved) != 1 or isinstance(curved[0], Mesh | Surface):  # no equation describes the boundary of a mesh
         return {}
     found = list(stretches(terms, fields, domain))
     enclosures = {}

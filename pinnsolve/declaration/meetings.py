@@ -17,6 +17,7 @@ from sympy.core.function import AppliedUndef
 from pinnsolve.declaration.corners import AGREEMENT
 from pinnsolve.declaration.distances import given_value
 from pinnsolve.declaration.terms import Term, evaluations
+from pinnsolve.domains.facets import Facets
 from pinnsolve.domains.pieces import Face, Facet
 from pinnsolve.domains.regions import Array, Boundary, Box
 from pinnsolve.domains.sampling import draw
@@ -119,12 +120,14 @@ def _spread(known: Mapping[Symbol, Array], pinned: Mapping[Symbol, float], count
 
 
 def _ends(boundary: Boundary) -> Array:
-    """Return the ends of the pieces of a boundary in the plane; parts are cut where nobody knows."""
+    """Return the ends of the pieces of a boundary in the plane, and all corners of facets; parts are cut where nobody knows."""
     found = [np.zeros((0, len(boundary.coordinates)))]
     for piece in boundary.pieces:
         if isinstance(piece, Face | Facet) and piece.dimension == 1:
             points = piece.image(np.array([[0.0], [1.0]])).points
             found.append(points[:, [piece.coordinates.index(c) for c in boundary.coordinates]])
+        elif isinstance(piece, Facets):
+            found.append(np.unique(piece.corners.reshape(-1, len(boundary.coordinates)), axis=0))
     return np.concatenate(found)
 
 

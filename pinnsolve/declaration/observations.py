@@ -9,7 +9,7 @@ from __future__ import annotations
 import csv
 import sys
 from collections.abc import Mapping
-from dataclasses import dataclass
+from dataclasses import dataclass, field, replace
 from pathlib import Path
 from types import MappingProxyType
 from typing import Any
@@ -19,6 +19,8 @@ import numpy as np
 from numpy.typing import NDArray
 from sympy import Expr, Symbol
 
+from pinnsolve.declaration.losses import Loss
+from pinnsolve.declaration.splits import GroupSplit, Rows, Split, hold_out
 from pinnsolve.errors import DataError
 
 
@@ -30,14 +32,18 @@ class Observations:
         at: One array (points,) or number for each coordinate.
         values: One array (points,) for each expression of the fields, `{u: us}` or `{v.diff(x) - u.diff(y): vorticity}`.
         noise: Standard deviation of the values, a number or an array (points,): where it differs between values, the misfit of
-            each is weighted by its inverse, relative to the least.
+            each is weighted by its inverse, relative to the least. Or an unknown of the problem, a positive symbol, which is then
+            found by maximum likelihood.
         source: What messages call them.
         table: The file they were read from.
+        loss: How a misfit counts: `Huber()` or `StudentT()`, where some values may be far off; None for its square.
+        split: Which rows are held out of the training, a `RandomSplit`, `GroupSplit`, `BlockSplit` or `RangeSplit`, or a list of
+            several, each choosing among the rows that those before it left. The result tells the misfit of each.
 
     Everything given may be an array, a list or a number; it is kept as arrays (points,).
 
     Raises:
-        DataError: Arrays of different lengths, entries that are not finite, noise that is not positive.
+        DataError: Arrays of different lengths, entries that are not finite, noise that is not positive, a split that leaves none.
     """
 
     at: Mapping[Symbol, Any]
@@ -45,6 +51,10 @@ class Observations:
     noise: Any = None
     source: str = "observations"
     table: Path | None = None
+    loss: Loss | None = None
+    split: Any = None
+
+    held_out: Mapping[str, Rows] = field(init=False)
 
     def __post_init__(self) -> None:
         if not isinstance(self.at, Mapping) or not isinstance(self.values, Mapping) or not self.values:
@@ -64,7 +74,12 @@ class Observations:
         values = {key: self._column(f"values[{key}]", array, count) for key, array in values.items()}
         object.__setattr__(self, "at", MappingProxyType(at))
         object.__setattr__(self, "values", MappingProxyType(values))
-        if self.noise is not None:
+        if isinstance(self.noise, Symbol):
+            if not self.noise.is_positive:
+                raise DataError(
+                    self.source, f"the noise {self.noise}", f'declare it symbols("{self.noise}", positive=True)'
+                )
+        elif self.noise is not None:
             noise = self._column("noise", self._numbers("noise", self.noise, real=True), count)
             if not (noise > 0).all():
                 row = int(np.argmin(noise > 0))
@@ -72,11 +87,29 @@ class Observations:
                     self.source, f"noise {noise[row]:g} in row {row + 1}", "give positive standard deviations"
                 )
             object.__setattr__(self, "noise", noise)
+        if not isinstance(self.loss, Loss | None):
+            raise DataError(self.source, f"loss={self.loss!r}", "write Huber() or StudentT(), or leave it out")
+        held_out = hold_out(self._splits(), at, count, source=self.source)
+        object.__setattr__(self, "held_out", MappingProxyType(held_out))
 
     @property
     def count(self) -> int:
         """The number of points."""
         return next(len(array) for array in self.values.values())
+
+    @property
+    def trained(self) -> Rows:
+        """Which rows are not held out, shape (points,)."""
+        return ~np.logical_or.reduce([np.zeros(self.count, dtype=bool), *self.held_out.values()])
+
+    def _splits(self) -> tuple[Split, ...]:
+        splits = () if self.split is None else self.split if isinstance(self.split, list | tuple) else (self.split,)
+        for split in splits:
+            if isinstance(split, type) or not isinstance(split, Split):
+                remedy = "write RandomSplit(), GroupSplit(...), BlockSplit(...) or RangeSplit(...), or a list of these"
+                raise DataError(self.source, f"split={split!r}", remedy)
+        object.__setattr__(self, "split", tuple(splits))
+        return self.split
 
     @staticmethod
     def read(
@@ -84,7 +117,9 @@ class Observations:
         *,
         at: Mapping[Symbol, str | float],
         values: Mapping[Expr, str],
-        noise: str | float | None = None,
+        noise: str | float | Symbol | None = None,
+        loss: Loss | None = None,
+        split: Any = None,
     ) -> Observations:
         """Read a table `.csv` (with a header line) or `.npz`, its columns named.
 
@@ -92,7 +127,9 @@ class Observations:
             path: Relative paths start at the folder of the file that calls this.
             at: A column's name, or a number, for each coordinate.
             values: A column's name for each expression.
-            noise: A column's name, or a number.
+            noise: A column's name, a number, or an unknown of the problem.
+            loss: As for `Observations`.
+            split: As for `Observations`; the groups of a `GroupSplit` may be a column's name.
 
         Raises:
             DataError: The file is missing or unreadable, a column does not exist, or an entry is not a finite number.
@@ -105,7 +142,21 @@ class Observations:
             group: {key: _pick(table, name, file) for key, name in chosen.items()} for group, chosen in columns.items()
         }
         spread = None if noise is None else _pick(table, noise, file)
-        return Observations(at=picked["at"], values=picked["values"], noise=spread, source=file.name, table=file)
+        splits = [
+            replace(s, groups=_pick(table, s.groups, file))
+            if isinstance(s, GroupSplit) and isinstance(s.groups, str)
+            else s
+            for s in (split if isinstance(split, list | tuple) else [] if split is None else [split])
+        ]
+        return Observations(
+            at=picked["at"],
+            values=picked["values"],
+            noise=spread,
+            source=file.name,
+            table=file,
+            loss=loss,
+            split=splits,
+        )
 
     def _numbers(self, name: str, array: Any, *, real: bool) -> NDArray[Any]:
         try:
@@ -156,7 +207,7 @@ def read_table(file: Path) -> Mapping[str, NDArray[Any]]:
     raise DataError(file.name, f"tables of the kind {file.suffix!r} are not read", "use .csv or .npz")
 
 
-def _pick(table: Mapping[str, NDArray[Any]], name: str | float, file: Path) -> Any:
+def _pick(table: Mapping[str, NDArray[Any]], name: str | float | Symbol, file: Path) -> Any:
     if not isinstance(name, str):
         return name
     if name not in table:

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import math
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from types import MappingProxyType
 from typing import Any
 
@@ -12,12 +12,15 @@ from sympy import Add, Symbol
 from pinnsolve.declaration.trees import TreeError, from_tree, to_tree
 from pinnsolve.domains.balls import Ball
 from pinnsolve.domains.combinations import Combination
+from pinnsolve.domains.facets import Facets
 from pinnsolve.domains.halfspaces import HalfSpace
+from pinnsolve.domains.mesh import Mesh
 from pinnsolve.domains.parts import Part, Wall
 from pinnsolve.domains.pieces import Face, Facet, Piece, Sphere
 from pinnsolve.domains.polygons import Polygon
 from pinnsolve.domains.regions import Boundary, Box, Region
 from pinnsolve.domains.shapes import Product, Shape, product
+from pinnsolve.domains.surfaces import Surface
 
 _KINDS = ("union", "intersection", "difference")
 
@@ -25,8 +28,10 @@ _MOST_VERTICES = 10_000
 """Of a polygon; its sides are compared in pairs, and more would be there only to exhaust whoever reads them."""
 
 
-def region_to_data(region: Region) -> dict[str, Any]:
-    """Return a region or a boundary as JSON data."""
+def region_to_data(region: Region, meshes: list[Mesh | Surface]) -> dict[str, Any]:
+    """Return a region or a boundary as JSON data; meshes are put into a list, once each, and known by their place in it."""
+    if isinstance(region, Mesh | Surface):
+        return _mesh_to_data(region, meshes)
     if isinstance(region, Box):
         return {"box": _bounds_to_data(region.bounds)}
     if isinstance(region, Ball):
@@ -42,16 +47,16 @@ def region_to_data(region: Region) -> dict[str, Any]:
         slopes = dict(zip(region.coordinates, region.outward, strict=True))
         return {"half": _numbers_to_data(slopes), "offset": region.offset}
     if isinstance(region, Product):
-        return {"product": list(map(region_to_data, region.factors))}
+        return {"product": [region_to_data(factor, meshes) for factor in region.factors]}
     if isinstance(region, Combination):
-        return {region.kind: [region_to_data(region.first), region_to_data(region.second)]}
+        return {region.kind: [region_to_data(side, meshes) for side in (region.first, region.second)]}
     if isinstance(region, Boundary):
-        pieces = list(map(_piece_to_data, region.pieces))
+        pieces = [_piece_to_data(piece, meshes) for piece in region.pieces]
         return {"pieces": pieces, "coordinates": list(map(to_tree, region.coordinates))}
     raise TreeError(f"a region of the kind {type(region).__name__} cannot be stored")
 
 
-def region_from_data(data: Mapping[str, Any]) -> Shape | Boundary:
+def region_from_data(data: Mapping[str, Any], meshes: Sequence[Mesh | Surface]) -> Shape | Boundary:
     """Return the region or boundary that `region_to_data` wrote.
 
     Raises:
@@ -59,8 +64,11 @@ def region_from_data(data: Mapping[str, Any]) -> Shape | Boundary:
     """
     if "pieces" in data or "faces" in data:  # "faces" alone: as boundaries of boxes were once stored
         pieces = data["pieces"] if "pieces" in data else [{"face": face} for face in data["faces"]]
-        return _boundary(tuple(map(_piece_from_data, pieces)), tuple(map(symbol_from_data, data["coordinates"])))
-    return _shape_from_data(data)
+        return _boundary(
+            tuple(_piece_from_data(piece, meshes) for piece in pieces),
+            tuple(map(symbol_from_data, data["coordinates"])),
+        )
+    return _shape_from_data(data, meshes)
 
 
 def symbol_from_data(tree: Any) -> Symbol:
@@ -79,7 +87,9 @@ def number_from_data(value: Any) -> float:
     return number
 
 
-def _shape_from_data(data: Mapping[str, Any]) -> Shape:
+def _shape_from_data(data: Mapping[str, Any], meshes: Sequence[Mesh | Surface]) -> Shape:
+    if "mesh" in data:
+        return _mesh_from_data(data, meshes)
     if "box" in data:
         return Box(_bounds_from_data(data["box"]))
     if "ball" in data:
@@ -93,15 +103,15 @@ def _shape_from_data(data: Mapping[str, Any]) -> Shape:
             Add(*(s * c for c, s in slopes.items())) <= number_from_data(data["offset"]), coordinates=tuple(slopes)
         )
     if "product" in data:
-        return product(*map(_shape_from_data, data["product"]))
+        return product(*(_shape_from_data(factor, meshes) for factor in data["product"]))
     for kind in _KINDS:
         if kind in data:
-            first, second = map(_shape_from_data, data[kind])
+            first, second = (_shape_from_data(side, meshes) for side in data[kind])
             return Combination(kind, first, second)
     raise TreeError(f"a region of the kinds {str(list(data))[:80]}")
 
 
-def _piece_to_data(piece: Piece) -> dict[str, Any]:
+def _piece_to_data(piece: Piece, meshes: list[Mesh | Surface]) -> dict[str, Any]:
     if isinstance(piece, Face):
         return {"face": [to_tree(piece.coordinate), piece.value, piece.outward, _bounds_to_data(piece.bounds)]}
     if isinstance(piece, Facet):
@@ -109,19 +119,25 @@ def _piece_to_data(piece: Piece) -> dict[str, Any]:
         return {"facet": _numbers_to_data(place), "edges": list(map(list, piece.edges)), "outward": list(piece.outward)}
     if isinstance(piece, Sphere):
         return {"sphere": _numbers_to_data(piece.centre), "radius": piece.radius}
+    if isinstance(piece, Facets):
+        return {"facets": list(map(list, [[piece.key[0]], *piece.key[1:]])), **_mesh_to_data(piece.mesh, meshes)}
     if isinstance(piece, Wall):
-        return {"wall": _piece_to_data(piece.piece), "times": region_to_data(piece.region)}
+        return {"wall": _piece_to_data(piece.piece, meshes), "times": region_to_data(piece.region, meshes)}
     if isinstance(piece, Part):
         return {
-            "part": _piece_to_data(piece.piece),
-            "of": None if piece.of is None else region_to_data(piece.of),
-            "within": list(map(region_to_data, piece.within)),
-            "without": list(map(region_to_data, piece.without)),
+            "part": _piece_to_data(piece.piece, meshes),
+            "of": None if piece.of is None else region_to_data(piece.of, meshes),
+            "within": [region_to_data(region, meshes) for region in piece.within],
+            "without": [region_to_data(region, meshes) for region in piece.without],
         }
     raise TreeError(f"a boundary of the kind {type(piece).__name__} cannot be stored")
 
 
-def _piece_from_data(data: Mapping[str, Any]) -> Piece:
+def _piece_from_data(data: Mapping[str, Any], meshes: Sequence[Mesh | Surface]) -> Piece:
+    if "facets" in data:
+        (kind,), first, second = (tuple(map(str, names)) for names in data["facets"])
+        mesh = _mesh_from_data(data, meshes)
+        return mesh.piece if isinstance(mesh, Surface) else mesh.piece((kind, first, second))
     if "face" in data:
         coordinate, value, outward, bounds = data["face"]
         ranges = MappingProxyType(_bounds_from_data(bounds))
@@ -137,14 +153,31 @@ def _piece_from_data(data: Mapping[str, Any]) -> Piece:
         ball = Ball(_numbers_from_data(data["sphere"]), radius=number_from_data(data["radius"]))
         return Sphere(ball.centre, ball.radius)
     if "wall" in data:
-        return Wall(_piece_from_data(data["wall"]), _shape_from_data(data["times"]))
-    piece = _piece_from_data(data["part"])
-    of = None if data["of"] is None else _shape_from_data(data["of"])
-    within, without = (tuple(map(region_from_data, data[key])) for key in ("within", "without"))
+        return Wall(_piece_from_data(data["wall"], meshes), _shape_from_data(data["times"], meshes))
+    piece = _piece_from_data(data["part"], meshes)
+    of = None if data["of"] is None else _shape_from_data(data["of"], meshes)
+    within, without = (tuple(region_from_data(region, meshes) for region in data[key]) for key in ("within", "without"))
     for region in (*within, *without, *([of] if of is not None else [])):
         if set(region.coordinates) != set(piece.coordinates):
             raise TreeError("a part of a boundary cut by a region of other coordinates")
     return Part(piece, of, within, without)
+
+
+def _mesh_to_data(mesh: Mesh | Surface, meshes: list[Mesh | Surface]) -> dict[str, Any]:
+    whole, group = mesh.of if isinstance(mesh, Mesh) and mesh.of is not None else (mesh, None)
+    if whole not in meshes:
+        meshes.append(whole)
+    return {"mesh": meshes.index(whole), "group": group}
+
+
+def _mesh_from_data(data: Mapping[str, Any], meshes: Sequence[Mesh | Surface]) -> Mesh | Surface:
+    mesh = meshes[int(data["mesh"])]
+    if data["group"] is None or isinstance(mesh, Surface):
+        return mesh
+    found = mesh[str(data["group"])]
+    if not isinstance(found, Mesh):
+        raise TreeError("a group of sides in place of one of cells")
+    return found
 
 
 def _boundary(pieces: tuple[Piece, ...], coordinates: tuple[Symbol, ...]) -> Boundary:

@@ -7,25 +7,38 @@ Observations are not stored; their terms are, without the measured columns.
 
 from __future__ import annotations
 
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from types import MappingProxyType
 from typing import Any
 
+from numpy.typing import NDArray
 from sympy import Eq, Expr, SympifyError, sympify
 from sympy.core.function import AppliedUndef
 
 from pinnsolve.declaration.complexes import Parts
+from pinnsolve.declaration.mesh_storage import mesh_from_data, mesh_to_data
 from pinnsolve.declaration.region_storage import number_from_data, region_from_data, region_to_data, symbol_from_data
 from pinnsolve.declaration.terms import Term
 from pinnsolve.declaration.trees import TreeError, from_tree, to_tree
+from pinnsolve.domains.mesh import Mesh
 from pinnsolve.domains.shapes import Shape
+from pinnsolve.domains.surfaces import Surface
 from pinnsolve.problem import Problem
 
 
-def problem_to_data(problem: Problem) -> dict[str, Any]:
-    """Return the problem as JSON data."""
-    return {
-        "domain": region_to_data(problem.domain),
+def problem_to_data(problem: Problem, arrays: dict[str, NDArray[Any]] | None = None) -> dict[str, Any]:
+    """Return the problem as JSON data.
+
+    Args:
+        problem: The declaration.
+        arrays: Takes the arrays of its meshes, if there are any, by name.
+
+    Raises:
+        TreeError: Something that cannot be stored.
+    """
+    meshes: list[Mesh | Surface] = []
+    data = {
+        "domain": region_to_data(problem.domain, meshes),
         "declared_fields": [to_tree(f) for f in problem.declared_fields],
         "fields": [to_tree(f) for f in problem.fields],
         "complex_fields": [
@@ -36,20 +49,28 @@ def problem_to_data(problem: Problem) -> dict[str, Any]:
         "periods": [[to_tree(c), period] for c, period in problem.periods.items()],
         "gauges": {name: [to_tree(c) for c in coordinates] for name, coordinates in problem.gauges.items()},
         "exact": sorted(problem.exact),
-        "terms": [_term_to_data(term) for term in problem.terms],
+        "terms": [_term_to_data(term, meshes) for term in problem.terms],
     }
+    if meshes and arrays is None:
+        raise TreeError("a mesh without a place for its arrays")
+    return data | {"meshes": [mesh_to_data(mesh, k, {} if arrays is None else arrays) for k, mesh in enumerate(meshes)]}
 
 
-def problem_from_data(data: Mapping[str, Any]) -> Problem:
+def problem_from_data(data: Mapping[str, Any], arrays: Mapping[str, NDArray[Any]] | None = None) -> Problem:
     """Return the problem that `problem_to_data` wrote.
+
+    Args:
+        data: As JSON.
+        arrays: Those of its meshes.
 
     Raises:
         TreeError: The data are malformed.
     """
     try:
+        meshes = [mesh_from_data(mesh, k, arrays or {}) for k, mesh in enumerate(data.get("meshes", []))]
         parts = [Parts(*map(_field, triple)) for triple in data["complex_fields"]]
         values: dict[str, Any] = {
-            "domain": region_from_data(data["domain"]),
+            "domain": region_from_data(data["domain"], meshes),
             "declared_fields": tuple(map(_field, data["declared_fields"])),
             "fields": tuple(map(_field, data["fields"])),
             "complex_fields": MappingProxyType({p.whole.func.__name__: p for p in parts}),
@@ -62,7 +83,7 @@ def problem_from_data(data: Mapping[str, Any]) -> Problem:
             ),
             "gauges": MappingProxyType({str(k): tuple(map(symbol_from_data, v)) for k, v in data["gauges"].items()}),
             "exact": frozenset(map(str, data["exact"])),
-            "terms": tuple(map(_term_from_data, data["terms"])),
+            "terms": tuple(_term_from_data(term, meshes) for term in data["terms"]),
             "equations": {},
             "conditions": {},
             "data": {},
@@ -79,7 +100,7 @@ def problem_from_data(data: Mapping[str, Any]) -> Problem:
     return problem
 
 
-def _term_to_data(term: Term) -> dict[str, Any]:
+def _term_to_data(term: Term, meshes: list[Mesh | Surface]) -> dict[str, Any]:
     return {
         "name": term.name,
         "group": term.group,
@@ -88,7 +109,7 @@ def _term_to_data(term: Term) -> dict[str, Any]:
         "statement": str(term.statement),
         "sides": _sides_to_data(term),
         "free": [to_tree(c) for c in term.free],
-        "region": None if term.region is None else region_to_data(term.region),
+        "region": None if term.region is None else region_to_data(term.region, meshes),
     }
 
 
@@ -111,7 +132,7 @@ def _statement_from_data(data: Mapping[str, Any]) -> Any:
     return sides[0] if sides else str(data["statement"])
 
 
-def _term_from_data(data: Mapping[str, Any]) -> Term:
+def _term_from_data(data: Mapping[str, Any], meshes: Sequence[Mesh | Surface]) -> Term:
     return Term(
         str(data["name"]),
         str(data["group"]),
@@ -119,7 +140,7 @@ def _term_from_data(data: Mapping[str, Any]) -> Term:
         _expression(data["residual"]),
         _statement_from_data(data),
         tuple(map(symbol_from_data, data["free"])),
-        None if data["region"] is None else region_from_data(data["region"]),
+        None if data["region"] is None else region_from_data(data["region"], meshes),
     )
 
 

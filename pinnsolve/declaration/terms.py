@@ -36,6 +36,7 @@ from sympy.core.relational import Relational
 from sympy.logic.boolalg import Boolean, BooleanAtom
 
 from pinnsolve.declaration.discontinuities import ADVICE, has_delta, refuse_derivative_of_jump
+from pinnsolve.declaration.losses import Loss
 from pinnsolve.domains.regions import Region
 from pinnsolve.errors import ProblemError, UnsupportedError
 
@@ -73,6 +74,11 @@ class Term:
         free: The coordinates that range, in the domain's order.
         region: Where it holds if not wherever its free coordinates range.
         columns: For data, an array (points,) for each coordinate and for the symbols of measured value and weight.
+        misfit: For data, what was measured minus its value, in their units; the residual is a multiple of it.
+        held_out: For data, columns like those trained on by the name of the split that holds them out.
+        checked: Those held out that decide which state of the training is kept.
+        loss: For data, how a residual counts; None for its square.
+        deviation: Standard deviation of a residual that is no outlier.
     """
 
     name: str
@@ -83,6 +89,11 @@ class Term:
     free: tuple[Symbol, ...]
     region: Region | None = None
     columns: Mapping[Symbol, NDArray[np.float64]] = field(default_factory=dict)
+    misfit: Expr | None = None
+    held_out: Mapping[str, Mapping[Symbol, NDArray[np.float64]]] = field(default_factory=dict)
+    checked: Mapping[Symbol, NDArray[np.float64]] = field(default_factory=dict)
+    loss: Loss | None = None
+    deviation: float = 1.0
 
 
 @dataclass(frozen=True)

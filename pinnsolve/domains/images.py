@@ -8,6 +8,7 @@ rejected: those that stay are uniform by measure as well.
 from __future__ import annotations
 
 import math
+import re
 from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass
 from typing import NamedTuple, Protocol
@@ -131,6 +132,17 @@ class Solid(Mapped, Region, Protocol):
 def normal_symbol(coordinate: Symbol) -> Symbol:
     """Return the symbol of one component of the outward normal; its name cannot be a Python name, so no user has it."""
     return Symbol(f"n[{coordinate.name}]", real=True)
+
+
+def indicator_symbol(group: str, coordinates: Sequence[Symbol]) -> Symbol:
+    """Return the symbol that is 1 in a group of cells and 0 elsewhere; its name tells along which coordinates it jumps."""
+    return Symbol(f"in[{group}]({', '.join(c.name for c in coordinates)})", real=True)
+
+
+def indicates(symbol: Symbol, coordinate: Symbol) -> bool:
+    """Return whether a symbol is that of a group of cells, which jumps along a coordinate."""
+    found = re.fullmatch(r"in\[.*\]\((.*)\)", symbol.name, flags=re.DOTALL)
+    return found is not None and coordinate.name in found[1].split(", ")
 
 
 def kept_fraction(of: Mapped, *, count: int = TRIAL_POINTS) -> float:

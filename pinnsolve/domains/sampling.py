@@ -18,8 +18,10 @@ from scipy.stats import qmc
 
 from pinnsolve.domains.boundaries import Boundary
 from pinnsolve.domains.images import Array, Image, PointSet, Region, UnitPoints, columns, kept_fraction, spread
-from pinnsolve.domains.shapes import Shape
-from pinnsolve.domains.spreading import METHODS, Graded
+from pinnsolve.domains.mesh import Mesh
+from pinnsolve.domains.shapes import Shape, factors_of
+from pinnsolve.domains.simplices import along_curve
+from pinnsolve.domains.spreading import METHODS, ON_MESHES, Graded
 from pinnsolve.errors import ProblemError
 
 __all__ = ["METHODS", "Graded", "choose_adaptively", "draw"]
@@ -39,6 +41,10 @@ def draw(region: Region, count: int, *, method: str | Graded = "sobol", seed: in
         ProblemError: No point of a region that is to be graded lies in the layer.
     """
     name = method.method if isinstance(method, Graded) else method
+    if name in ON_MESHES:
+        if not isinstance(method, Graded) and any(isinstance(factor, Mesh) for factor in factors_of(region)):
+            return PointSet(_on_mesh(region, count, name, seed), region.measure)
+        name = "sobol"
     unit = _unit_points(name, np.random.default_rng(seed))
     if not isinstance(method, Graded) or not isinstance(region, Shape):
         return region.points(unit, count)
@@ -53,6 +59,24 @@ def draw(region: Region, count: int, *, method: str | Graded = "sobol", seed: in
             raise ProblemError("Graded", found, "write a greater thickness")
         parts.append(spread(layer, unit, near).points)
     return PointSet(np.concatenate(parts), region.measure)
+
+
+def _on_mesh(region: Region, count: int, method: str, seed: int) -> Array:
+    """Return points of a mesh spread evenly over it; of a product with one, together with independent ones of the other factors."""
+    parts = []
+    for number, factor in enumerate(factors_of(region)):
+        if not isinstance(factor, Mesh):
+            parts.append(draw(factor, count, seed=seed + number).coordinates)
+            continue
+        places = factor.corners if method == "nodes" else factor.quadrature_points(count)
+        if len(places) < count:
+            more = draw(factor, count - len(places), seed=seed).coordinates
+            parts.append(np.concatenate([places, more]))
+            continue
+        offset = np.random.default_rng(seed).random()
+        chosen = ((np.arange(count) + offset) * len(places) / count).astype(int)
+        parts.append(places[along_curve(places)[chosen]])
+    return np.concatenate(parts, axis=1)
 
 
 @dataclass(frozen=True)
@@ -74,7 +98,7 @@ class _Layer:
     def image(self, cube: Array) -> Image:
         points, kept, _ = self.region.image(cube)
         if self.towards is None:
-            return Image(points, kept & (-self.region.signed_distance(points) <= self.thickness))
+            return Image(points, kept & ~self.region.inside(points, -self.thickness))
         seen = columns(points, self.region.coordinates, self.towards.coordinates)
         return Image(points, kept & (self.towards.distance(seen) <= self.thickness))
 

@@ -8,8 +8,12 @@ from typing import Any
 
 from pinnsolve.errors import ProblemError
 
-METHODS = ("sobol", "uniform", "latin", "grid", "halton", "hammersley")
-"""Scrambled Sobol and Halton sequences, pseudo-random numbers, Latin hypercubes, a regular grid, and Hammersley's set."""
+METHODS = ("sobol", "uniform", "latin", "grid", "halton", "hammersley", "nodes", "quadrature")
+"""Scrambled Sobol and Halton sequences, pseudo-random numbers, Latin hypercubes, a regular grid, and Hammersley's set; on a mesh
+also its nodes, or the points of a quadrature over its cells, which lie the closer the finer the mesh is."""
+
+ON_MESHES = ("nodes", "quadrature")
+"""Ways that are Sobol's where there is no mesh, and for more points than a mesh has nodes."""
 
 
 @dataclass(frozen=True, kw_only=True)

@@ -141,19 +141,29 @@ def compose(rows: Sequence[Row], *, title: str = "", width: float | None = None)
     return figure
 
 
-def draw_map(axes: Axes, view: View, values: Array, *, norm: Normalize, colours: str) -> AxesImage:
-    """Draw values (vertical, horizontal) over a plane; blank where they are not finite."""
+def draw_map(axes: Axes, view: View, values: Array, *, norm: Normalize, colours: str) -> ScalarMappable:
+    """Draw values (vertical, horizontal), or (nodes,) of triangles, over a plane; blank where they are not finite."""
     (left, right), (low, high) = view.ranges.values()
-    across, up = ((b - a) / (n - 1) / 2 for (a, b), n in zip(view.ranges.values(), reversed(values.shape), strict=True))
-    image = axes.imshow(
-        np.ma.masked_invalid(values),
-        origin="lower",
-        extent=(left - across, right + across, low - up, high + up),  # nodes are centres of pixels
-        aspect="equal" if view.equal else "auto",
-        cmap=colours,
-        norm=norm,
-        interpolation="bilinear",
-    )
+    image: ScalarMappable
+    if view.triangles is not None:
+        (x, y), corners = view.triangles[0].T, view.triangles[1]
+        known = np.isfinite(values)
+        drawn = corners[known[corners].all(axis=1)]
+        axes.set_aspect("equal" if view.equal else "auto")
+        shown = drawn if len(drawn) else corners[:1]
+        image = axes.tripcolor(
+            x,
+            y,
+            np.where(known, values, 0.0),
+            triangles=shown,
+            cmap=colours,
+            norm=norm,
+            shading="gouraud",
+            rasterized=True,
+        )
+        image.set_visible(bool(len(drawn)))
+    else:
+        image = _draw_grid(axes, view, values, norm=norm, colours=colours)
     axes.set_facecolor("0.9")  # seen where there is no value
     axes.xaxis.set_major_locator(round_steps(5))
     axes.yaxis.set_major_locator(round_steps(5))
@@ -163,6 +173,20 @@ def draw_map(axes: Axes, view: View, values: Array, *, norm: Normalize, colours:
     if not np.isfinite(values).any():
         say(axes, "no finite values")
     return image
+
+
+def _draw_grid(axes: Axes, view: View, values: Array, *, norm: Normalize, colours: str) -> AxesImage:
+    (left, right), (low, high) = view.ranges.values()
+    across, up = ((b - a) / (n - 1) / 2 for (a, b), n in zip(view.ranges.values(), reversed(values.shape), strict=True))
+    return axes.imshow(
+        np.ma.masked_invalid(values),
+        origin="lower",
+        extent=(left - across, right + across, low - up, high + up),  # nodes are centres of pixels
+        aspect="equal" if view.equal else "auto",
+        cmap=colours,
+        norm=norm,
+        interpolation="bilinear",
+    )
 
 
 def draw_magnitudes(axes: Sequence[Axes], views: Sequence[View], arrays: Sequence[Array]) -> None:

@@ -7,7 +7,7 @@ the former.
 
 from __future__ import annotations
 
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from typing import Any
 
@@ -18,12 +18,19 @@ from sympy.core.function import AppliedUndef
 
 from pinnsolve.comparison import thinned
 from pinnsolve.declaration.counting import orders, planes
+from pinnsolve.domains.mesh import Mesh
 from pinnsolve.domains.regions import ROUNDING, Array, Region
+from pinnsolve.domains.shapes import factors_of
 from pinnsolve.problem import Problem
 from pinnsolve.solution import Solution
 
 Values = NDArray[Any]
 """Real or complex values (points,), NaN where there are none."""
+
+Triangles = tuple[Array, NDArray[np.int64]]
+
+_FEWEST_TRIANGLES = 20_000
+"""Of the picture of a mesh, whose own are coarser than what is smooth in them."""
 
 _LINE_NODES, _PLANE_NODES = 1001, 201
 """Nodes along each coordinate of a line, and of a plane."""
@@ -47,11 +54,13 @@ class View:
         ranges: The one or two coordinates that range, the horizontal one first.
         held: Values of all the others.
         equal: Whether a length is drawn alike in both directions, as between two coordinates of space.
+        triangles: Of a plane that a mesh covers: its points (nodes, 2), and their numbers at the corners (triangles, 3).
     """
 
     ranges: Mapping[Symbol, tuple[float, float]]
     held: Mapping[Symbol, float]
     equal: bool = False
+    triangles: Triangles | None = None
 
     @property
     def axes(self) -> tuple[Symbol, ...]:
@@ -73,20 +82,23 @@ class View:
         return tuple(np.linspace(*ends, count) for ends in self.ranges.values())
 
     def points(self, coordinates: tuple[Symbol, ...]) -> Array:
-        """Return the grid of nodes as points (nodes, coordinates); the horizontal coordinate varies fastest."""
-        mesh = np.meshgrid(*self.nodes)
+        """Return the grid of nodes, or those of triangles, as points (nodes, coordinates); the horizontal one varies fastest."""
+        mesh = np.meshgrid(*self.nodes) if self.triangles is None else list(self.triangles[0].T)
         columns = {c: m.ravel() for c, m in zip(self.axes, mesh, strict=True)}
         chosen = [columns[c] if c in columns else np.full(mesh[0].size, self.held[c]) for c in coordinates]
         return np.stack(chosen, axis=1)
 
     def shaped(self, values: Values) -> Values:
-        """Return values at `points` as they lie in the picture: (nodes,) on a line, (vertical, horizontal) on a plane."""
+        """Return values at `points` as they lie in the picture: (nodes,), or (vertical, horizontal) on the grid of a plane."""
+        if self.triangles is not None:
+            return values
         return values.reshape([len(nodes) for nodes in reversed(self.nodes)])
 
     def moved(self, held: Mapping[Symbol, float]) -> View:
         """Return the line or plane of the same directions with some coordinates held elsewhere."""
         ranges = {c: ends for c, ends in self.ranges.items() if c not in held}
-        return View(ranges, {**self.held, **held}, self.equal and len(ranges) == 2)
+        triangles = self.triangles if len(ranges) == 2 else None
+        return View(ranges, {**self.held, **held}, self.equal and len(ranges) == 2, triangles)
 
 
 def ordering_coordinates(problem: Problem) -> tuple[Symbol, ...]:
@@ -128,7 +140,8 @@ def arrange(
     def view(*axes: Symbol) -> View:
         lengths = [whole[c][1] - whole[c][0] for c in axes]
         equal = len(axes) == 2 and set(axes) <= set(space) and max(lengths) <= _LONGEST * min(lengths)
-        return View({c: whole[c] for c in axes}, {c: v for c, v in centre.items() if c not in axes}, equal)
+        held = {c: v for c, v in centre.items() if c not in axes}
+        return View({c: whole[c] for c in axes}, held, equal, _triangles(axes, ranges, problem))
 
     if len(ranges) == 1:
         return (view(*ranges),)
@@ -140,6 +153,32 @@ def arrange(
     plane = space[:2] if len(space) > 1 else [*ordering, *space][:1] + [*space, *ordering[1:]][:1]
     swept = next(c for c in ordering if c not in plane)
     return tuple(view(*plane).moved({swept: v}) for v in _places(whole[swept], (through or {}).get(swept)))
+
+
+def _triangles(
+    axes: Sequence[Symbol], ranges: Mapping[Symbol, tuple[float, float]], problem: Problem
+) -> Triangles | None:
+    """Return the triangles of a mesh that covers a plane, divided until they are many."""
+    for factor in factors_of(problem.domain):
+        if isinstance(factor, Mesh) and set(factor.coordinates) == set(axes) and len(axes) == 2:
+            nodes, rows = factor.nodes[:, [factor.coordinates.index(c) for c in axes]], factor.simplices
+            while len(rows) < _FEWEST_TRIANGLES:
+                nodes, rows = _divided(nodes, rows)
+            low, high = np.array([ranges[c] for c in axes]).T
+            spare = ROUNDING * (high - low)
+            shown = ((nodes >= low - spare) & (nodes <= high + spare)).all(axis=1)
+            return nodes, rows[shown[rows].all(axis=1)]
+    return None
+
+
+def _divided(nodes: Array, rows: NDArray[np.int64]) -> Triangles:
+    """Divide each triangle into four."""
+    sides = np.sort(np.concatenate([rows[:, [0, 1]], rows[:, [1, 2]], rows[:, [2, 0]]]), axis=1)
+    unique, which = np.unique(sides, axis=0, return_inverse=True)
+    ab, bc, ca = len(nodes) + which.ravel().reshape(3, -1)
+    a, b, c = rows.T
+    quarters = [(a, ab, ca), (ab, b, bc), (ca, bc, c), (ab, bc, ca)]
+    return np.concatenate([nodes, nodes[unique].mean(axis=1)]), np.concatenate([np.stack(q, axis=1) for q in quarters])
 
 
 def field_values(solution: Solution, field: AppliedUndef, points: Array) -> Values:
@@ -166,6 +205,11 @@ def reference_values(solution: Solution, field: AppliedUndef, points: Array) -> 
     if reference is None:
         return None
     truth = _truth(solution, field, points)
+    if truth is not None and name in problem.homes:
+        at_home = [
+            r.contains(points[:, [problem.coordinates.index(c) for c in r.coordinates]]) for r in problem.homes[name]
+        ]
+        truth = np.where(np.any(at_home, axis=0), truth, np.nan)
     gauge = problem.gauges.get(name)
     if truth is None or gauge is None:
         return truth

@@ -15,6 +15,7 @@ from pinnsolve.jets.derivatives import derivatives, nested_derivatives
 from pinnsolve.jets.estimates import SampledDerivatives
 from pinnsolve.jets.jet import Jet, MissingRuleError, rule, variables
 from pinnsolve.jets.plan import HIGHEST_ORDER, Derivative, JetPlan, MultiIndex, Operator, operator, plan_jets
+from pinnsolve.jets.statistics import fixed_statistics, mixes_points
 
 __all__ = [
     "HIGHEST_ORDER",
@@ -26,6 +27,8 @@ __all__ = [
     "Operator",
     "SampledDerivatives",
     "derivatives",
+    "fixed_statistics",
+    "mixes_points",
     "nested_derivatives",
     "operator",
     "plan_jets",

@@ -21,6 +21,7 @@ from pinnsolve.errors import UnsupportedError
 from pinnsolve.jets.jet import Jet, MissingRuleError, MixedPointsError, variables
 from pinnsolve.jets.plan import Derivative, JetPlan, MultiIndex, plan_jets
 from pinnsolve.jets.spanning import Spanning, spanning
+from pinnsolve.jets.statistics import fixed_statistics
 
 Network = Callable[[Tensor], Tensor]
 """From points, shape (points, coordinates), to fields, shape (points, outputs): each row of the result from its row alone.
@@ -57,8 +58,13 @@ def derivatives(
     Raises:
         ValueError: The points have another number of coordinates than the plan.
         KeyError: What is wanted does not follow from the plan.
-        UnsupportedError: The network mixes its points, as batch normalisation does in training.
+        UnsupportedError: The network mixes its points, as torch's batch normalisation does in training.
     """
+    with fixed_statistics(network, [points]):
+        return _derivatives(network, points, plan, wanted)
+
+
+def _derivatives(network: Network, points: Tensor, plan: JetPlan, wanted: Fields | None) -> dict[Derivative, Tensor]:
     if plan.order == 0:
         return {plan.indices[0]: network(points)}
     if network not in _NESTED:
@@ -71,7 +77,7 @@ def derivatives(
             raise UnsupportedError(
                 "network",
                 f"{mixed.operation} makes the field at one point depend on all others",
-                "use torch.nn.LayerNorm, or put the layer into evaluation with .eval()",
+                "use pinnsolve.networks.BatchNormalization, whose statistics are constants of a step, or torch.nn.GroupNorm",
             ) from mixed
         except (MissingRuleError, TypeError) as missing:
             # A TypeError is an operation that refuses jets, or a fault of the network that shows again below without them.
@@ -122,7 +128,7 @@ def nested_derivatives(
         For every one wanted the derivative, shape (points, outputs).
     """
     recording = torch.is_grad_enabled()
-    with torch.enable_grad():
+    with torch.enable_grad(), fixed_statistics(network, [points]):
         at = points if points.requires_grad else points.detach().requires_grad_()
         passes = _Passes(network(at), at)
         every = range(passes.fields)

@@ -47,6 +47,11 @@ def differentiable_arithmetic() -> Iterator[None]:
         _DIFFERENTIABLE.reset(token)
 
 
+def transformed() -> bool:
+    """Whether a transformation of torch looks on, for rows of a Jacobian, or a compiler."""
+    return _DIFFERENTIABLE.get() or traced()
+
+
 def traced() -> bool:
     """Whether a compiler is looking on."""
     return torch.compiler.is_compiling() or get_proxy_mode() is not None

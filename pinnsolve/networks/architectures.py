@@ -13,7 +13,7 @@ and a dense layer of the last. `fourier` replaces ξ by random waves of it, `fac
 from __future__ import annotations
 
 import math
-from collections.abc import Callable
+from collections.abc import Callable, Sequence
 from dataclasses import dataclass
 
 from torch import nn
@@ -34,6 +34,18 @@ ACTIVATIONS: dict[str, Callable[[], nn.Module]] = {
 PIECEWISE = frozenset({"relu", "leaky_relu", "prelu", "elu", "selu", "celu", "hardtanh", "relu6"})
 """Activations without a continuous second derivative."""
 
+INITIALIZATIONS = ("xavier", "he", "siren", "orthogonal")
+"""Ways to draw hidden weights, see `initialization`."""
+
+NORMALIZATIONS = ("layer", "group", "batch")
+"""Ways to normalise what enters an activation."""
+
+WHITENINGS = ("diagonal", "full")
+"""Ways to scale inputs and outputs, see `whitening`."""
+
+_SMALLEST_GROUP = 4
+"""Units: two standardised ones are 1 and -1 whatever they were."""
+
 
 @dataclass(frozen=True)
 class _Layers:
@@ -46,6 +58,8 @@ class _Layers:
     harmonics: int = 1
     fourier: float | None = None
     factorised: bool = False
+    initialization: str | None = None
+    whitening: str | None = None
 
     def __post_init__(self) -> None:
         _check(self, count="depth")
@@ -62,6 +76,8 @@ class _Blocks:
     harmonics: int = 1
     fourier: float | None = None
     factorised: bool = False
+    initialization: str | None = None
+    whitening: str | None = None
 
     def __post_init__(self) -> None:
         _check(self, count="blocks")
@@ -83,11 +99,22 @@ class MLP(_Layers):
             None for the coordinates themselves.
         factorised: Train every weight matrix as W = diag(exp s) V: Wang, Wang, Seidman, Perdikaris, Random weight factorization
             improves the training of continuous neural representations, 2022. It starts as the same function.
+        initialization: How hidden weights are drawn, one of `INITIALIZATIONS`; None for what suits the activation.
+        whitening: "diagonal" scales coordinates to one deviation over the region, and fields that were measured from mean and
+            deviation of their values; "full" removes correlations as well. None scales each coordinate by its range.
+        normalization: "layer", "group" or "batch", of what enters an activation; see `normalization`. Of small batches "batch" is
+            mostly noise.
+        groups: Number of groups of units for "group", of at least 4 each.
+        dropout: Probability with which a unit is left out in a step of a first-order phase, the same for all its points.
 
     Raises:
         ProblemError: A size below 1, an activation that does not exist or has no second derivative, a standard deviation that is
-            not positive, or an odd width with `fourier`.
+            not positive, an odd width with `fourier`, groups that do not divide the width, or a probability outside [0, 1).
     """
+
+    normalization: str | None = None
+    groups: int = 4
+    dropout: float = 0.0
 
 
 @dataclass(frozen=True)
@@ -106,6 +133,8 @@ class ModifiedMLP(_Layers):
         harmonics: Waves of a periodic coordinate.
         fourier: Standard deviation of random frequencies.
         factorised: Weights as diag(exp s) V.
+        initialization: How hidden weights are drawn.
+        whitening: Of coordinates and measured fields.
 
     Raises:
         ProblemError: As for `MLP`.
@@ -124,10 +153,25 @@ class ResNet(_Blocks):
         harmonics: Waves of a periodic coordinate.
         fourier: Standard deviation of random frequencies.
         factorised: Weights as diag(exp s) V.
+        initialization: How hidden weights are drawn.
+        whitening: Of coordinates and measured fields.
+        normalization: As for `MLP`, in every branch before both activations, and before the last.
+        groups: As for `MLP`.
+        dropout: As for `MLP`, between the two layers of a branch.
+        stochastic_depth: Probability with which the last branch is left out in a step of a first-order phase; that of those
+            before falls to 0 linearly (Huang et al., Deep networks with stochastic depth, 2016, equation 4).
+        checkpointing: Keep only the inputs of blocks for the reverse pass, and evaluate each block again on the way back: a third
+            of the memory for a half more time. Where a loss is over points, chunks of them save more and cost less.
 
     Raises:
         ProblemError: As for `MLP`.
     """
+
+    normalization: str | None = None
+    groups: int = 4
+    dropout: float = 0.0
+    stochastic_depth: float = 0.0
+    checkpointing: bool = False
 
 
 @dataclass(frozen=True)
@@ -147,6 +191,8 @@ class PirateNet(_Blocks):
         harmonics: Waves of a periodic coordinate.
         fourier: Standard deviation of random frequencies.
         factorised: Weights as diag(exp s) V.
+        initialization: How hidden weights are drawn.
+        whitening: Of coordinates and measured fields.
 
     Raises:
         ProblemError: As for `MLP`.
@@ -181,6 +227,10 @@ def _check(spec: _Layers | _Blocks, *, count: str) -> None:
     _check_activation(f"{name} activation", spec.activation)
     if not isinstance(spec.factorised, bool):
         raise ProblemError(f"{name} factorised", f"found {spec.factorised!r}", "write True or False")
+    _check_one_of(f"{name} initialization", spec.initialization, INITIALIZATIONS)
+    _check_one_of(f"{name} whitening", spec.whitening, WHITENINGS)
+    if isinstance(spec, MLP | ResNet):
+        _check_layers(spec, name)
     if spec.fourier is None:
         return
     number = isinstance(spec.fourier, int | float) and not isinstance(spec.fourier, bool)
@@ -190,6 +240,29 @@ def _check(spec: _Layers | _Blocks, *, count: str) -> None:
     if spec.width % 2:
         found = f"found {spec.width} with fourier={spec.fourier:g}, whose cosines and sines come in pairs"
         raise ProblemError(f"{name} width", found, "write an even number")
+
+
+def _check_layers(spec: MLP | ResNet, name: str) -> None:
+    _check_one_of(f"{name} normalization", spec.normalization, NORMALIZATIONS)
+    _check_size(f"{name} groups", spec.groups)
+    if spec.normalization == "group" and (spec.width % spec.groups or spec.width < _SMALLEST_GROUP * spec.groups):
+        found = f"found {spec.groups} of {spec.width} units"
+        raise ProblemError(f"{name} groups", found, f"write a divisor of the width, of {_SMALLEST_GROUP} units or more")
+    shares = ("dropout", "stochastic_depth") if isinstance(spec, ResNet) else ("dropout",)
+    for share in shares:
+        given = getattr(spec, share)
+        if not isinstance(given, int | float) or isinstance(given, bool) or not 0 <= given < 1:
+            raise ProblemError(f"{name} {share}", f"found {given!r}", "write a probability such as 0.1, or 0 for none")
+    if isinstance(spec, ResNet) and not isinstance(spec.checkpointing, bool):
+        raise ProblemError(f"{name} checkpointing", f"found {spec.checkpointing!r}", "write True or False")
+    if isinstance(spec, ResNet) and spec.checkpointing and spec.normalization == "batch":
+        found = 'found normalization="batch", whose statistics are gone on the way back'
+        raise ProblemError(f"{name} checkpointing", found, 'write normalization="group"')
+
+
+def _check_one_of(term: str, given: str | None, names: Sequence[str]) -> None:
+    if given is not None and given not in names:
+        raise ProblemError(term, f"{given!r} does not exist", f"use one of {', '.join(names)}, or None")
 
 
 def _check_size(term: str, size: int) -> None:

@@ -15,6 +15,7 @@ from pinnsolve.errors import ProblemError
 from pinnsolve.networks.architectures import Architecture
 from pinnsolve.networks.initialization import build
 from pinnsolve.networks.layers import Columns, FactorisedLinear, FourierFeatures, GatedLayers, Scaling
+from pinnsolve.networks.whitening import UNIFORM, Sample, whitening
 
 
 class FieldNetwork(nn.Module):
@@ -54,13 +55,11 @@ class FieldNetwork(nn.Module):
     def reading(self) -> Tensor | None:
         """The linear features of the coordinates that are all the networks read, shape (features, coordinates), where it is so."""
         parts = [linear_reading(network) for network in self.networks]
-        rows = [
-            part
-            if columns.all_in_order
-            else part.new_zeros(len(part), self.coordinates).index_copy(1, columns.columns, part)
-            for part, columns in zip(parts, self.inputs, strict=True)
-            if part is not None
-        ]
+        rows = []
+        for part, columns in zip(parts, self.inputs, strict=True):
+            if part is not None and isinstance(columns, Columns):
+                whole = part.new_zeros(len(part), self.coordinates)
+                rows.append(part if columns.all_in_order else whole.index_copy(1, columns.columns, part))
         return torch.cat(rows) if len(rows) == len(parts) else None
 
     def forward(self, points: Tensor) -> Tensor:
@@ -85,6 +84,7 @@ def build_fields(
     dtype: torch.dtype,
     device: torch.device | str = "cpu",
     periodic: Collection[int] = (),
+    sample: Sample | None = None,
 ) -> FieldNetwork:
     """Build the network of all fields.
 
@@ -97,12 +97,16 @@ def build_fields(
         dtype: Of the parameters.
         device: Of the parameters.
         periodic: Numbers of the coordinates on which every field is periodic.
+        sample: What a description with whitening is whitened by.
 
     Raises:
         ProblemError: The module cannot be evaluated at points of these coordinates, gives another number of fields, or would have
             to be periodic.
     """
     count, coordinates = len(inputs_per_field), len(ranges)
+    if not isinstance(spec, nn.Module) and spec.whitening is not None and periodic:
+        found = f"whitening={spec.whitening!r} with periodic coordinates, which are read by their range"
+        raise ProblemError("network", found, "leave the whitening out")
     if isinstance(spec, nn.Module):
         if periodic:
             found = "hard=True asks for a periodic network, and a module of your own is used as it is"
@@ -123,6 +127,7 @@ def build_fields(
                 generator=generator,
                 dtype=dtype,
                 device=device,
+                **_whitened(spec, sample, columns, fields, dtype=dtype, device=device),
             )
             for columns, fields in groups
         ]
@@ -140,7 +145,7 @@ def linear_reading(network: nn.Module) -> Tensor | None:
         case FourierFeatures() as waves:
             weights = waves.frequencies
         case GatedLayers() as gated:
-            weights = torch.cat([reader.weight for reader in gated.readers])
+            weights = torch.cat([reader.weight for reader in gated.readers if isinstance(reader.weight, Tensor)])
         case _:
             return None
     return weights * network[0].rate
@@ -156,6 +161,27 @@ def _grouped(
     for field, columns in enumerate(inputs_per_field):
         members[columns] = (*members.get(columns, ()), field)
     return list(members.items())
+
+
+def _whitened(
+    spec: Architecture,
+    sample: Sample | None,
+    columns: Sequence[int],
+    fields: Sequence[int],
+    *,
+    dtype: torch.dtype,
+    device: torch.device | str,
+) -> dict[str, nn.Module]:
+    """Return what scales coordinates and fields of a group, where it is not the range of each coordinate."""
+    if spec.whitening is None:
+        return {}
+    if sample is None:
+        raise ProblemError(
+            "network", f"whitening={spec.whitening!r} in windows", "leave the whitening or the windows out"
+        )
+    points = sample.points[:, list(columns)]
+    entry = whitening(points, spec.whitening, dtype=dtype, device=device, deviation=UNIFORM)
+    return {"entry": entry, "exit": sample.colouring(fields, spec.whitening, dtype=dtype, device=device)}
 
 
 def _probe(module: nn.Module, points: Tensor, fields: int) -> None:

@@ -1,15 +1,18 @@
 """Initialization: the network that follows from a description and a seed.
 
-Weights are uniform with the variance that keeps signals and gradients of one size through the layers: Glorot and Bengio,
-Understanding the difficulty of training deep feedforward neural networks, 2010, equation (16), for σ with unit slope at 0; He,
-Zhang, Ren, Sun, Delving deep into rectifiers, 2015, equation (10), for those like a rectifier; Sitzmann, Martel, Bergman,
-Lindell, Wetzstein, Implicit neural representations with periodic activation functions, 2020, section 3.2, for sines.
+Weights are uniform with the variance that keeps signals and gradients of one size through the layers. "xavier": Glorot and Bengio,
+Understanding the difficulty of training deep feedforward neural networks, 2010, equation (16), for σ with unit slope at 0. "he":
+He, Zhang, Ren, Sun, Delving deep into rectifiers, 2015, equation (10), for those like a rectifier. "siren": Sitzmann, Martel,
+Bergman, Lindell, Wetzstein, Implicit neural representations with periodic activation functions, 2020, section 3.2, for sines.
+"orthogonal" matrices have the variance that suits the activation and stretch all signals alike: Saxe, McClelland, Ganguli, Exact
+solutions to the nonlinear dynamics of learning in deep linear neural networks, 2014, section 3; the deeper, the more it matters.
 """
 
 from __future__ import annotations
 
 import math
 from collections.abc import Callable, Collection, Sequence
+from dataclasses import dataclass
 from functools import partial
 
 import torch
@@ -19,6 +22,7 @@ from pinnsolve.networks.architectures import ACTIVATIONS, MLP, Architecture, Mod
 from pinnsolve.networks.layers import (
     AdaptiveBlock,
     AdaptiveBlocks,
+    Checkpoint,
     FactorisedLinear,
     FourierFeatures,
     GatedLayers,
@@ -26,6 +30,15 @@ from pinnsolve.networks.layers import (
     ResidualBlock,
     Scaling,
 )
+from pinnsolve.networks.normalization import BatchNormalization, GroupNormalization
+from pinnsolve.networks.regularization import Dropout, StochasticDepth
+
+_SUITED = {
+    **dict.fromkeys(("tanh", "sigmoid"), "xavier"),
+    **dict.fromkeys(("silu", "gelu", "softplus"), "he"),
+    "sine": "siren",
+}
+"""Which initialisation suits which activation."""
 
 SINE_FREQUENCY = 3.0
 """ω_0 of the first layer of sines. The 30 of Sitzmann et al. suits pictures and amplifies second derivatives by ω_0²; on Poisson
@@ -46,6 +59,8 @@ def build(
     dtype: torch.dtype,
     device: torch.device | str = "cpu",
     periodic: Collection[int] = (),
+    entry: nn.Module | None = None,
+    exit: nn.Module | None = None,
 ) -> nn.Sequential:
     """Build the network of a description.
 
@@ -60,6 +75,8 @@ def build(
         dtype: Of the parameters.
         device: Of the parameters.
         periodic: Numbers of the coordinates whose range is one period, on which the network is periodic.
+        entry: What scales the coordinates, in place of their ranges.
+        exit: What scales the fields.
 
     Returns:
         A module from points, shape (points, inputs), to fields, shape (points, outputs); the scaling of the coordinates first.
@@ -71,9 +88,10 @@ def build(
         raise ValueError(f"{inputs} inputs need {inputs} ranges, not {len(ranges)}")
 
     factors = _aside(generator) if spec.factorised else None
-    dense = partial(_dense, generator=generator, factors=factors, dtype=dtype, device=device)
-    width, bound = spec.width, _hidden_bound(spec.activation, spec.width)
-    layers: list[nn.Module] = [Scaling(ranges, dtype=dtype, device=device)]
+    place = _Place(dtype, device)
+    dense = partial(_dense, generator=generator, factors=factors, place=place)
+    width, bound = spec.width, _hidden_bound(spec)
+    layers: list[nn.Module] = [Scaling(ranges, dtype=dtype, device=device) if entry is None else entry]
     read = inputs
     if periodic:
         circle = Periodic(periodic, available=inputs, harmonics=spec.harmonics, device=device)
@@ -84,14 +102,26 @@ def build(
         layers.append(FourierFeatures(frequencies, dtype=dtype, device=device))
         first = partial(dense, width, width, bound=bound)
     else:
-        first = partial(dense, read, width, bound=_first_bound(spec.activation, read, width), centred=True)
+        first = partial(dense, read, width, bound=_first_bound(spec, read), centred=True)
     start = first()
     last = dense(width, outputs, bound=math.sqrt(6.0 / (width + outputs)))
-    return nn.Sequential(*layers, *_body(spec, start, first, dense), last)
+    return nn.Sequential(*layers, *_body(spec, start, first, dense, place), last, *([] if exit is None else [exit]))
+
+
+@dataclass(frozen=True)
+class _Place:
+    """Precision and device of parameters and buffers."""
+
+    dtype: torch.dtype
+    device: torch.device | str
 
 
 def _body(
-    spec: Architecture, start: nn.Module, first: Callable[[], nn.Module], dense: Callable[..., nn.Module]
+    spec: Architecture,
+    start: nn.Module,
+    first: Callable[[], nn.Module],
+    dense: Callable[..., nn.Module],
+    place: _Place,
 ) -> list[nn.Module]:
     """Return what lies between the input and the last layer.
 
@@ -100,18 +130,27 @@ def _body(
         start: A dense layer from the input to the width.
         first: Draws another one.
         dense: Draws a dense layer of the sizes and bound given.
+        place: Of everything else.
     """
-    width, activation, bound = spec.width, ACTIVATIONS[spec.activation](), _hidden_bound(spec.activation, spec.width)
-    inner = partial(dense, width, width, bound=bound)
+    width, activation, bound = spec.width, ACTIVATIONS[spec.activation](), _hidden_bound(spec)
+    inner = partial(dense, width, width, bound=bound, orthogonal=spec.initialization == "orthogonal")
     match spec:
         case MLP():
-            deeper = [layer for _ in range(spec.depth - 1) for layer in (inner(), activation)]
-            return [start, activation, *deeper]
+            layers = [start, *(inner() for _ in range(spec.depth - 1))]
+            return [
+                part
+                for layer in layers
+                for part in (layer, *_activated(spec, activation, place), *_thinned(spec, place))
+            ]
         case ResNet():
             # All branches together add as much variance as one: De and Smith, Batch normalization biases residual blocks, 2020.
-            outer = partial(dense, width, width, bound=bound / math.sqrt(spec.blocks))
-            blocks = [ResidualBlock(inner(), outer(), activation=activation) for _ in range(spec.blocks)]
-            return [start, *blocks, activation]
+            outer = partial(inner, bound=bound / math.sqrt(spec.blocks))
+            blocks = []
+            for number in range(spec.blocks):
+                entry, middle = _activated(spec, activation, place), _activated(spec, activation, place)
+                branch = nn.Sequential(*entry, inner(), *middle, *_thinned(spec, place), outer())
+                blocks.append(_residual(spec, branch, number))
+            return [start, *blocks, *_activated(spec, activation, place)]
         case ModifiedMLP():
             hidden = [start, *(inner() for _ in range(spec.depth - 1))]
             return [GatedLayers((first(), first()), hidden, activation=activation)]
@@ -123,6 +162,30 @@ def _body(
             return [*embedding, AdaptiveBlocks(encoders, gated, activation=activation)]
 
 
+def _activated(spec: MLP | ResNet, activation: nn.Module, place: _Place) -> list[nn.Module]:
+    """Return the activation, with what normalises its input before it."""
+    match spec.normalization:
+        case None:
+            return [activation]
+        case "batch":
+            return [BatchNormalization(spec.width, dtype=place.dtype, device=place.device), activation]
+        case kind:
+            groups = 1 if kind == "layer" else spec.groups
+            return [GroupNormalization(spec.width, groups=groups, dtype=place.dtype, device=place.device), activation]
+
+
+def _thinned(spec: MLP | ResNet, place: _Place) -> list[nn.Module]:
+    """Return what leaves units out after an activation."""
+    return [Dropout(spec.width, share=spec.dropout, dtype=place.dtype, device=place.device)] if spec.dropout else []
+
+
+def _residual(spec: ResNet, branch: nn.Module, number: int) -> nn.Module:
+    """Return a branch as a block, counted from 0; the later it comes, the more often it is left out."""
+    share = spec.stochastic_depth * (number + 1) / spec.blocks
+    block = StochasticDepth(branch, share=share) if share else ResidualBlock(branch)
+    return Checkpoint(block) if spec.checkpointing else block
+
+
 def _dense(
     fan_in: int,
     fan_out: int,
@@ -130,33 +193,37 @@ def _dense(
     bound: float,
     generator: torch.Generator,
     factors: torch.Generator | None,
-    dtype: torch.dtype,
-    device: torch.device | str,
+    place: _Place,
     centred: bool = False,
+    orthogonal: bool = False,
 ) -> nn.Module:
-    weight = _uniform((fan_out, fan_in), bound, generator)
+    draw = _orthogonal if orthogonal else _uniform
+    weight = draw((fan_out, fan_in), bound, generator)
     bias = torch.zeros(fan_out, dtype=torch.float64, device=generator.device)
     if centred:
         # Each unit is centred at a point of its own, so that the units cover the domain and the network is no odd function.
         bias = -(weight * _uniform((fan_out, fan_in), 1.0, generator)).sum(1)
     if factors is not None:
         exponents = FACTOR_MEAN + FACTOR_DEVIATION * _normal((fan_out,), factors)
-        return FactorisedLinear(weight, bias, exponents, dtype=dtype, device=device)
+        return FactorisedLinear(weight, bias, exponents, dtype=place.dtype, device=place.device)
     # `skip_init` because the constructor would draw from torch's global generator.
-    layer = nn.utils.skip_init(nn.Linear, fan_in, fan_out, dtype=dtype, device=device)
+    layer = nn.utils.skip_init(nn.Linear, fan_in, fan_out, dtype=place.dtype, device=place.device)
     with torch.no_grad():
         layer.weight.copy_(weight)
         layer.bias.copy_(bias)
     return layer
 
 
-def _first_bound(activation: str, inputs: int, width: int) -> float:
-    return SINE_FREQUENCY / inputs if activation == "sine" else _glorot(activation, inputs, width)
+def _first_bound(spec: Architecture, inputs: int) -> float:
+    sines = (spec.initialization or _SUITED[spec.activation]) == "siren"
+    return SINE_FREQUENCY / inputs if sines else _glorot(spec.activation, inputs, spec.width)
 
 
-def _hidden_bound(activation: str, width: int) -> float:
+def _hidden_bound(spec: Architecture) -> float:
     """Bound of the uniform distribution; its variance is bound² / 3."""
-    return _glorot(activation, width, width) if activation in ("tanh", "sigmoid") else math.sqrt(6.0 / width)
+    suited = _SUITED[spec.activation]
+    kind = suited if spec.initialization in (None, "orthogonal") else spec.initialization
+    return _glorot(spec.activation, spec.width, spec.width) if kind == "xavier" else math.sqrt(6.0 / spec.width)
 
 
 def _glorot(activation: str, fan_in: int, fan_out: int) -> float:
@@ -167,6 +234,13 @@ def _glorot(activation: str, fan_in: int, fan_out: int) -> float:
 def _uniform(shape: tuple[int, ...], bound: float, generator: torch.Generator) -> Tensor:
     unit = torch.rand(shape, generator=generator, dtype=torch.float64, device=generator.device)
     return (2.0 * unit - 1.0) * bound
+
+
+def _orthogonal(shape: tuple[int, ...], bound: float, generator: torch.Generator) -> Tensor:
+    """Return a random orthogonal matrix times the factor that gives its entries the variance bound² / 3."""
+    q, r = torch.linalg.qr(_normal(shape, generator))
+    # With signs such that it is uniformly distributed: Mezzadri, Notices of the AMS 54, 2007, section 5.
+    return q * r.diagonal().sign() * (bound * math.sqrt(shape[0] / 3.0))
 
 
 def _normal(shape: tuple[int, ...], generator: torch.Generator) -> Tensor:

@@ -10,6 +10,9 @@ from collections.abc import Collection, Sequence
 
 import torch
 from torch import Tensor, nn
+from torch.utils.checkpoint import checkpoint
+
+from pinnsolve.jets.fusion import transformed
 
 
 class Scaling(nn.Module):
@@ -103,21 +106,40 @@ class Sine(nn.Module):
 
 
 class ResidualBlock(nn.Module):
-    """h + W_2 σ(W_1 σ(h) + b_1) + b_2: He, Zhang, Ren, Sun, Identity mappings in deep residual networks, 2016, figure 4(e).
+    """h + b(h): He, Zhang, Ren, Sun, Identity mappings in deep residual networks, 2016, figure 4(e).
 
     Args:
-        first: W_1 and b_1.
-        second: W_2 and b_2.
-        activation: σ.
+        branch: b.
     """
 
-    def __init__(self, first: nn.Module, second: nn.Module, *, activation: nn.Module) -> None:
+    def __init__(self, branch: nn.Module) -> None:
         super().__init__()
-        self.branch = nn.Sequential(activation, first, activation, second)
+        self.branch = branch
 
     def forward(self, h: Tensor) -> Tensor:
         """Add the branch to its input, of shape (points, width)."""
         return h + self.branch(h)
+
+
+class Checkpoint(nn.Module):
+    """A block of which only the input is kept for the reverse pass, where the block is evaluated again.
+
+    Chen, Xu, Zhang, Guestrin, Training deep nets with sublinear memory cost, 2016. The block draws nothing while it is evaluated.
+    Rows of a Jacobian and compiled steps keep everything: torch's transformations do not follow it there.
+
+    Args:
+        block: The block.
+    """
+
+    def __init__(self, block: nn.Module) -> None:
+        super().__init__()
+        self.block = block
+
+    def forward(self, h: Tensor) -> Tensor:
+        """Evaluate the block at a tensor or a jet."""
+        if not torch.is_grad_enabled() or transformed():
+            return self.block(h)
+        return checkpoint(self.block, h, use_reentrant=False, preserve_rng_state=False)
 
 
 class FourierFeatures(nn.Module):

@@ -4,6 +4,11 @@ A step evaluates loss and gradient g, shortens g to the lengths allowed, and let
 
     theta <- rule(theta, clip(g), rate),    rate = lr * decay * (damping after divergences).
 
+Penalties act on weight matrices alone. That of squares, l2 |w|², is a part of the loss, so that g is longer by 2 l2 w. That of
+sizes, l1 |w|, has no gradient at 0, where it is to lead: each move is followed by its proximal map,
+w <- sign(w) max(|w| - rate l1, 0), which leaves exact zeros (Beck and Teboulle 2009, A fast iterative shrinkage-thresholding
+algorithm, eq. (1.5)).
+
 A rule is a few tensors that it remembers and one function; steps, clipping, decay, recovery and resumption are the same for all.
 """
 
@@ -56,6 +61,8 @@ class FirstOrder(ABC):
         decay: Factor on the learning rate, from the part of the steps done; or a `Plateau`, which follows the loss.
         clip: Longest gradient; longer ones are shortened to it. None: no limit.
         clip_value: Largest entry of the gradient, once it is shortened; larger ones are cut to it. None: no limit.
+        l2: Factor on the sum of squares of all weights, which is added to the loss that is descended, and not to that reported.
+        l1: Factor on the sum of their sizes, likewise; small weights become 0.
         resample: Steps between two draws of the points; 0 keeps them. Every draw costs one further evaluation.
         dtype: Precision to change to at the start; None keeps the one in force.
 
@@ -71,6 +78,8 @@ class FirstOrder(ABC):
     decay: Decay | Plateau = warm_stable_decay
     clip: float | None = None
     clip_value: float | None = None
+    l2: float = 0.0
+    l1: float = 0.0
     resample: int = 0
     dtype: str | None = None
 
@@ -83,6 +92,8 @@ class FirstOrder(ABC):
             decay=(follows or isinstance(self.decay, Plateau), "a decay such as Cosine() or Plateau()"),
             clip=(self.clip is None or self.clip > 0, "a positive length, or None"),
             clip_value=(self.clip_value is None or self.clip_value > 0, "a positive number, or None"),
+            l2=(0 <= self.l2 < math.inf, "a small positive number such as 1e-4, or 0"),
+            l1=(0 <= self.l1 < math.inf, "a small positive number such as 1e-4, or 0"),
             resample=(self.resample >= 0, "a number of steps, or 0 to keep the points"),
             dtype=(self.dtype is None or self.dtype in PRECISIONS, f"one of {list(PRECISIONS)}, or None"),
             **self._checks(),
@@ -125,9 +136,12 @@ class FirstOrderStepper:
         if not _usable(self._current):
             return Step(math.nan, self._current.terms, evaluations - 1, 0.0)
         rate = self._phase.lr * self._scale * self._factor(self._current.loss)
-        gradient = self._clipped(self._current)
+        gradient = self._clipped(self._current, objective)
         self._steps += 1
         moved = self._rule.move(objective.vector, gradient, rate=rate, step=self._steps)
+        if self._phase.l1:
+            for weight in matrices(moved, objective.shapes):
+                weight.copy_(torch.nn.functional.softshrink(weight, rate * self._phase.l1))
         self._current = objective.evaluate(moved)
         loss = self._current.loss if _usable(self._current) else math.nan
         return Step(loss, self._current.terms, evaluations, rate)
@@ -167,10 +181,17 @@ class FirstOrderStepper:
         self._descent = decay.after(self._descent, loss)
         return self._descent.factor
 
-    def _clipped(self, evaluation: Evaluation) -> Tensor:
-        gradient, longest, largest = evaluation.gradient, self._phase.clip, self._phase.clip_value
-        if longest is not None and evaluation.gradient_norm > longest:
-            gradient = gradient * (longest / evaluation.gradient_norm)
+    def _clipped(self, evaluation: Evaluation, objective: Objective) -> Tensor:
+        gradient, length = evaluation.gradient, evaluation.gradient_norm
+        longest, largest = self._phase.clip, self._phase.clip_value
+        if self._phase.l2:
+            gradient = gradient.clone()
+            weights = matrices(objective.vector, objective.shapes)
+            for part, weight in zip(matrices(gradient, objective.shapes), weights, strict=True):
+                part.add_(weight, alpha=2 * self._phase.l2)
+            length = float(torch.linalg.vector_norm(gradient))
+        if longest is not None and length > longest:
+            gradient = gradient * (longest / length)
         return gradient if largest is None else gradient.clamp(-largest, largest)
 
 

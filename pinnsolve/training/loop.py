@@ -10,12 +10,15 @@ from __future__ import annotations
 import math
 import time
 from collections.abc import Callable, Mapping, Sequence
+from contextlib import AbstractContextManager, nullcontext
 from dataclasses import replace
 from typing import Any
 
 from torch import Tensor
 
 from pinnsolve.training.checkpoint import Keep, fitting, keep_nothing
+from pinnsolve.training.first_order import FirstOrder
+from pinnsolve.training.modes import averages, changes, in_training, restore_averages
 from pinnsolve.training.objective import Objective, Value
 from pinnsolve.training.phase import PRECISIONS, Phase, Step, Stepper
 from pinnsolve.training.progress import PhaseRecord, Progress, TrainingResult
@@ -44,7 +47,7 @@ _RECOVERIES = 3
 _DAMPING = 0.5
 """Factor on the steps after each return."""
 
-_CONTINUES = frozenset({Status.STEPS, Status.SHARE, Status.CONVERGED, Status.STALLED, Status.NO_DESCENT})
+_CONTINUES = frozenset({Status.STEPS, Status.SHARE, Status.CONVERGED, Status.STALLED, Status.NO_DESCENT, Status.EARLY})
 """Ends of a phase after which the next one has its turn."""
 
 
@@ -74,10 +77,14 @@ def train(
     max_steps: int | None = None,
     stop: Callable[[], Status | None] | None = None,
     check_every: int = 25,
+    patience: int | None = None,
+    seed: int = 0,
     keep: Keep = keep_nothing,
     start: State | None = None,
 ) -> TrainingResult:
     """Minimise the objective phase by phase and leave it at the best state met, or where an observer found it good enough.
+
+    Its module is in evaluation but for the steps of first-order phases.
 
     Args:
         objective: What to minimise; its parameters are the start, and afterwards the best state.
@@ -95,6 +102,9 @@ def train(
         stop: Asked before every step; a status ends the run with it.
         check_every: Least number of steps between two held-out losses. They are spaced further when they would cost
             more than 5 % of the work, counted in points, not seconds: a repeated run checks at the same steps.
+        patience: Steps without a lower held-out loss after which a phase ends; None: any number. Prechelt, Early stopping, but
+            when?, 1998.
+        seed: Of what layers leave out at random.
         keep: Told after every step how to get at the state, which holds that of objectives and stepper too; due where a phase ends.
         start: Such a state to go on from; parameters, points and the way to gradients must be those of then already.
 
@@ -107,7 +117,9 @@ def train(
     """
     if resample is None and any(phase.resample for phase in phases):
         raise ValueError("A phase redraws its points, so `resample` must say how.")
+    objective.module.eval()
     run = _Run(objective, held_out, resample or _unchanged, observers, max_seconds, max_steps, stop, check_every, keep)
+    run.patience, run.seed = math.inf if patience is None else patience, seed
     run.use(weighting, places or {})
     run.total_steps = sum(phase.steps for phase in phases)
     if start is not None:
@@ -118,6 +130,7 @@ def train(
         status = run.phase(phases[run.number], last=run.number == len(phases) - 1)
     if status is not Status.TOLERANCE:  # not the best by the held-out loss then, but the one found good enough
         objective.vector = run.best
+        restore_averages(objective.module, run.averages)
     return run.result(status)
 
 
@@ -153,11 +166,13 @@ class _Run:
         self.total_steps = self.step = self.evaluations = 0
         self.history: list[Progress] = []
         self.best, self.best_loss, self.best_step = objective.vector, math.inf, 0
+        self.averages = averages(objective.module)
         self.held_out_loss: float | None = None
         self.good = self.best
         self.lowest = self.loss = math.inf
         self.recoveries = 0
         self.weighting: Weighting | None = None
+        self.patience, self.seed = math.inf, 0
         self.given: dict[str, float] = {}
         self.ended, self.records = Status.STEPS, list[PhaseRecord]()
         self.number = self.made = self.before = 0
@@ -173,7 +188,7 @@ class _Run:
 
     def state(self) -> dict[str, Any]:
         """Return all that is needed to go on bit for bit, given parameters, points and the way to gradients."""
-        vectors = {"best": self.best, "good": self.good, "held_out_loss": self.held_out_loss}
+        vectors = {"best": self.best, "averages": self.averages, "good": self.good, "held_out_loss": self.held_out_loss}
         counters = {name: getattr(self, name) for name in _COUNTERS}
         stepper = None if self.stepper is None else dict(self.stepper.state())
         history = self.result(self.ended).state()
@@ -184,7 +199,7 @@ class _Run:
         for name, kind in _COUNTERS.items():
             setattr(self, name, kind(state[name]))
         shape = self.objective.vector.shape
-        self.best, self.good = state["best"], state["good"]
+        self.best, self.averages, self.good = state["best"], state["averages"], state["good"]
         if {self.best.shape, self.good.shape} != {shape}:
             raise ValueError(
                 f"vectors of the shapes {tuple(self.best.shape)} and {tuple(self.good.shape)}, not {tuple(shape)}"
@@ -236,7 +251,8 @@ class _Run:
             self._redraw(stepper)
         if self.weighting is not None and self.made % self.weighting.every == 0:
             self._weigh(self.weighting, stepper)
-        outcome = stepper.step(self.objective, expired=lambda: self.seconds >= deadline)
+        with self._mode(phase):
+            outcome = stepper.step(self.objective, expired=lambda: self.seconds >= deadline)
         self.made += 1
         self.step += 1
         self.evaluations += outcome.evaluations
@@ -247,6 +263,8 @@ class _Run:
         check = (status is not None and not broken_off) or self.made % self.check_every == 0 or redraws
         if check or self.held_out is None:
             self._consider(self._fixed(outcome))
+        if self.step - max(self.step - self.made, self.best_step) >= self.patience:
+            status = status or Status.EARLY
         progress = self._progress(phase, outcome, event)
         if check or event:
             self.history.append(progress)
@@ -268,6 +286,14 @@ class _Run:
         self.loss, self.lowest = value.loss, self._fixed(value)
         self.good, self.recoveries = self.objective.vector, 0
         self._consider(self.lowest)
+        if isinstance(phase, FirstOrder) and changes(self.objective.module):
+            self.lowest = math.inf  # losses of thinned networks do not compare with that of the mean one
+
+    def _mode(self, phase: Phase) -> AbstractContextManager[None]:
+        """Return what to make a step of the phase in: only averaged gradients bear a network that changes."""
+        if not isinstance(phase, FirstOrder):
+            return nullcontext()
+        return in_training(self.objective.module, seed=self.seed, step=self.step)
 
     def _limit(self, phase: Phase, deadline: float) -> Status | None:
         """Return why no further step may be made."""
@@ -330,6 +356,7 @@ class _Run:
             loss = self.held_out_loss = self.held_out.value().loss
         if loss < self.best_loss:  # never true for NaN
             self.best, self.best_loss, self.best_step = self.objective.vector, loss, self.step
+            self.averages = averages(self.objective.module)
 
     def _progress(self, phase: Phase, outcome: Step, event: str) -> Progress:
         """Return where the run is."""

@@ -65,7 +65,7 @@ class Objective:
         weights: Mapping[str, float] | None = None,
         chunk: int | None = None,
     ) -> None:
-        self._module = module
+        self.module = module
         self._residuals = residuals
         self._chunk = chunk
         self._given_weights = dict(weights or {})
@@ -93,7 +93,7 @@ class Objective:
         """
         before = self._chunk
         self._resize(chunk)
-        step = CompiledStep(self._module, self._residuals)
+        step = CompiledStep(self.module, self._residuals)
         try:
             step(self._chunks[0], self._counts, self._weights_of)
         except CompilationError:
@@ -217,7 +217,7 @@ class Objective:
         Args:
             dtype: A floating-point type.
         """
-        self._module.to(dtype)
+        self.module.to(dtype)
         self._place()
 
     def residuals(self) -> dict[str, Tensor]:
@@ -231,7 +231,7 @@ class Objective:
 
     def jacobian(self, points: Points | None = None) -> Jacobian:
         """Return the Jacobian of the residuals with respect to the flat vector, on all points or on those given."""
-        return Jacobian(self._module, self._residuals, self._points if points is None else points)
+        return Jacobian(self.module, self._residuals, self._points if points is None else points)
 
     def row_scales(self) -> Float[Tensor, " rows"]:
         """Return sqrt(w_k v_k,i / N_k) for every row of the Jacobian: the loss is the sum of squares of rows so scaled."""

@@ -44,6 +44,8 @@ class Training:
         directions: In high dimension, how many terms of a long sum of derivatives, such as a Laplacian, are evaluated: others in
             every draw of the points, scaled up. The estimate is unbiased, with the variance d²/k (1 - k/d) s² for k of d terms of
             sample variance s²; its square is not. None: all.
+        patience: Steps without a lower loss on held-out points, and on held-out observations where there is a `split`, after which
+            a phase ends. None: any number; the best state is kept all the same.
 
     Raises:
         ProblemError: A count that is not positive, an unknown way of sampling, a phase or weighting that is none.
@@ -59,6 +61,7 @@ class Training:
     windows: Mapping[Any, int] | None = None
     pseudo_time: float | None = None
     directions: int | None = None
+    patience: int | None = None
 
     def __post_init__(self) -> None:
         for argument, example in (
@@ -96,6 +99,8 @@ class Training:
             )
         if self.directions is not None and self.directions < 1:
             raise ProblemError("directions", f"{self.directions!r}", "write a number of terms, or None for all")
+        if self.patience is not None and not (isinstance(self.patience, int) and self.patience >= 1):
+            raise ProblemError("patience", f"{self.patience!r}", "write a number of steps such as 500, or None for any")
         if self.phases is not None:
             object.__setattr__(self, "phases", tuple(self._checked(phase) for phase in _sequence(self.phases)))
 

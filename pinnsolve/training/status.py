@@ -43,6 +43,11 @@ class Status(Enum):
         "The loss rises along its own negative gradient, so the two do not belong together; look for a residual "
         "that is random, detached or has a kink.",
     )
+    EARLY = (
+        "early",
+        "The loss on held-out points had not fallen for as many steps as `patience` allows; the best state so far is kept, and "
+        "further training would only follow the points trained on.",
+    )
     DIVERGED = (
         "diverged",
         "The loss was not finite or rose by orders of magnitude, again after every return to a good state with "

@@ -1,0 +1,102 @@
+"""Makes the meshes of the problem files: `pip install gmsh scikit-fem`, then `python problems/meshes/make.py`.
+
+They are shipped; this script is needed only to change them. It also solves the bracket by quadratic finite elements on its mesh,
+refined twice, whose values at the points of the mesh are the reference of `bracket.py`.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+from pathlib import Path
+
+import gmsh
+import numpy as np
+import skfem
+from skfem.helpers import dot, grad
+
+HERE = Path(__file__).parent
+BIOT = 0.5
+
+
+def write(name: str, size: float, draw: Callable[[], object], *, dimension: int = 2) -> None:
+    """Draw, mesh and write one file."""
+    gmsh.initialize()
+    gmsh.option.setNumber("General.Terminal", 0)
+    gmsh.option.setNumber("Mesh.MeshSizeMax", size)
+    gmsh.option.setNumber("Mesh.MeshSizeFromCurvature", 144)
+    draw()
+    gmsh.model.mesh.generate(dimension)
+    gmsh.write(str(HERE / name))
+    gmsh.finalize()
+
+
+def name_curves(names: dict[str, Callable[[np.ndarray], bool]]) -> None:
+    """Name each curve by the first test that its centre of mass passes."""
+    groups: dict[str, list[int]] = {name: [] for name in names}
+    for _, tag in gmsh.model.getEntities(1):
+        centre = np.round(gmsh.model.occ.getCenterOfMass(1, tag), 9)
+        groups[next(name for name, test in names.items() if test(centre))].append(tag)
+    for name, tags in groups.items():
+        gmsh.model.addPhysicalGroup(1, tags, name=name)
+
+
+def bracket() -> None:
+    """Draw an angle of two arms with a fillet between them and a hole in each."""
+    occ = gmsh.model.occ
+    angle, _ = occ.fuse([(2, occ.addRectangle(0, 0, 0, 0.4, 1))], [(2, occ.addRectangle(0, 0, 0, 1, 0.4))])
+    corner = occ.addRectangle(0.4, 0.4, 0, 0.2, 0.2)
+    fillet, _ = occ.cut([(2, corner)], [(2, occ.addDisk(0.6, 0.6, 0, 0.2, 0.2))])
+    angle, _ = occ.fuse(angle, fillet)
+    centres = [(0.2, 0.75), (0.75, 0.2)]
+    occ.cut(angle, [(2, occ.addDisk(a, b, 0, 0.1, 0.1)) for a, b in centres])
+    occ.synchronize()
+    gmsh.model.addPhysicalGroup(2, [tag for _, tag in gmsh.model.getEntities(2)], name="metal")
+    holes = [np.array([*c, 0]) for c in centres]
+    name_curves(
+        {
+            "upper bolt": lambda c: np.linalg.norm(c - holes[0]) < 0.01,
+            "lower bolt": lambda c: np.linalg.norm(c - holes[1]) < 0.01,
+            "outside": lambda c: True,
+        }
+    )
+
+
+def wall() -> None:
+    """Draw a unit square of two layers."""
+    occ = gmsh.model.occ
+    occ.fragment([(2, occ.addRectangle(0, 0, 0, 1, 0.5))], [(2, occ.addRectangle(0, 0.5, 0, 1, 0.5))])
+    occ.synchronize()
+    for _, tag in gmsh.model.getEntities(2):
+        name = "brick" if occ.getCenterOfMass(2, tag)[1] < 0.5 else "insulation"
+        gmsh.model.addPhysicalGroup(2, [tag], name=name)
+    name_curves(
+        {
+            "warm": lambda c: c[1] == 1,
+            "cold": lambda c: c[1] == 0 or c[0] in (0, 1),
+            "joint": lambda c: True,
+        }
+    )
+
+
+def solve_bracket() -> None:
+    """Write the temperature at the points of the mesh of the bracket."""
+    mesh = skfem.Mesh.load(HERE / "bracket.msh")
+    coarse = mesh.p.shape[1]
+    for _ in range(2):  # the points of the mesh come first
+        mesh = mesh.refined()
+    basis = skfem.Basis(mesh, skfem.ElementTriP2())
+    outside = skfem.FacetBasis(mesh, skfem.ElementTriP2(), facets=mesh.boundaries["outside"])
+    matrix = skfem.BilinearForm(lambda u, v, w: dot(grad(u), grad(v))).assemble(basis)
+    matrix += skfem.BilinearForm(lambda u, v, w: BIOT * u * v).assemble(outside)
+    hot = basis.get_dofs(mesh.boundaries["upper bolt"])
+    values = basis.zeros()
+    values[hot] = 1.0
+    values = skfem.solve(*skfem.condense(matrix, x=values, D=hot))
+    x, y = mesh.p[:, :coarse]
+    np.savez_compressed(HERE.parent / "data" / "bracket.npz", x=x, y=y, u=values[basis.nodal_dofs[0, :coarse]])
+
+
+if __name__ == "__main__":
+    write("bracket.msh", 0.1, bracket)
+    write("wall.msh", 0.12, wall)
+    solve_bracket()
