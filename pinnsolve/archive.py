@@ -108,6 +108,21 @@ def load_solution(path: Path, *, network: nn.Module | None = None) -> Solution:
     return Solution(problem, trial, spec, record, reference_spec=reference_spec)
 
 
+def load_problem(path: Path) -> Problem:
+    """Read the declaration of a stored solution, or of that of a run directory, without its network.
+
+    Raises:
+        ArchiveError: Nothing usable is stored there.
+    """
+    folder = path / "solution" if (path / "solution").is_dir() else path
+    try:
+        return problem_from_data(_read_description(folder)["problem"])
+    except ArchiveError:
+        raise
+    except _MALFORMED as error:
+        raise ArchiveError(str(folder), f"{_DESCRIPTION} is damaged: {error}", "run the problem again") from None
+
+
 def write_atomically(path: Path, content: bytes) -> None:
     """Write a file so that it is there whole or not at all."""
     temporary = path.with_name(f"{path.name}.tmp-{os.getpid()}")

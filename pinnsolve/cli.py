@@ -12,7 +12,9 @@ from typing import Any
 
 import click
 
-_TEMPLATES = ("burgers", "inverse", "oscillator", "poisson")
+from pinnsolve.verbs import VERBS
+
+_TEMPLATES = ("burgers", "inverse", "oscillator", "poisson", "system")
 _EXISTING_FILE = click.Path(exists=True, dir_okay=False, path_type=Path)
 _EXISTING_RUN = click.Path(exists=True, file_okay=False, path_type=Path)
 
@@ -213,23 +215,6 @@ def evaluate(run_directory: Path, points: Path | None, grid: Any, output: Path |
 
 @cli.command()
 @click.argument("run_directory", metavar="RUN", type=_EXISTING_RUN)
-@click.option(
-    "--to", type=click.Choice(["vtu", "pvd", "csv", "npz"]), required=True, help="For ParaView, or as a table."
-)
-@click.option(
-    "-o", "--output", type=click.Path(dir_okay=False, path_type=Path), help="RUN/solution.vtu and so on otherwise."
-)
-def export(run_directory: Path, to: str, output: Path | None) -> None:
-    """Write fields, derivatives, residuals and error of a RUN for other programs."""
-    from pinnsolve.verification import load_with_reference
-
-    if output is not None and output.suffix != f".{to}":
-        raise click.UsageError(f"{output} does not end in .{to}")
-    click.echo(load_with_reference(run_directory).write(output or run_directory / f"solution.{to}"))
-
-
-@cli.command()
-@click.argument("run_directory", metavar="RUN", type=_EXISTING_RUN)
 def plot(run_directory: Path) -> None:
     """Draw the pictures of a RUN again."""
     from pinnsolve.plotting import read_history, write_plots
@@ -328,6 +313,10 @@ def accuracy(problem: tuple[str, ...], **options: Any) -> None:
     from pinnsolve.bench.accuracy_report import report_accuracy
 
     report_accuracy(problem, **options)
+
+
+for _verb in VERBS:
+    cli.add_command(_verb)
 
 
 def main(argv: Sequence[str] | None = None) -> int:

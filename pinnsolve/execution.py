@@ -17,6 +17,7 @@ from pinnsolve.choices import Plan, choose
 from pinnsolve.compiler.compile import CompiledProblem, compile_problem
 from pinnsolve.compiler.trial import build_trial
 from pinnsolve.errors import ProblemError
+from pinnsolve.findings import findings_of
 from pinnsolve.fitting import Limits
 from pinnsolve.inputs import Inputs, write_inputs
 from pinnsolve.networks.architectures import Architecture
@@ -151,6 +152,7 @@ def carry_out(inputs: Inputs, conduct: Conduct, clock: Clock, *, again: bool = F
     clock.lap("reference")
     solution.record = {"schema": 1, "problem": inputs.name, **record_of(solution, plan, fitted, referee, inputs.seed)}
     solution.record |= {"privacy": spent} if spent else {}
+    solution.record |= findings_of(compiled, solution, plan, fitted, seed=inputs.seed, tell=conduct.tell)
     solution.record |= {"classical": None if beside is None else finite(asdict(beside))}
     solution.record |= {"wall_seconds": sum(clock.seconds.values()), "seconds": clock.seconds}
     solution.record["message"] = message_of(solution.record, fitted.result)
@@ -245,4 +247,15 @@ def _finish(solution: Solution, directory: RunDirectory, clock: Clock, *, plots:
             warnings.warn(f"the pictures are incomplete ({error}); the run is not. See log.txt", stacklevel=2)
         clock.lap("plots")
         solution.record |= {"wall_seconds": sum(clock.seconds.values()), "seconds": clock.seconds}
+        _report(solution, directory)
     directory.finish(dict(solution.record))
+
+
+def _report(solution: Solution, directory: RunDirectory) -> None:
+    from pinnsolve.report import write_report
+
+    try:
+        write_report(directory.path, record=solution.record, problem=solution.problem)
+    except Exception as error:  # nor a page that cannot be written
+        directory.log("".join(traceback.format_exception(error)))
+        warnings.warn(f"there is no report ({error}); the run is complete. See log.txt", stacklevel=2)

@@ -6,19 +6,40 @@ parameter, curves at several of its values too; over more, planes at several ins
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Callable, Mapping, Sequence
 from pathlib import Path
+
+from matplotlib.figure import Figure
 
 from pinnsolve.drawing.errors import error_figure
 from pinnsolve.drawing.fields import fields_figure
 from pinnsolve.drawing.losses import loss_figure, read_history
 from pinnsolve.drawing.residuals import residual_figure
+from pinnsolve.errors import ProblemError
 from pinnsolve.solution import Solution
 from pinnsolve.training.loop import Progress
 
-__all__ = ["error_figure", "fields_figure", "loss_figure", "read_history", "residual_figure", "write_plots"]
+__all__ = ["draw", "error_figure", "fields_figure", "loss_figure", "read_history", "residual_figure", "write_plots"]
 
 DOTS_PER_INCH = 150
+
+_FIGURES: Mapping[str, Callable[[Solution], Figure | None]] = {
+    "fields": fields_figure,
+    "error": error_figure,
+    "residual": residual_figure,
+    "loss": lambda solution: loss_figure(solution.history),
+}
+
+
+def draw(solution: Solution, what: str) -> Figure:
+    """Draw one figure of a solution; see `Solution.plot`."""
+    if what not in _FIGURES:
+        raise ProblemError(f"plot({what!r})", "no such figure", f"choose among {', '.join(_FIGURES)}")
+    figure = _FIGURES[what](solution)
+    if figure is None:
+        missing = {"error": "no reference to compare with", "loss": "no history of a training"}
+        raise ProblemError(f"plot({what!r})", missing.get(what, "no equation in the interior"), "draw another")
+    return figure
 
 
 def write_plots(solution: Solution, folder: Path, *, history: Sequence[Progress] | None = None) -> list[Path]:

@@ -156,6 +156,16 @@ class Problem:
         object.__setattr__(other, "terms", (*(term for term in self.terms if term.kind != "data"), *measured))
         return other
 
+    def _repr_html_(self) -> str:
+        from pinnsolve.problem_view import problem_html
+
+        return problem_html(self)
+
+    def _repr_latex_(self) -> str:
+        from pinnsolve.problem_view import problem_latex
+
+        return problem_latex(self)
+
     def split(self, expression: Expr) -> tuple[Expr, Expr]:
         """Return the real and the imaginary part of an expression of the declared fields, in the real fields."""
         return split(expression, self.complex_fields)

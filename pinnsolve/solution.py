@@ -30,6 +30,8 @@ from pinnsolve.errors import ProblemError
 from pinnsolve.problem import Problem
 
 if TYPE_CHECKING:
+    from matplotlib.figure import Figure
+
     from pinnsolve.defect import Defect
     from pinnsolve.reference.solve import FiniteDifferences
 
@@ -79,6 +81,20 @@ class Solution:
     def unknowns(self) -> Mapping[str, float]:
         """The unknown parameters found, by name."""
         return self.trial.unknowns.values()
+
+    @property
+    def uncertainty(self) -> Mapping[str, Any]:
+        """How well measurements determine the unknowns, `{"unknowns": {"nu": {"deviation": ..., "low": ..., "high": ...}}, ...}`.
+
+        The interval covers the truth with the probability `level`; also there: `correlation`, `noise`, `remarks`. Empty where there
+        are no unknowns or measurements, or too many parameters.
+        """
+        return self.record.get("uncertainty", {})
+
+    @property
+    def diagnosis(self) -> Mapping[str, Any]:
+        """Which term, region and scale hold the error that is left, in numbers and a `sentence`, and `advice` what to do."""
+        return self.record.get("diagnosis", {})
 
     @property
     def status(self) -> str:
@@ -199,6 +215,24 @@ class Solution:
 
         return find_defect(self, spec)
 
+    def plot(self, what: str = "fields") -> Figure:
+        """Draw a figure; matplotlib's, returned and not shown. A notebook shows what a cell ends with.
+
+        Args:
+            what: "fields", "error" (against the reference), "residual" or "loss".
+
+        Raises:
+            ProblemError: There is no such figure, or nothing to draw in it.
+        """
+        from pinnsolve.plotting import draw
+
+        return draw(self, what)
+
+    def _repr_html_(self) -> str:
+        from pinnsolve.solution_view import solution_html
+
+        return solution_html(self)
+
     def save(self, path: str | Path) -> Path:
         """Store the solution in a folder: weights as safetensors, the declaration as JSON; `load` needs nothing else.
 
@@ -208,6 +242,16 @@ class Solution:
         from pinnsolve.archive import save_solution
 
         return save_solution(self, Path(path))
+
+    def export(self, path: str | Path) -> Path:
+        """Write values and first derivatives of the fields at points as a program: `.pt2` (torch.export), `.onnx`, `.py` (NumPy).
+
+        Raises:
+            ExportError: Another ending, or a network that cannot be written so.
+        """
+        from pinnsolve.exporting import export_solution
+
+        return export_solution(self, Path(path))
 
     def write(self, path: str | Path, **held: float) -> Path:
         """Write fields, derivatives, residuals and error: on the mesh of the problem, or on a grid where it has none.

@@ -43,8 +43,13 @@ def summarise(record: Mapping[str, Any]) -> str:
     lines += [f"privacy    {line}" for line in _privacy(record.get("privacy", {}))]
     lines += [f"residual   {line}" for line in residual_lines(record.get("residuals", {}))]
     lines += [f"held out   {line}" for line in held_out_lines(record.get("held_out", {}))]
+    uncertainty = record.get("uncertainty", {})
     for name, value in record["unknowns"].items():
-        lines.append(f"unknown    {name} = {value:.6g}")
+        lines.append(f"unknown    {name} = {value:.6g}{_interval(uncertainty, name)}")
+    lines += [f"remark     {remark}" for remark in uncertainty.get("remarks", [])]
+    if "diagnosis" in record:
+        lines.append(f"diagnosis  {record['diagnosis']['sentence']}")
+        lines += [f"next       {advice}" for advice in record["diagnosis"]["advice"]]
     return "\n".join([*lines, f"outcome    {record['message']}"])
 
 
@@ -102,6 +107,15 @@ def _privacy(spent: Mapping[str, Mapping[str, Any]]) -> list[str]:
         f"{s['budget']:g} over all recorded runs; {s['steps']} steps of noise {s['noise']:.3g}"
         for name, s in spent.items()
     ]
+
+
+def _interval(uncertainty: Mapping[str, Any], name: str) -> str:
+    """Return the interval of an unknown in words, or nothing where it is not known."""
+    found = uncertainty.get("unknowns", {}).get(name)
+    if found is None or found["low"] is None or found["high"] is None:
+        return ""
+    level = 100 * uncertainty["level"]
+    return f", from {found['low']:.6g} to {found['high']:.6g} with {level:.0f} % by the noise of the measurements"
 
 
 def _classical(classical: Mapping[str, Any] | None) -> str:

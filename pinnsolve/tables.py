@@ -49,7 +49,7 @@ def evaluate_at(
         return
     columns = given | field_columns(solution, given)
     if output is None:
-        sys.stdout.write(_as_csv(columns))
+        sys.stdout.write(as_csv(columns))
     else:
         write_table(columns, output)
 
@@ -61,10 +61,10 @@ def write_table(columns: Columns, output: Path) -> Path:
         DataError: Another ending.
     """
     if output.suffix == ".csv":
-        write_atomically(output, _as_csv(columns).encode())
+        write_atomically(output, as_csv(columns).encode())
     elif output.suffix == ".npz":
         content = io.BytesIO()
-        _write_npz(columns, content)
+        write_npz(columns, content)
         write_atomically(output, content.getvalue())
     else:
         raise DataError(str(output), f"the ending {output.suffix!r}", "use .csv, .npz or, of a grid, .vtu")
@@ -72,7 +72,7 @@ def write_table(columns: Columns, output: Path) -> Path:
 
 
 def field_columns(solution: Solution, given: Columns) -> Columns:
-    """Return an array for each field at points given by their coordinates; two for a complex one."""
+    """Return the values of every declared field at points, those of a complex one by its parts."""
     fields = [field.func.__name__ for field in solution.problem.declared_fields]
     found = solution(**given)
     columns: Columns = {}
@@ -116,7 +116,7 @@ def _require(names: list[str], given: Collection[str], source: str) -> None:
         raise DataError(source, f"no values of {', '.join(missing)}", f"give every coordinate: {', '.join(names)}")
 
 
-def _write_npz(table: Columns, stream: io.BytesIO) -> None:
+def write_npz(table: Columns, stream: io.BytesIO) -> None:
     """Write what `numpy.load` reads; `numpy.savez` takes columns of some names, such as "file", for arguments of its own."""
     with zipfile.ZipFile(stream, "w") as archive:
         for name, column in table.items():
@@ -124,7 +124,8 @@ def _write_npz(table: Columns, stream: io.BytesIO) -> None:
                 np.lib.format.write_array(member, column, allow_pickle=False)
 
 
-def _as_csv(table: Columns) -> str:
+def as_csv(table: Columns) -> str:
+    """Return a table as text, every number with all its digits."""
     text = io.StringIO()
     writer = csv.writer(text, lineterminator="\n")
     writer.writerow(table)

@@ -10,7 +10,8 @@ from sympy import Eq, I, Matrix, exp, pi, sin, symbols
 import pinnsolve as ps
 from pinnsolve.choices import choose
 from pinnsolve.compiler.compile import compile_problem
-from pinnsolve.description import describe_problem, place
+from pinnsolve.declaration.extents import place
+from pinnsolve.description import describe_problem
 
 x, y, t, s = symbols("x y t s")
 u, v = ps.fields("u v", x, t)

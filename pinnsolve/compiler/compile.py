@@ -196,7 +196,7 @@ def _evaluate(
             wanted = {which: set().union(*(place.fields[which] for place in members)) for which in members[0].fields}
             parts = points[needed]
             found = differentiate(network, torch.cat(parts) if len(parts) > 1 else parts[0], plan, wanted=wanted)
-            sizes = [len(part) for part in parts]
+            sizes = [part.shape[0] for part in parts]  # `len` would fix the number of points of a traced program
             for derivative, tensor in found.items():
                 for place, part in zip(members, tensor.split(sizes), strict=True):
                     place.values[derivative] = part

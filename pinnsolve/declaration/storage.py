@@ -12,7 +12,7 @@ from types import MappingProxyType
 from typing import Any
 
 from numpy.typing import NDArray
-from sympy import Expr
+from sympy import Eq, Expr, SympifyError, sympify
 from sympy.core.function import AppliedUndef
 
 from pinnsolve.declaration.complexes import Parts
@@ -107,9 +107,29 @@ def _term_to_data(term: Term, meshes: list[Mesh | Surface]) -> dict[str, Any]:
         "kind": term.kind,
         "residual": to_tree(term.residual),
         "statement": str(term.statement),
+        "sides": _sides_to_data(term),
         "free": [to_tree(c) for c in term.free],
         "region": None if term.region is None else region_to_data(term.region, meshes),
     }
+
+
+def _sides_to_data(term: Term) -> list[Any] | None:
+    """Return both sides of what the user wrote, or the expression; None for complex parts and what has no tree."""
+    if term.name.endswith((".re", ".im")):
+        return None
+    statement = term.statement
+    try:
+        return [to_tree(side) for side in (statement.args if isinstance(statement, Eq) else (sympify(statement),))]
+    except (TreeError, SympifyError):
+        return None
+
+
+def _statement_from_data(data: Mapping[str, Any]) -> Any:
+    """Return what the user wrote as mathematics if it was stored so, else as text."""
+    sides = [_expression(side) for side in data.get("sides") or ()]  # solutions stored at first have none
+    if len(sides) == 2:
+        return Eq(*sides, evaluate=False)
+    return sides[0] if sides else str(data["statement"])
 
 
 def _term_from_data(data: Mapping[str, Any], meshes: Sequence[Mesh | Surface]) -> Term:
@@ -118,7 +138,7 @@ def _term_from_data(data: Mapping[str, Any], meshes: Sequence[Mesh | Surface]) -
         str(data["group"]),
         str(data["kind"]),
         _expression(data["residual"]),
-        str(data["statement"]),
+        _statement_from_data(data),
         tuple(map(symbol_from_data, data["free"])),
         None if data["region"] is None else region_from_data(data["region"], meshes),
     )

@@ -243,7 +243,7 @@ class AffineJet(Jet):
     @property
     def coefficients(self) -> Tensor:
         """The channels, those of order one repeated for every point."""
-        return torch.cat([self._value.unsqueeze(0), self.tails.unsqueeze(1).expand(-1, len(self._value), -1)])
+        return torch.cat([self._value.unsqueeze(0), self.tails.unsqueeze(1).expand(-1, self._value.shape[0], -1)])
 
 
 class ShiftedJet(Jet):

@@ -1,0 +1,54 @@
+"""Findings: what a finished training tells beyond its errors: where these sit, and how certain the unknowns are."""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+from typing import Any
+
+from pinnsolve.archive import finite
+from pinnsolve.choices import Plan
+from pinnsolve.compiler.compile import CompiledProblem
+from pinnsolve.diagnosis import find_diagnosis
+from pinnsolve.errors import ProblemError
+from pinnsolve.fitting import Fitted
+from pinnsolve.solution import Solution
+from pinnsolve.uncertainty import find_uncertainty
+
+_FAULTS = (ProblemError, RuntimeError, ValueError, ArithmeticError, LookupError)
+"""What a state that is not finite, or a decomposition that does not converge, may raise; it must not lose the run."""
+
+
+def findings_of(
+    compiled: CompiledProblem,
+    solution: Solution,
+    plan: Plan,
+    fitted: Fitted,
+    *,
+    seed: int,
+    tell: Callable[[str], object],
+) -> dict[str, Any]:
+    """Return diagnosis and uncertainty in the form of `result.json`, those that can be found.
+
+    Args:
+        compiled: The terms.
+        solution: With errors, residuals and reference.
+        plan: The numerics.
+        fitted: What came of the training.
+        seed: Of the points.
+        tell: Called with one line of text for what cannot be found.
+    """
+    record: dict[str, Any] = {}
+    try:
+        diagnosis = find_diagnosis(
+            solution, loss=fitted.value.loss, weights=plan.weights, history=fitted.result.history
+        )
+        record["diagnosis"] = finite(diagnosis.as_record())
+    except _FAULTS as error:
+        tell(f"no diagnosis: {error}")
+    try:
+        uncertainty = find_uncertainty(compiled, solution.trial, plan, seed=seed)
+        if uncertainty is not None:
+            record["uncertainty"] = finite(uncertainty.as_record())
+    except _FAULTS as error:
+        tell(f"no uncertainty of the unknowns: {error}")
+    return record

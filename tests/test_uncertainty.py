@@ -1,0 +1,87 @@
+"""Uncertainty of unknowns: against the covariance of a regression by hand, on synthetic problems, and without any."""
+
+from __future__ import annotations
+
+from typing import Any
+
+import numpy as np
+import pytest
+from sympy import Eq, Symbol, symbols
+
+import pinnsolve as ps
+from pinnsolve.summary import summarise
+
+t, b = symbols("t b")
+k = Symbol("k", positive=True)
+q = ps.fields("q", t)
+TIMES = np.linspace(0.1, 2.0, 20)
+NOISE = 0.02
+
+
+def solved(
+    values: Any, *, noise: Any, seed: int = 0, extra: Any = 0, unknowns: Any = None, weight: float = 1.0
+) -> ps.Solution:
+    """Find the rate of an exponential decay from noisy values."""
+    problem = ps.Problem(
+        domain=ps.Interval(t, 0, 2),
+        equations={"decay": Eq(q.diff(t), -k * q + extra)},
+        conditions={"start": Eq(q(0), 1)},
+        data={"sensor": ps.Observations(at={t: TIMES}, values={q: values}, noise=noise)},
+        unknowns=unknowns or {k: 1.0},
+    )
+    training = ps.Training(
+        points={"decay": 40},
+        phases=[ps.Adam(steps=50, lr=1e-2), ps.LevenbergMarquardt(steps=40)],
+        weights={"sensor": weight},
+    )
+    return ps.solve(problem, ps.MLP(width=8, depth=1), training, seed=seed, compile="off", plots=False)
+
+
+def measured(true: float, seed: int) -> np.ndarray:
+    return np.exp(-true * TIMES) + NOISE * np.random.default_rng(seed).standard_normal(len(TIMES))
+
+
+def test_it_is_that_of_a_regression_on_the_solution() -> None:
+    """q(t; k) = exp(-k t) is known here: the deviation of k is noise / |dq/dk|."""
+    solution = solved(measured(1.3, seed=0), noise=NOISE, weight=0.01)
+    value, found = solution.unknowns["k"], solution.uncertainty["unknowns"]["k"]
+    slope = -TIMES * np.exp(-value * TIMES)
+    assert found["deviation"] == pytest.approx(NOISE / np.linalg.norm(slope), rel=0.1)
+    assert 0 < found["low"] < value < found["high"]
+    assert solution.uncertainty["noise"] == {"sensor": NOISE} and solution.uncertainty["remarks"] == []
+    assert f"from {found['low']:.6g} to {found['high']:.6g} with 90 %" in summarise(solution.record)
+
+
+def test_noise_that_is_not_stated_is_that_of_the_misfit() -> None:
+    solution = solved(measured(1.3, seed=0), noise=None)
+    assert solution.uncertainty["noise"]["sensor"] == pytest.approx(NOISE, rel=0.4)
+
+
+def test_unknowns_that_cannot_be_told_apart_are_named() -> None:
+    """In q' = -k q + b q only k - b is determined."""
+    solution = solved(measured(1.3, seed=0), noise=NOISE, extra=b * q, unknowns={k: 1.0, b: 0.1})
+    remarks = " ".join(solution.uncertainty["remarks"])
+    assert "can hardly be told apart" in remarks or "hardly determine" in remarks
+    assert "remark " in summarise(solution.record)
+
+
+def test_without_measurements_nothing_is_said() -> None:
+    problem = ps.Problem(
+        domain=ps.Interval(t, 0, 2), equations={"decay": Eq(q.diff(t), -q)}, conditions={"start": Eq(q(0), 1)}
+    )
+    training = ps.Training(points={"decay": 8}, phases=[ps.Adam(steps=2)])
+    assert ps.solve(problem, ps.MLP(width=3, depth=1), training, compile="off").uncertainty == {}
+
+
+@pytest.mark.slow
+@pytest.mark.timeout(1800)
+def test_intervals_of_90_percent_cover_the_truth_in_80_to_97_of_100_problems() -> None:
+    covered = 0
+    for seed in range(100):
+        true = np.random.default_rng((7, seed)).uniform(0.5, 3.0)
+        noise = NOISE if seed % 2 else None
+        solution = solved(measured(true, seed), noise=noise, seed=seed, weight=100.0 if seed % 4 < 2 else 1.0)
+        found = solution.uncertainty["unknowns"]["k"]
+        covered += found["low"] <= true <= found["high"]
+    print(f"covered {covered} of 100")
+    assert 80 <= covered <= 97
