@@ -129,7 +129,9 @@ def _as_python(solution: Solution) -> bytes:
     if weights > _LARGEST_SOURCE:
         raise ExportError("export to py", f"{weights} weights, more than {_LARGEST_SOURCE}", "use --to onnx or pt2")
     try:
-        return numpy_source(_program(solution).run_decompositions(), **_names(solution)).encode()
+        with _silence():
+            program = _program(solution).run_decompositions()
+        return numpy_source(program, **_names(solution)).encode()
     except UnknownOperation as error:
         raise ExportError("export to py", f"NumPy has no {error}", "use --to onnx or pt2") from None
 
