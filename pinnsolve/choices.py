@@ -336,8 +336,9 @@ def _weights(compiled: CompiledProblem, given: Mapping[str, float] | None, choic
     if given is not None:
         _check_names("weights", given, problem)
         return {t.name: given.get(t.name, given.get(t.group, 1.0)) for t in terms}
-    weights = {t.name: 1.0 if t.kind == "equation" else _CONDITION_WEIGHT for t in terms}
-    heavy = ", ".join(name for name, weight in weights.items() if weight != 1)
+    usual = {t.name: 1.0 if t.kind == "equation" else _CONDITION_WEIGHT for t in terms}
+    heavy = ", ".join(name for name, weight in usual.items() if weight != 1)
+    weights = {name: weight / problem.scales.terms.get(name, 1.0) ** 2 for name, weight in usual.items()}
     text = f"{_CONDITION_WEIGHT:g} for {heavy}; else 1" if heavy else "1 for every term"
     reason = "an error there reaches the solution whole" if heavy else "no condition is left to the loss"
     choices.append(Choice("weights", text, reason, "training = ps.Training(weights={...})"))

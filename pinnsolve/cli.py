@@ -72,16 +72,17 @@ def check(problem: Path) -> None:
     """Print the mathematics of PROBLEM.py as understood; train nothing."""
     from dataclasses import replace
 
-    from pinnsolve.choices import choose, meet_conditions
+    from pinnsolve.choices import choose
     from pinnsolve.compiler.compile import compile_problem
     from pinnsolve.compiler.trial import build_trial
     from pinnsolve.description import describe_problem
     from pinnsolve.privacy import check_private
     from pinnsolve.problem_file import load_problem_file
+    from pinnsolve.scaling import complete
 
     file = load_problem_file(problem)
     check_private(file.problem, file.network, file.training, file.reference)
-    declared, exactness = meet_conditions(file.problem, file.network)
+    declared, exactness = complete(file.problem, file.network, file.training)
     compiled = compile_problem(declared)
     plan = choose(compiled, file.network, file.training)
     plan = replace(plan, choices=(*exactness, *plan.choices))

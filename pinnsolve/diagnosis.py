@@ -43,6 +43,10 @@ Magnitude = Callable[[Array], Array]
 """From points (points, coordinates) to an error or a residual there, NaN where there is none."""
 
 
+_MOST_NAMED = 4
+"""Coordinates up to which the length of waves is told for each."""
+
+
 @dataclass(frozen=True)
 class Diagnosis:
     """Where the error that is left sits.
@@ -81,6 +85,9 @@ class Diagnosis:
         where = " and ".join(f"{low:.3g} ≤ {name} ≤ {high:.3g}" for name, (low, high) in self.region.items())
         place = f"half of it or more lies in {where}" if where else "it is spread over the whole domain"
         scale = ", ".join(f"{length:.2g} in {name}" for name, length in self.waves.items())
+        if len(self.waves) > _MOST_NAMED:
+            shortest, longest = min(self.waves.values()), max(self.waves.values())
+            scale = f"{shortest:.2g} to {longest:.2g} in {len(self.waves)} coordinates"
         return (
             f"{self.term} holds {100 * self.share:.0f} % of the loss. Of the {self.looked_at}, {place}; "
             f"its waves are about {scale} long."

@@ -31,6 +31,7 @@ from pinnsolve.declaration.meetings import check_meetings
 from pinnsolve.declaration.misfits import misfit_terms, noise_symbols
 from pinnsolve.declaration.observations import Observations
 from pinnsolve.declaration.places import check_domain, check_inside, check_region
+from pinnsolve.declaration.scales import Scales
 from pinnsolve.declaration.slots import check_places, check_reach, check_symbols, find_fields
 from pinnsolve.declaration.terms import Statement, Term, evaluations, read_statements, resolve, with_ends_of_integrals
 from pinnsolve.declaration.unknowns import read_unknowns
@@ -76,6 +77,7 @@ class Problem:
     gauges: Mapping[str, tuple[Symbol, ...]] = field(init=False)
     periods: Mapping[Symbol, float] = field(init=False)
     exact: frozenset[str] = field(init=False)
+    scales: Scales = field(init=False, default=Scales())
 
     def __post_init__(self) -> None:
         check_domain(self.domain)

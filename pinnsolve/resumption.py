@@ -14,12 +14,12 @@ from dataclasses import replace
 from pathlib import Path
 from typing import Any
 
-from pinnsolve.choices import meet_conditions
 from pinnsolve.execution import Clock, Conduct, Saving, carry_out
 from pinnsolve.fitting import Limits
 from pinnsolve.inputs import InputsError, inputs_from_data, read_inputs
 from pinnsolve.problem_file import load_problem_file
 from pinnsolve.run_directory import RunDirectory, versions
+from pinnsolve.scaling import complete
 from pinnsolve.solution import Solution
 from pinnsolve.training.checkpoint import fitting, never
 from pinnsolve.training.progress import Progress
@@ -124,6 +124,6 @@ def _from_file(path: Path, hashes: State) -> dict[str, Any]:
     for table in file.tables:
         if hashlib.sha256(table.read_bytes()).hexdigest() != hashes.get(table.name):
             raise InputsError(table.name, "an edited table: not the one that the run was begun with", undo)
-    problem, exactness = meet_conditions(file.problem, file.network)
+    problem, exactness = complete(file.problem, file.network, file.training)
     parts = {"network": file.network, "training": file.training, "reference": file.reference}
     return {"problem": problem, "exactness": exactness, **parts}

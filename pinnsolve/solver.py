@@ -9,7 +9,6 @@ from typing import Any
 
 import torch
 
-from pinnsolve.choices import meet_conditions
 from pinnsolve.errors import ProblemError
 from pinnsolve.execution import Clock, Conduct, Saving, carry_out
 from pinnsolve.fitting import Limits
@@ -17,6 +16,7 @@ from pinnsolve.inputs import Inputs
 from pinnsolve.privacy import check_private
 from pinnsolve.problem import Problem
 from pinnsolve.run_directory import RunDirectory
+from pinnsolve.scaling import complete
 from pinnsolve.solution import Solution
 from pinnsolve.training.checkpoint import EVERY, never
 from pinnsolve.training.progress import Progress
@@ -85,7 +85,7 @@ def solve(
         directory = (
             out if out is None or isinstance(out, RunDirectory) else stack.enter_context(RunDirectory(Path(out)))
         )
-        built, exactness = meet_conditions(problem, network)
+        built, exactness = complete(problem, network, training)
         inputs = Inputs(
             problem=built,
             network=network,

@@ -73,6 +73,8 @@ def lower(name: str, residual: Expr, inputs: Sequence[Symbol], *, problem: Probl
     expression = expand_integrals(residual)  # first: the nodes are places like any other
     if problem.ansatz:
         expression = substitute(expression, problem.ansatz)  # before reading: new derivatives of the network appear
+    if problem.scales.fields:
+        expression = substitute(expression, problem.scales.ansatz())  # last of these: what is scaled is the network
     fields = [f.func.__name__ for f in problem.fields]
     places: list[tuple[Expr, ...]] = []
     readings: dict[Dummy, tuple[tuple[int, int], MultiIndex]] = {}

@@ -18,6 +18,7 @@ from sympy.core.function import AppliedUndef
 from pinnsolve.declaration.complexes import Parts
 from pinnsolve.declaration.mesh_storage import mesh_from_data, mesh_to_data
 from pinnsolve.declaration.region_storage import number_from_data, region_from_data, region_to_data, symbol_from_data
+from pinnsolve.declaration.scales import Scales
 from pinnsolve.declaration.terms import Term
 from pinnsolve.declaration.trees import TreeError, from_tree, to_tree
 from pinnsolve.domains.mesh import Mesh
@@ -49,6 +50,10 @@ def problem_to_data(problem: Problem, arrays: dict[str, NDArray[Any]] | None = N
         "periods": [[to_tree(c), period] for c, period in problem.periods.items()],
         "gauges": {name: [to_tree(c) for c in coordinates] for name, coordinates in problem.gauges.items()},
         "exact": sorted(problem.exact),
+        "scales": {
+            "fields": [[to_tree(f), centre, size] for f, (centre, size) in problem.scales.fields.items()],
+            "terms": dict(problem.scales.terms),
+        },
         "terms": [_term_to_data(term, meshes) for term in problem.terms],
     }
     if meshes and arrays is None:
@@ -83,6 +88,7 @@ def problem_from_data(data: Mapping[str, Any], arrays: Mapping[str, NDArray[Any]
             ),
             "gauges": MappingProxyType({str(k): tuple(map(symbol_from_data, v)) for k, v in data["gauges"].items()}),
             "exact": frozenset(map(str, data["exact"])),
+            "scales": _scales_from_data(data["scales"]),
             "terms": tuple(_term_from_data(term, meshes) for term in data["terms"]),
             "equations": {},
             "conditions": {},
@@ -98,6 +104,13 @@ def problem_from_data(data: Mapping[str, Any], arrays: Mapping[str, NDArray[Any]
     except (LookupError, TypeError, ValueError, AttributeError, ArithmeticError, RecursionError) as error:
         raise TreeError(f"malformed declaration: {error!r}") from None
     return problem
+
+
+def _scales_from_data(data: Mapping[str, Any]) -> Scales:
+    fields = {_field(f): (number_from_data(centre), number_from_data(size)) for f, centre, size in data["fields"]}
+    return Scales(
+        MappingProxyType(fields), MappingProxyType({str(k): number_from_data(v) for k, v in data["terms"].items()})
+    )
 
 
 def _term_to_data(term: Term, meshes: list[Mesh | Surface]) -> dict[str, Any]:
@@ -160,6 +173,8 @@ def _require_fit(problem: Problem) -> None:
     for expression in (*(t.residual for t in problem.terms), *problem.ansatz.values()):
         if not {f.func.__name__ for f in expression.atoms(AppliedUndef)} <= set(names):
             raise TreeError(f"a field that is not declared in {str(expression)[:80]}")
+    if not set(problem.scales.fields) <= set(problem.fields):
+        raise TreeError("a scale for a field that is not declared")
     if not set(problem.ansatz) <= set(problem.fields) or not set(problem.gauges) <= set(names):
         raise TreeError("an ansatz or a free constant for a field that is not declared")
     if not set(problem.periods) <= set(problem.coordinates) or not all(p > 0 for p in problem.periods.values()):

@@ -46,6 +46,7 @@ class Training:
             sample variance s²; its square is not. None: all.
         patience: Steps without a lower loss on held-out points, and on held-out observations where there is a `split`, after which
             a phase ends. None: any number; the best state is kept all the same.
+        scaling: Whether fields and residuals far from size one are scaled by what the declaration tells of their sizes.
 
     Raises:
         ProblemError: A count that is not positive, an unknown way of sampling, a phase or weighting that is none.
@@ -62,6 +63,7 @@ class Training:
     pseudo_time: float | None = None
     directions: int | None = None
     patience: int | None = None
+    scaling: bool = True
 
     def __post_init__(self) -> None:
         for argument, example in (
@@ -99,6 +101,8 @@ class Training:
             )
         if self.directions is not None and self.directions < 1:
             raise ProblemError("directions", f"{self.directions!r}", "write a number of terms, or None for all")
+        if not isinstance(self.scaling, bool):
+            raise ProblemError("scaling", f"{self.scaling!r}", "write True or False")
         if self.patience is not None and not (isinstance(self.patience, int) and self.patience >= 1):
             raise ProblemError("patience", f"{self.patience!r}", "write a number of steps such as 500, or None for any")
         if self.phases is not None:

@@ -1,0 +1,221 @@
+"""Scales: how large fields and residuals are in the user's units, read from the declaration before anything is solved.
+
+A network whose weights are drawn for numbers of size one does not find 2e-5 m in a bar of 2e11 Pa. With a field u = c + s N of the
+network N, and every residual counted by its own size, a problem trains alike in all units (Lin and Segel, Mathematics applied to
+deterministic problems in the natural sciences, 1988, section 6.3, on scaling). What conditions and measurements say of a field's
+values gives c and s. Where all they say is one value, a source f beside a derivative a D^α u does: s = |f| h^α / |a|, with half the
+range h of a coordinate for its length. The size of a residual is the largest change of one of its summands when fields change by
+2 s over whole ranges, so that it is that of the problem in the variables x / 2 h and u / 2 s.
+"""
+
+from __future__ import annotations
+
+import math
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass, field
+from types import MappingProxyType
+
+import numpy as np
+from numpy.typing import NDArray
+from sympy import Add, Dummy, Expr, Integral, Symbol, expand, lambdify
+from sympy.core.function import AppliedUndef
+
+from pinnsolve.declaration.terms import Evaluation, Term, evaluations
+from pinnsolve.domains.sampling import draw
+from pinnsolve.domains.shapes import Shape
+
+_PLACES = 64
+"""Points of the domain at which coefficients, data and sources are looked at."""
+
+_MOST_READINGS = 40
+"""Evaluations of fields in a residual up to which it is read: long sums are of high dimension, and in no units."""
+
+_LEAST, _LARGEST = 0.05, 20.0
+"""A field whose declared values vary by so much, and are no larger, is left as it is: it trains as well."""
+
+_FAR, _STEADY = 1e3, 0.3
+"""A field known by sources alone is left as it is up to this factor where their mean is less than this part of their largest value:
+sources that oscillate make fields smaller than this reckoning does."""
+
+_UNEVEN = 300.0
+"""Residuals are counted by their own sizes where one is so far from one."""
+
+_ROUNDING = 1e-9
+
+Array = NDArray[np.float64]
+
+
+@dataclass(frozen=True)
+class Scales:
+    """The sizes of a problem.
+
+    Attributes:
+        fields: For each real field that is scaled its centre c and size s.
+        terms: For each term that is scaled the size of its residual.
+    """
+
+    fields: Mapping[AppliedUndef, tuple[float, float]] = field(default_factory=lambda: MappingProxyType({}))
+    terms: Mapping[str, float] = field(default_factory=lambda: MappingProxyType({}))
+
+    def ansatz(self) -> dict[AppliedUndef, Expr]:
+        """Return what takes the place of each scaled field."""
+        return {u: centre + size * u for u, (centre, size) in self.fields.items()}
+
+
+def find_scales(
+    terms: Sequence[Term],
+    fields: Sequence[AppliedUndef],
+    domain: Shape,
+    *,
+    unknowns: Mapping[Symbol, float],
+    ansatz: Mapping[AppliedUndef, Expr],
+) -> Scales:
+    """Return the scales of what is far from one; nothing where nothing is.
+
+    Args:
+        terms: Every term of the problem.
+        fields: The real fields.
+        domain: The region.
+        unknowns: Values of unknown parameters.
+        ansatz: Of fields; what is scaled is the network in it.
+    """
+    places = draw(domain, _PLACES, method="sobol", seed=0).coordinates
+    known = {c: places[:, k] for k, c in enumerate(domain.coordinates)}
+    known |= {symbol: np.full(1, value) for symbol, value in unknowns.items()}
+    half = {c: (high - low) / 2 or 1.0 for c, (low, high) in domain.bounds.items()}
+    opened = [each for term in terms if (each := _open(term, known)) is not None]
+    lengths = {u.func.__name__: tuple(half[c] for c in u.args) for u in fields}
+    sizes: dict[str, tuple[float, float]] = {}
+    scaled: dict[AppliedUndef, tuple[float, float]] = {}
+    for u in fields:
+        name = u.func.__name__
+        centre, size, far = _reckon(name, opened, lengths)
+        sizes[name] = centre, size
+        if far and u in ansatz:
+            reach = _largest(ansatz[u].xreplace({u: _NETWORK}).diff(_NETWORK), {**known, _NETWORK: np.ones(1)})
+            scaled[u] = 0.0, _rounded(size / reach if 0 < reach < math.inf else 1.0)
+        elif far:
+            scaled[u] = _rounded(centre), _rounded(size)
+    residuals = {each.name: _rounded(_size(each, sizes, lengths)) for each in opened}
+    far = bool(scaled) or any(not 1 / _UNEVEN <= size <= _UNEVEN for size in residuals.values())
+    return Scales(MappingProxyType(scaled), MappingProxyType(residuals if far and len(opened) == len(terms) else {}))
+
+
+_NETWORK = Dummy("network", real=True)
+
+
+@dataclass(frozen=True)
+class _Opened:
+    """A residual with a symbol in place of every derivative of a field.
+
+    Attributes:
+        name: The term's.
+        parts: The summands.
+        readings: What each symbol stands for.
+        known: Values of all other symbols, at places or one for all.
+    """
+
+    name: str
+    parts: tuple[Expr, ...]
+    readings: Mapping[Symbol, Evaluation]
+    known: Mapping[Symbol, Array]
+
+
+def _open(term: Term, known: Mapping[Symbol, Array]) -> _Opened | None:
+    """Open a residual; None for one with integrals, of very many parts, or whose size is that of its noise."""
+    if term.residual.has(Integral) or (term.kind == "data" and term.misfit is None):
+        return None
+    readings = evaluations(term.residual)
+    if not 0 < len(readings) <= _MOST_READINGS:
+        return None
+    stand_ins = {place: Dummy(real=True) for place in readings}
+    expression = expand(term.residual.xreplace(stand_ins))
+    given = {**known, **{symbol: np.asarray(values, dtype=np.float64) for symbol, values in term.columns.items()}}
+    others = expression.free_symbols - set(stand_ins.values()) - set(given)
+    given |= {symbol: np.ones(1) for symbol in others}  # of normals, and of groups of cells
+    return _Opened(term.name, Add.make_args(expression), {stand_ins[p]: r for p, r in readings.items()}, given)
+
+
+def _reckon(
+    name: str, opened: Sequence[_Opened], lengths: Mapping[str, tuple[float, ...]]
+) -> tuple[float, float, bool]:
+    """Return centre and size of a field, and whether they are far from zero and one."""
+    values: list[Array] = []
+    by_sources, steady = 0.0, True
+    for each in opened:
+        source = Add(*(part for part in each.parts if not part.has(*each.readings)))
+        coefficients = _coefficients(each)
+        if coefficients is None:
+            continue
+        own = {s: c for s, c in coefficients.items() if each.readings[s].field == name}
+        if len(coefficients) == 1 and len(own) == 1 and not any(each.readings[next(iter(own))].orders):
+            values.append(_numbers(-source / next(iter(own.values())), each.known))
+        strengths = [_largest(c, each.known) / _length(each.readings[s], lengths) for s, c in own.items()]
+        if strengths and 0 < max(strengths) < math.inf and any(any(each.readings[s].orders) for s in own):
+            strongest = _largest(source, each.known)
+            if strongest / max(strengths) > by_sources:
+                by_sources = strongest / max(strengths)
+                steady = abs(float(np.mean(_numbers(source, each.known)))) >= _STEADY * strongest
+    told = np.concatenate(values) if values else np.zeros(0)
+    low, high = (float(told.min()), float(told.max())) if told.size else (0.0, 0.0)
+    centre, size, most = (low + high) / 2, (high - low) / 2, max(abs(low), abs(high))
+    if size > _ROUNDING * most and by_sources < _FAR * size:
+        return centre, size, not (size >= _LEAST and most <= _LARGEST)
+    if not 0 < by_sources < math.inf:
+        centre, by_sources = 0.0, most or 1.0
+    size = by_sources
+    least, largest = (_LEAST, _LARGEST) if steady else (1 / _FAR, _FAR)
+    if least <= size <= largest and most <= _LARGEST:
+        return centre, size if steady else 1.0, False
+    return centre, size, True
+
+
+def _coefficients(each: _Opened) -> dict[Symbol, Expr] | None:
+    """Return the factors of the derivatives in a linear residual; None for others."""
+    whole = Add(*each.parts)
+    found = {symbol: whole.diff(symbol) for symbol in each.readings}
+    return None if any(c.has(*each.readings) for c in found.values()) else found
+
+
+def _size(each: _Opened, sizes: Mapping[str, Sequence[float]], lengths: Mapping[str, tuple[float, ...]]) -> float:
+    """Return the largest change of a summand when fields change by twice their sizes over whole ranges."""
+    changes = {s: 2 * sizes[r.field][1] / (2 ** sum(r.orders) * _length(r, lengths)) for s, r in each.readings.items()}
+    usual = {s: np.full(1, change) for s, change in changes.items()}
+    for symbol, reading in each.readings.items():
+        if not any(reading.orders):
+            usual[symbol] = np.full(1, sum(map(abs, sizes[reading.field])))
+    largest = 0.0
+    for part in each.parts:
+        slopes = (
+            _largest(part.diff(s), {**each.known, **usual}) * change for s, change in changes.items() if part.has(s)
+        )
+        largest = max(largest, sum(slopes))
+    return largest if 0 < largest < math.inf else 1.0
+
+
+def _length(reading: Evaluation, lengths: Mapping[str, tuple[float, ...]]) -> float:
+    """Return h^α."""
+    return math.prod(h**order for h, order in zip(lengths[reading.field], reading.orders, strict=True))
+
+
+def _numbers(expression: Expr, known: Mapping[Symbol, Array]) -> Array:
+    """Return the finite values of an expression at the places."""
+    symbols = sorted(expression.free_symbols, key=str)
+    with np.errstate(all="ignore"):
+        try:
+            found = lambdify(symbols, expression, "scipy")(*(known[s] for s in symbols))
+        except (TypeError, ValueError, NameError, KeyError, ArithmeticError):
+            return np.zeros(0)
+    values = np.atleast_1d(np.asarray(found))
+    return np.asarray(values[np.isfinite(values)], dtype=np.float64) if np.isrealobj(values) else np.zeros(0)
+
+
+def _largest(expression: Expr, known: Mapping[Symbol, Array]) -> float:
+    """Return the largest magnitude of an expression at the places; 0 where it has no value."""
+    values = np.abs(_numbers(expression, known))
+    return float(values.max()) if values.size else 0.0
+
+
+def _rounded(value: float) -> float:
+    """Return two digits: more are not known."""
+    return float(f"{value:.1e}")

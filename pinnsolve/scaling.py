@@ -1,0 +1,52 @@
+"""Scaling: the declaration as it is trained, with what can be met exactly built in and everything counted in its own size."""
+
+from __future__ import annotations
+
+from copy import copy
+from typing import Any
+
+from pinnsolve.choice import Choice
+from pinnsolve.choices import meet_conditions
+from pinnsolve.declaration.scales import Scales, find_scales
+from pinnsolve.problem import Problem
+from pinnsolve.training.schedule import Training
+
+
+def complete(
+    problem: Problem, network: Any = None, training: Training | None = None
+) -> tuple[Problem, tuple[Choice, ...]]:
+    """Return the problem as it is trained, and what was chosen for it.
+
+    Args:
+        problem: The declaration.
+        network: What stands for the fields.
+        training: What the user said of it: with weights of the user's residuals are not counted by their sizes, and without
+            `scaling` nothing is.
+    """
+    problem, exactness = meet_conditions(problem, network)
+    training = training or Training()
+    if not training.scaling or any(o.privacy is not None for o in problem.data.values()):
+        return problem, exactness
+    scales = find_scales(
+        problem.terms, problem.fields, problem.domain, unknowns=problem.unknowns, ansatz=problem.ansatz
+    )
+    if training.weights is not None:
+        scales = Scales(scales.fields)
+    if not scales.fields and not scales.terms:
+        return problem, exactness
+    scaled = copy(problem)
+    object.__setattr__(scaled, "scales", scales)
+    return scaled, (*exactness, _choice(scales))
+
+
+def _choice(scales: Scales) -> Choice:
+    fields = [
+        f"{u.func.__name__} = {f'{centre:g} + ' if centre else ''}{size:g} times the network"
+        for u, (centre, size) in scales.fields.items()
+    ]
+    terms = [f"{name} by {size:g}" for name, size in scales.terms.items()]
+    text = "; ".join([*fields, *(["residuals divided: " + ", ".join(terms)] if terms else [])])
+    reason = (
+        "networks and weights are made for numbers of size one, and conditions and sources say what size these have"
+    )
+    return Choice("scales", text, reason, "training = ps.Training(scaling=False)")

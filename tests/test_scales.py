@@ -1,0 +1,219 @@
+"""Scales: problems in SI units against their twins in none, covariance under changes of units, and what is left as it is."""
+
+from __future__ import annotations
+
+import math
+from collections.abc import Callable
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+import pytest
+from hypothesis import given, settings
+from hypothesis import strategies as st
+from sympy import Eq, Expr, cos, exp, pi, sin, symbols
+
+import pinnsolve as ps
+from pinnsolve.choices import choose, meet_conditions
+from pinnsolve.compiler.compile import compile_problem
+from pinnsolve.declaration.scales import Scales, find_scales
+from pinnsolve.declaration.storage import TreeError, problem_from_data, problem_to_data
+from pinnsolve.problem_file import load_problem_file
+from pinnsolve.scaling import complete
+
+x, t = symbols("x t")
+PROBLEMS = sorted((Path(__file__).resolve().parents[1] / "problems").glob("*.py"))
+
+
+def bar(
+    length: float, time: float, diffusivity: float, low: float, high: float, *, hard: bool | None = None
+) -> tuple[ps.Problem, Expr]:
+    """Heat in a bar whose ends are held cold."""
+    u = ps.fields("u", x, t)
+    start = low + (high - low) * sin(pi * x / length)
+    problem = ps.Problem(
+        domain=ps.Box({x: (0, length), t: (0, time)}),
+        equations={"heat": Eq(u.diff(t), diffusivity * u.diff(x, 2))},
+        conditions={"start": Eq(u(x, 0), start), "left": Eq(u(0, t), low), "right": Eq(u(length, t), low)},
+        hard=hard,
+    )
+    decay = exp(-diffusivity * pi**2 * t / length**2)
+    return problem, low + (high - low) * sin(pi * x / length) * decay
+
+
+def rod(length: float, modulus: float, force: float) -> tuple[ps.Problem, Expr]:
+    """An elastic rod under its own weight, clamped at one end."""
+    u = ps.fields("u", x)
+    problem = ps.Problem(
+        domain=ps.Interval(x, 0, length),
+        equations={"balance": Eq(modulus * u.diff(x, 2) + force * (1 + x / length), 0)},
+        conditions={"clamped": Eq(u(0), 0), "free": Eq(u.diff(x).subs(x, length), 0)},
+        hard=False,
+    )
+    return problem, force / modulus * (3 * length * x / 2 - x**2 / 2 - x**3 / (6 * length))
+
+
+def wall(length: float, conductivity: float, transfer: float, source: float, air: float) -> tuple[ps.Problem, Expr]:
+    """A heated wall, insulated on one side and cooled by air on the other."""
+    u = ps.fields("u", x)
+    slope = u.diff(x).subs(x, length)
+    problem = ps.Problem(
+        domain=ps.Interval(x, 0, length),
+        equations={"wall": Eq(conductivity * u.diff(x, 2) + source, 0)},
+        conditions={
+            "insulated": Eq(u.diff(x).subs(x, 0), 0),
+            "cooled": Eq(conductivity * slope + transfer * (u(length) - air), 0),
+        },
+    )
+    return problem, air + source * length / transfer + source / (2 * conductivity) * (length**2 - x**2)
+
+
+def spring(mass: float, stiffness: float, displaced: float) -> tuple[ps.Problem, Expr]:
+    u, frequency = ps.fields("u", t), math.sqrt(stiffness / mass)
+    problem = ps.Problem(
+        domain=ps.Interval(t, 0, 6 / frequency),
+        equations={"spring": Eq(mass * u.diff(t, 2) + stiffness * u, 0)},
+        conditions={"displaced": Eq(u(0), displaced), "at_rest": Eq(u.diff(t).subs(t, 0), 0)},
+        hard=False,
+    )
+    return problem, displaced * cos(frequency * t)
+
+
+STEEL = 1.2e-5
+TWINS: dict[str, tuple[Callable[[], tuple[ps.Problem, Expr]], Callable[[], tuple[ps.Problem, Expr]]]] = {
+    "a steel bar": (lambda: bar(0.5, 5e3, STEEL, 300, 800), lambda: bar(1, 5e3 * STEEL / 0.25, 1, 0, 1)),
+    "with conditions in the loss": (
+        lambda: bar(0.5, 5e3, STEEL, 300, 800, hard=False),
+        lambda: bar(1, 5e3 * STEEL / 0.25, 1, 0, 1, hard=False),
+    ),
+    "an elastic rod": (lambda: rod(2, 2e11, 7.8e7), lambda: rod(1, 1, 1)),
+    "a heated wall": (lambda: wall(0.2, 40, 25, 1e5, 293), lambda: wall(1, 1, 25 * 0.2 / 40, 1, 0)),
+    "a spring": (lambda: spring(2e-3, 5e4, 1e-6), lambda: spring(1, 1, 1)),
+}
+
+
+def scales_of(problem: ps.Problem) -> Scales:
+    return complete(problem)[0].scales
+
+
+def error(problem: ps.Problem, exact: Expr, *, seed: int = 0, steps: int = 100, **options: Any) -> float:
+    """The root mean square error by that of the solution's variation, which no offset flatters."""
+    (field,) = problem.fields
+    phases: list[Any] = [ps.Adam(steps=100, lr=5e-3), ps.LevenbergMarquardt(steps=steps, resample=1)]
+    met = meet_conditions(problem)[0].exact
+    points = {e.name: 300 if len(e.free) > 1 else 60 for e in problem.terms if e.free and e.name not in met}
+    training = ps.Training(points=points, phases=phases, **options)
+    solution = ps.solve(
+        problem, ps.MLP(width=12, depth=2), training, ps.Exact({field: exact}), compile="off", seed=seed
+    )
+    assert solution.reference is not None
+    reference = np.asarray(solution.reference.values["u"])
+    return float(solution.errors["u"]["relative_l2"]) * float(np.sqrt((reference**2).mean()) / reference.std())
+
+
+@pytest.mark.slow
+@pytest.mark.parametrize("name", TWINS)
+def test_a_problem_in_si_units_trains_as_well_as_its_twin(name: str) -> None:
+    ours, twin = (np.median([error(*build(), seed=seed) for seed in range(3)]) for build in TWINS[name])
+    print(f"{name}: {ours:.1e}, its twin {twin:.1e}")
+    assert ours < 3 * twin
+
+
+def test_a_rod_of_steel_is_solved_and_would_not_be_without_scales() -> None:
+    build, _ = TWINS["an elastic rod"]
+    assert error(*build(), steps=30) < 1e-3
+    assert error(*build(), steps=30, scaling=False) > 1e-2
+
+
+@pytest.mark.parametrize("path", PROBLEMS, ids=lambda p: p.stem)
+def test_problems_in_natural_units_are_left_as_they_are(path: Path) -> None:
+    """But for values of 24 to 40 on the faces of a cube in a hundred dimensions."""
+    file = load_problem_file(path)
+    scales = complete(file.problem, file.network, file.training)[0].scales
+    if path.stem == "poisson_100d":
+        assert not scales.terms
+        assert [scale for _, scale in scales.fields.values()] == [pytest.approx(8, rel=0.2)]
+    else:
+        assert scales == Scales()
+
+
+@given(st.floats(-6, 6), st.floats(-6, 6), st.floats(3, 9))
+@settings(max_examples=25, deadline=None)
+def test_sizes_follow_the_units(length: float, force: float, modulus: float) -> None:
+    """A rod in other units of length, displacement and force: its field is as much larger, and its residual."""
+    problem, exact = rod(10**length, 10**modulus, 10**force)
+    ((_, size),) = find_scales(
+        problem.terms, problem.fields, problem.domain, unknowns={}, ansatz={}
+    ).fields.values() or ((0.0, 1.0),)
+    largest = float(exact.subs(x, 10**length))
+    if not 1e-4 < largest < 1e4:
+        assert 0.1 < size / largest < 10
+
+
+def test_what_the_ansatz_adds_is_in_the_users_units() -> None:
+    """With exact conditions the network stands behind a factor whose size counts, too."""
+    problem, _ = complete(bar(0.5, 5e3, STEEL, 300, 800)[0])
+    (u,) = problem.fields
+    centre, size = problem.scales.fields[u]
+    assert centre == 0
+    factor = problem.ansatz[u].diff(u)
+    reach = max(abs(float(factor.subs({x: a, t: b}))) for a in np.linspace(0, 0.5, 9) for b in np.linspace(0, 5e3, 9))
+    assert size * reach == pytest.approx(250, rel=0.3)
+
+
+def test_an_offset_is_taken_off() -> None:
+    ((centre, size),) = scales_of(bar(0.5, 5e3, STEEL, 300, 800, hard=False)[0]).fields.values()
+    assert (centre, size) == (pytest.approx(550, rel=0.05), pytest.approx(250, rel=0.05))
+
+
+def test_measurements_tell_the_size_of_a_field() -> None:
+    u = ps.fields("u", t)
+    times = np.linspace(0, 9, 30)
+    data = {"sensor": ps.Observations(at={t: times}, values={u: 4e5 * np.exp(-times)})}
+    k = symbols("k", positive=True)
+    problem = ps.Problem(
+        domain=ps.Interval(t, 0, 9), equations={"decay": Eq(u.diff(t), -k * u)}, data=data, unknowns={k: 0.5}
+    )
+    ((centre, size),) = scales_of(problem).fields.values()
+    assert centre == pytest.approx(2e5, rel=0.05)
+    assert size == pytest.approx(2e5, rel=0.05)
+    solution = ps.solve(problem, training=ps.Training(phases=[ps.LevenbergMarquardt(steps=25)]), compile="off")
+    assert solution.unknowns["k"] == pytest.approx(1, rel=1e-4)
+
+
+def test_residuals_are_weighed_by_their_sizes_unless_the_user_weighs_them() -> None:
+    problem, _ = rod(2, 2e11, 7.8e7)
+    scaled, choices = complete(problem)
+    assert [choice.what for choice in choices] == ["scales"]
+    weights = choose(compile_problem(scaled)).weights
+    assert weights["balance"] == pytest.approx(1 / 7.8e7**2, rel=0.2)
+    given_by_hand = ps.Training(weights={"balance": 1.0, "clamped": 1.0, "free": 1.0})
+    by_hand, _ = complete(problem, None, given_by_hand)
+    assert by_hand.scales.fields
+    assert not by_hand.scales.terms
+    assert complete(problem, None, ps.Training(scaling=False)) == (problem, ())
+    with pytest.raises(ps.ProblemError, match="scaling"):
+        ps.Training(scaling="no")  # type: ignore[arg-type]
+
+
+def test_scales_are_stored_and_a_strangers_are_checked(tmp_path: Path) -> None:
+    problem, _ = rod(2, 2e11, 7.8e7)
+    training = ps.Training(phases=[ps.LevenbergMarquardt(steps=8)])
+    solution = ps.solve(problem, ps.MLP(width=5, depth=1), training, out=tmp_path / "rod", compile="off", plots=False)
+    again = ps.load(tmp_path / "rod")
+    places = np.linspace(0, 2, 5)
+    assert np.array_equal(solution(x=places), again(x=places))
+    assert again.problem.scales == solution.problem.scales
+    data = problem_to_data(solution.problem)
+    assert problem_from_data(data).scales == solution.problem.scales
+    data["scales"]["fields"][0][2] = "large"
+    with pytest.raises(TreeError):
+        problem_from_data(data)
+
+
+def test_private_measurements_tell_nothing() -> None:
+    u = ps.fields("u", t)
+    private = ps.Privacy(epsilon=1, delta=1e-5, clip=0.1)
+    rows = ps.Observations(at={t: np.linspace(0, 1, 50)}, values={u: np.full(50, 4e6)}, privacy=private)
+    problem = ps.Problem(domain=ps.Interval(t, 0, 1), equations={"still": u.diff(t)}, data={"rows": rows})
+    assert complete(problem)[0].scales == Scales()
