@@ -211,3 +211,16 @@ def test_the_command_line_writes_the_same(tmp_path: Path, capsys: pytest.Capture
     assert main(["eval", str(tmp_path / "run"), "--grid", "x=1,y=0.5", "-o", str(tmp_path / "grid.vtu")]) == 3
     table = str(tmp_path / "run" / "solution.csv")
     assert main(["eval", str(tmp_path / "run"), "--points", table, "-o", str(tmp_path / "points.vtu")]) == 4
+
+
+def test_an_ordinary_differential_equation_is_a_curve(known: Callable[..., Any], tmp_path: Path) -> None:
+    q = ps.fields("q", t)
+    problem = ps.Problem(
+        domain=ps.Interval(t, 0, 3), equations={"decay": Eq(q.diff(t), -q)}, conditions={"start": Eq(q(0), 1)}
+    )
+    solution = known(problem, lambda a: a * a)
+    columns = read_table(solution.write(tmp_path / "curve.csv"))
+    assert len(columns["t"]) > 100
+    np.testing.assert_allclose(columns["q"], columns["t"] ** 2)
+    np.testing.assert_allclose(columns["residual decay"], 2 * columns["t"] + columns["t"] ** 2, rtol=1e-9)
+    assert len(meshio.read(solution.write(tmp_path / "curve.vtu")).points) == len(columns["t"])
