@@ -38,6 +38,8 @@ def findings_of(
         tell: Called with one line of text for what cannot be found.
     """
     record: dict[str, Any] = {}
+    if any(observations.privacy is not None for observations in solution.problem.data.values()):
+        return record  # either would tell of measurements beyond what their budget allows
     try:
         diagnosis = find_diagnosis(
             solution, loss=fitted.value.loss, weights=plan.weights, history=fitted.result.history

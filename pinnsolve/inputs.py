@@ -182,7 +182,7 @@ def _problem_from_data(data: Mapping[str, Any]) -> Problem:
         replace(term, columns=columns.get(term.name, {}), **measured.get(term.name, {})) for term in problem.terms
     )
     for term in terms:
-        known = {*problem.coordinates, *problem.unknowns, *problem.normal, *term.columns}
+        known = {*problem.coordinates, *problem.unknowns, *problem.normal, *problem.indicators, *term.columns}
         if unknown := term.residual.free_symbols - known:
             raise TreeError(f"{term.name} reads {unknown}, of which there are no values")
         if len({len(column) for column in term.columns.values()}) > 1:

@@ -24,7 +24,7 @@ def complete(
             `scaling` nothing is.
     """
     problem, exactness = meet_conditions(problem, network)
-    training = training or Training()
+    training = training if isinstance(training, Training) else Training()  # what it is, is checked later
     if not training.scaling or any(o.privacy is not None for o in problem.data.values()):
         return problem, exactness
     scales = find_scales(

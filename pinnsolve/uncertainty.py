@@ -21,11 +21,13 @@ from typing import Any
 import numpy as np
 import torch
 from scipy.stats import norm, t
+from sympy import Symbol
 from torch import Tensor
 
 from pinnsolve.choices import Plan
 from pinnsolve.compiler.compile import CompiledProblem
 from pinnsolve.compiler.trial import Trial
+from pinnsolve.declaration.observations import Observations
 from pinnsolve.points import TermPoints
 from pinnsolve.problem import Problem
 from pinnsolve.training.objective import Objective
@@ -79,7 +81,9 @@ class Uncertainty:
 
 
 def find_uncertainty(compiled: CompiledProblem, trial: Trial, plan: Plan, *, seed: int) -> Uncertainty | None:
-    """Propagate the noise of the measurements to the unknowns; None where there are no unknowns or measurements, or too many rows.
+    """Propagate the noise of the measurements to the unknowns.
+
+    None where there are no unknowns or measurements, too many rows, or measurements that count otherwise than by their squares.
 
     Args:
         compiled: The terms.
@@ -89,7 +93,7 @@ def find_uncertainty(compiled: CompiledProblem, trial: Trial, plan: Plan, *, see
     """
     problem = compiled.problem
     measured = {term.name: term.group for term in problem.terms if term.kind == "data"}
-    if not problem.unknowns or not measured:
+    if not problem.unknowns or not measured or any(map(_doubtful, problem.data.values())):
         return None
     points = TermPoints(compiled, plan.counts, plan.sampling, seed, plan.device).training()
     weights = {name: weight for name, weight in plan.weights.items() if name in points}
@@ -114,6 +118,11 @@ def find_uncertainty(compiled: CompiledProblem, trial: Trial, plan: Plan, *, see
     inverse = torch.linalg.pinv(reduced, rtol=1e-10)
     covariance = (inverse * variances) @ inverse.T
     return _described(problem, trial, covariance.cpu().numpy(), noise, freedom)
+
+
+def _doubtful(observations: Observations) -> bool:
+    """Return whether residuals are no multiples of what a known noise makes: it is found itself, or outliers count less."""
+    return isinstance(observations.noise, Symbol) or observations.loss is not None
 
 
 def _noise(

@@ -67,7 +67,7 @@ def write_solution(solution: Solution, path: Path, held: Mapping[str, float]) ->
     given = _held(problem, held)
     ordering = ordering_coordinates(problem)
     if set(problem.coordinates) <= {*ordering, *given}:
-        ordering = []  # what evolves in all that is left is a curve, not a series of instants
+        ordering = ()  # what evolves in all that is left is a curve, not a series of instants
     lattice = make_lattice(problem, [c for c in problem.coordinates if c not in given and c not in ordering])
     free = [c for c in ordering if c not in given]
     time = free[0] if free else None

@@ -361,7 +361,7 @@ class TestOtherVerbs:
             (["--points", "matrix.npz"], "matrix.npz · column 't' is an array of shape (2, 2)"),
             (["--points", "words.npz"], "words.npz · column 't' is an array of shape (2,) and type <U3"),
             (["--points", "text.xlsx"], "text.xlsx · tables of the kind '.xlsx' are not read"),
-            (["--grid", "t=0:1:5", "-o", "out.vtx"], "the ending '.vtx' · use .csv or .npz"),
+            (["--grid", "t=0:1:5", "-o", "out.vtx"], "the ending '.vtx' · use .csv, .npz or, of a grid, .vtu"),
         ],
         ids=lambda value: " ".join(value) if isinstance(value, list) else "",
     )
