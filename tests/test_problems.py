@@ -47,6 +47,9 @@ QUICK = {
 }
 """Largest relative L2 error of a quick run, seed 0: several times what it gives, and far below that of a constant."""
 
+LONG = {"kdv", "kuramoto_sivashinsky", "poisson_100d"}
+"""Files whose quick run takes a minute or so."""
+
 FULL = {
     "allen_cahn": 1e-3,
     "bracket": 1e-2,
@@ -100,7 +103,11 @@ def test_check_prints_every_term_with_its_place(file: Path):
         )
 
 
-@pytest.mark.parametrize("file", FILES, ids=lambda file: file.stem)
+@pytest.mark.parametrize(
+    "file",
+    [pytest.param(f, marks=[pytest.mark.slow] if f.stem in LONG else []) for f in FILES],
+    ids=lambda file: file.stem,
+)
 def test_a_quick_run_beats_its_stated_error(file: Path, tmp_path: Path):
     finished = pinnsolve("run", str(file), "--quick", "--json", "--no-plots", "--out", str(tmp_path / "run"))
     assert finished.returncode == 0, finished.stderr
