@@ -11,6 +11,7 @@ from pinnsolve.compiler.compile import CompiledProblem
 from pinnsolve.diagnosis import find_diagnosis
 from pinnsolve.errors import ProblemError
 from pinnsolve.fitting import Fitted
+from pinnsolve.privacy import private_observations
 from pinnsolve.solution import Solution
 from pinnsolve.uncertainty import find_uncertainty
 
@@ -38,8 +39,6 @@ def findings_of(
         tell: Called with one line of text for what cannot be found.
     """
     record: dict[str, Any] = {}
-    if any(observations.privacy is not None for observations in solution.problem.data.values()):
-        return record  # either would tell of measurements beyond what their budget allows
     try:
         diagnosis = find_diagnosis(
             solution, loss=fitted.value.loss, weights=plan.weights, history=fitted.result.history
@@ -47,6 +46,8 @@ def findings_of(
         record["diagnosis"] = finite(diagnosis.as_record())
     except _FAULTS as error:
         tell(f"no diagnosis: {error}")
+    if private_observations(compiled.problem):
+        return record  # their misfits would tell of them beyond what the budget allows; a diagnosis sees none of them
     try:
         uncertainty = find_uncertainty(compiled, solution.trial, plan, seed=seed)
         if uncertainty is not None:

@@ -112,6 +112,7 @@ class TestRuns:
         assert set(solution.record["loss"]["terms"]) == {"decay"}
         assert "sensor" not in solution.residuals and not solution.problem.data
         assert all(set(progress.terms) == {"decay"} for progress in solution.history)
+        assert "uncertainty" not in solution.record, "the size of the misfits tells of every row"
         assert solution.message.endswith("more steps will lower it further.")
 
     def test_measurements_are_learnt_from_within_the_budget(self) -> None:
