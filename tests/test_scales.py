@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import math
+import time
 from collections.abc import Callable
 from pathlib import Path
 from typing import Any
@@ -217,3 +218,53 @@ def test_private_measurements_tell_nothing() -> None:
     rows = ps.Observations(at={t: np.linspace(0, 1, 50)}, values={u: np.full(50, 4e6)}, privacy=private)
     problem = ps.Problem(domain=ps.Interval(t, 0, 1), equations={"still": u.diff(t)}, data={"rows": rows})
     assert complete(problem)[0].scales == Scales()
+
+
+def radial(power: int) -> ps.Problem:
+    r, u = symbols("r"), ps.fields("u", symbols("r"))
+    return ps.Problem(
+        domain=ps.Interval(r, 0, 1),
+        equations={"pipe": Eq(u.diff(r, 2) + u.diff(r) / r - u / r**power, -1)},
+        conditions={"axis": Eq(u.diff(r).subs(r, 0), 0), "wall": Eq(u(1), 0)},
+        hard=False,
+    )
+
+
+@pytest.mark.parametrize("power", [0, 1, 2])
+def test_a_coefficient_without_bound_is_counted_by_its_usual_size(power: int) -> None:
+    """The largest of 1 / r at some points says how near to the axis these lie; the field is no smaller for it."""
+    assert scales_of(radial(power)) == Scales()
+
+
+def test_a_small_beginning_that_may_grow_is_no_size() -> None:
+    s, i = ps.fields("s i", t)
+    problem = ps.Problem(
+        domain=ps.Interval(t, 0, 20),
+        equations={"susceptible": Eq(s.diff(t), -s * i), "infected": Eq(i.diff(t), s * i - i / 3)},
+        conditions={"before": Eq(s(0), 0.999), "first": Eq(i(0), 1e-3)},
+    )
+    assert scales_of(problem) == Scales()
+
+
+def test_whole_numbers_that_no_machine_word_holds_are_sizes() -> None:
+    u = ps.fields("u", x)
+    problem = ps.Problem(
+        domain=ps.Interval(x, 0, 1),
+        equations={"balance": Eq(10**20 * u.diff(x, 2), -(10**21))},
+        conditions={"left": Eq(u(0), 0), "right": Eq(u(1), 0)},
+        hard=False,
+    )
+    assert scales_of(problem).terms["balance"] == pytest.approx(5e20, rel=0.5)
+
+
+def test_a_power_of_a_long_sum_is_looked_at_as_it_is_written() -> None:
+    """Written out it has 1,820 summands, and takes a quarter of a minute."""
+    u, v, w = ps.fields("u v w", t)
+    problem = ps.Problem(
+        domain=ps.Interval(t, 0, 1),
+        equations=[Eq(u.diff(t), (u + v + w + t + 1) ** 12), Eq(v.diff(t), u), Eq(w.diff(t), v)],
+        conditions=[Eq(u(0), 0), Eq(v(0), 0), Eq(w(0), 1)],
+    )
+    began = time.perf_counter()
+    find_scales(problem.terms, problem.fields, problem.domain, unknowns={}, ansatz={})
+    assert time.perf_counter() - began < 3

@@ -17,7 +17,7 @@ from types import MappingProxyType
 
 import numpy as np
 from numpy.typing import NDArray
-from sympy import Add, Dummy, Expr, Integral, Symbol, expand, lambdify
+from sympy import Add, Dummy, Expr, Integral, Symbol, expand_mul, lambdify
 from sympy.core.function import AppliedUndef
 
 from pinnsolve.declaration.terms import Evaluation, Term, evaluations
@@ -41,6 +41,9 @@ _UNEVEN = 300.0
 """Residuals are counted by their own sizes where one is so far from one."""
 
 _ROUNDING = 1e-9
+
+_HUGE = 1e100
+"""Sizes that are larger, or as small, have squares that no float holds, or come from nothing that is measured."""
 
 Array = NDArray[np.float64]
 
@@ -129,7 +132,7 @@ def _open(term: Term, known: Mapping[Symbol, Array]) -> _Opened | None:
     if not 0 < len(readings) <= _MOST_READINGS:
         return None
     stand_ins = {place: Dummy(real=True) for place in readings}
-    expression = expand(term.residual.xreplace(stand_ins))
+    expression = expand_mul(term.residual.xreplace(stand_ins))  # not powers of sums, which have thousands of summands
     given = {**known, **{symbol: np.asarray(values, dtype=np.float64) for symbol, values in term.columns.items()}}
     others = expression.free_symbols - set(stand_ins.values()) - set(given)
     given |= {symbol: np.ones(1) for symbol in others}  # of normals, and of groups of cells
@@ -141,28 +144,31 @@ def _reckon(
 ) -> tuple[float, float, bool]:
     """Return centre and size of a field, and whether they are far from zero and one."""
     values: list[Array] = []
-    by_sources, steady = 0.0, True
+    by_sources, steady, grows = 0.0, True, False
     for each in opened:
         source = Add(*(part for part in each.parts if not part.has(*each.readings)))
         coefficients = _coefficients(each)
         if coefficients is None:
+            grows |= any(reading.field == name for reading in each.readings.values())
             continue
         own = {s: c for s, c in coefficients.items() if each.readings[s].field == name}
         if len(coefficients) == 1 and len(own) == 1 and not any(each.readings[next(iter(own))].orders):
             values.append(_numbers(-source / next(iter(own.values())), each.known))
-        strengths = [_largest(c, each.known) / _length(each.readings[s], lengths) for s, c in own.items()]
+        strengths = [_usual(c, each.known) / _length(each.readings[s], lengths) for s, c in own.items()]
         if strengths and 0 < max(strengths) < math.inf and any(any(each.readings[s].orders) for s in own):
-            strongest = _largest(source, each.known)
-            if strongest / max(strengths) > by_sources:
-                by_sources = strongest / max(strengths)
-                steady = abs(float(np.mean(_numbers(source, each.known)))) >= _STEADY * strongest
+            sources = _numbers(source, each.known)
+            strong = float(np.mean(np.abs(sources))) if sources.size else 0.0
+            if strong / max(strengths) > by_sources:
+                by_sources = strong / max(strengths)
+                steady = abs(float(np.mean(sources))) >= _STEADY * float(np.abs(sources).max())
     told = np.concatenate(values) if values else np.zeros(0)
     low, high = (float(told.min()), float(told.max())) if told.size else (0.0, 0.0)
     centre, size, most = (low + high) / 2, (high - low) / 2, max(abs(low), abs(high))
     if size > _ROUNDING * most and by_sources < _FAR * size:
         return centre, size, not (size >= _LEAST and most <= _LARGEST)
     if not 0 < by_sources < math.inf:
-        centre, by_sources = 0.0, most or 1.0
+        # What is nonlinear may grow by any factor from a small value, as an epidemic does from its first cases.
+        centre, by_sources = 0.0, max(most, 1.0) if grows else most or 1.0
     size = by_sources
     least, largest = (_LEAST, _LARGEST) if steady else (1 / _FAR, _FAR)
     if least <= size <= largest and most <= _LARGEST:
@@ -187,10 +193,10 @@ def _size(each: _Opened, sizes: Mapping[str, Sequence[float]], lengths: Mapping[
     largest = 0.0
     for part in each.parts:
         slopes = (
-            _largest(part.diff(s), {**each.known, **usual}) * change for s, change in changes.items() if part.has(s)
+            _usual(part.diff(s), {**each.known, **usual}) * change for s, change in changes.items() if part.has(s)
         )
         largest = max(largest, sum(slopes))
-    return largest if 0 < largest < math.inf else 1.0
+    return largest if 1 / _HUGE < largest < _HUGE else 1.0
 
 
 def _length(reading: Evaluation, lengths: Mapping[str, tuple[float, ...]]) -> float:
@@ -204,9 +210,11 @@ def _numbers(expression: Expr, known: Mapping[Symbol, Array]) -> Array:
     with np.errstate(all="ignore"):
         try:
             found = lambdify(symbols, expression, "scipy")(*(known[s] for s in symbols))
-        except (TypeError, ValueError, NameError, KeyError, ArithmeticError):
+            values = np.atleast_1d(np.asarray(found))
+            if values.dtype == object:  # whole numbers that are longer than those of NumPy
+                values = values.astype(np.float64)
+        except (TypeError, ValueError, NameError, KeyError, NotImplementedError, SyntaxError, ArithmeticError):
             return np.zeros(0)
-    values = np.atleast_1d(np.asarray(found))
     return np.asarray(values[np.isfinite(values)], dtype=np.float64) if np.isrealobj(values) else np.zeros(0)
 
 
@@ -214,6 +222,13 @@ def _largest(expression: Expr, known: Mapping[Symbol, Array]) -> float:
     """Return the largest magnitude of an expression at the places; 0 where it has no value."""
     values = np.abs(_numbers(expression, known))
     return float(values.max()) if values.size else 0.0
+
+
+def _usual(expression: Expr, known: Mapping[Symbol, Array]) -> float:
+    """Return the median magnitude of a coefficient where it is not 0: the largest of 1 / r says how near to 0 one looked."""
+    values = np.abs(_numbers(expression, known))
+    values = values[values > 0]
+    return float(np.median(values)) if values.size else 0.0
 
 
 def _rounded(value: float) -> float:
