@@ -27,16 +27,32 @@ def complete(
     training = training if isinstance(training, Training) else Training()  # what it is, is checked later
     if not training.scaling or any(o.privacy is not None for o in problem.data.values()):
         return problem, exactness
-    scales = find_scales(
-        problem.terms, problem.fields, problem.domain, unknowns=problem.unknowns, ansatz=problem.ansatz
-    )
+    scales = _found(problem)
     if training.weights is not None:
         scales = Scales(scales.fields)
     if not scales.fields and not scales.terms:
         return problem, exactness
+    return _with(problem, scales), (*exactness, _choice(scales))
+
+
+def count_anew(problem: Problem) -> Problem:
+    """Return a problem that was given other observations with its residuals counted by their sizes, if they were before.
+
+    Its fields stay scaled as they are: that is what a network was trained for.
+    """
+    if not problem.scales.terms:
+        return problem
+    return _with(problem, Scales(problem.scales.fields, _found(problem).terms))
+
+
+def _found(problem: Problem) -> Scales:
+    return find_scales(problem.terms, problem.fields, problem.domain, unknowns=problem.unknowns, ansatz=problem.ansatz)
+
+
+def _with(problem: Problem, scales: Scales) -> Problem:
     scaled = copy(problem)
     object.__setattr__(scaled, "scales", scales)
-    return scaled, (*exactness, _choice(scales))
+    return scaled
 
 
 def _choice(scales: Scales) -> Choice:

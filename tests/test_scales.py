@@ -19,6 +19,7 @@ from pinnsolve.choices import choose, meet_conditions
 from pinnsolve.compiler.compile import compile_problem
 from pinnsolve.declaration.scales import Scales, find_scales
 from pinnsolve.declaration.storage import TreeError, problem_from_data, problem_to_data
+from pinnsolve.monitoring.adaptation import adapt
 from pinnsolve.problem_file import load_problem_file
 from pinnsolve.scaling import complete
 
@@ -167,19 +168,43 @@ def test_an_offset_is_taken_off() -> None:
     assert (centre, size) == (pytest.approx(550, rel=0.05), pytest.approx(250, rel=0.05))
 
 
-def test_measurements_tell_the_size_of_a_field() -> None:
-    u = ps.fields("u", t)
+def decaying(rate: float) -> ps.Observations:
     times = np.linspace(0, 9, 30)
-    data = {"sensor": ps.Observations(at={t: times}, values={u: 4e5 * np.exp(-times)})}
-    k = symbols("k", positive=True)
-    problem = ps.Problem(
-        domain=ps.Interval(t, 0, 9), equations={"decay": Eq(u.diff(t), -k * u)}, data=data, unknowns={k: 0.5}
-    )
+    return ps.Observations(at={t: times}, values={ps.fields("u", t): 4e5 * np.exp(-rate * times)})
+
+
+def decay() -> ps.Problem:
+    """A rate to be found from measurements of some hundred thousands."""
+    u, k = ps.fields("u", t), symbols("k", positive=True)
+    equations = {"decay": Eq(u.diff(t), -k * u)}
+    data = {"sensor": decaying(1.0)}
+    return ps.Problem(domain=ps.Interval(t, 0, 9), equations=equations, data=data, unknowns={k: 0.5})
+
+
+def test_measurements_tell_the_size_of_a_field() -> None:
+    problem = decay()
     ((centre, size),) = scales_of(problem).fields.values()
     assert centre == pytest.approx(2e5, rel=0.05)
     assert size == pytest.approx(2e5, rel=0.05)
     solution = ps.solve(problem, training=ps.Training(phases=[ps.LevenbergMarquardt(steps=25)]), compile="off")
     assert solution.unknowns["k"] == pytest.approx(1, rel=1e-4)
+
+
+@pytest.mark.parametrize("kind", ["diagonal", "full"])
+def test_a_whitened_field_is_scaled_once(kind: Any) -> None:
+    solution = ps.solve(
+        decay(), ps.MLP(width=8, depth=1, whitening=kind), training=ps.Training(phases=[ps.Adam(steps=1)])
+    )
+    assert np.abs(solution(t=np.linspace(0, 9, 20))).max() < 4e6
+
+
+@pytest.mark.parametrize("anew", [False, True])
+def test_measurements_that_take_the_place_of_others_count_by_their_size(anew: bool) -> None:
+    training = ps.Training(points={"decay": 60}, phases=[ps.LevenbergMarquardt(steps=25)])
+    solution = ps.solve(decay(), ps.MLP(width=8, depth=1), training, compile="off")
+    adapted = adapt(solution, decaying(1.2), training=training, anew=anew)
+    assert adapted.unknowns["k"] == pytest.approx(1.2, rel=1e-3)
+    assert adapted.problem.scales.fields == solution.problem.scales.fields
 
 
 def test_residuals_are_weighed_by_their_sizes_unless_the_user_weighs_them() -> None:
@@ -207,9 +232,19 @@ def test_scales_are_stored_and_a_strangers_are_checked(tmp_path: Path) -> None:
     assert again.problem.scales == solution.problem.scales
     data = problem_to_data(solution.problem)
     assert problem_from_data(data).scales == solution.problem.scales
-    data["scales"]["fields"][0][2] = "large"
-    with pytest.raises(TreeError):
-        problem_from_data(data)
+    for size in ("large", 0, -1.0, 1e-300, 1e300):
+        with pytest.raises(TreeError):
+            problem_from_data({**data, "scales": {**data["scales"], "terms": {"balance": size}}})
+        with pytest.raises(TreeError):
+            problem_from_data({**data, "scales": {**data["scales"], "fields": [[data["fields"][0], 0.0, size]]}})
+    with pytest.raises(TreeError, match="a term that is not there"):
+        problem_from_data({**data, "scales": {"fields": [], "terms": {"another": 1.0}}})
+
+
+def test_what_was_stored_before_there_were_scales_has_none() -> None:
+    data = problem_to_data(rod(2, 2e11, 7.8e7)[0])
+    del data["scales"]
+    assert problem_from_data(data).scales == Scales()
 
 
 def test_private_measurements_tell_nothing() -> None:

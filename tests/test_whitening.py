@@ -103,7 +103,7 @@ def heated(whitening: str | None, **others: Any) -> ps.Solution:
         equations=Eq(u.diff(x, 2), -10 * pi**2 * sin(pi * x)),
         data={"sensors": ps.Observations(at={x: xs}, values={u: 300 + 10 * np.sin(np.pi * xs)}, **others)},
     )
-    training = ps.Training(points={"equation": 32}, phases=[ps.Adam(300, 5e-3)])
+    training = ps.Training(points={"equation": 32}, phases=[ps.Adam(300, 5e-3)], scaling=False)
     return ps.solve(problem, MLP(8, 2, whitening=whitening), training, ps.Exact({u: truth}), compile="off")
 
 

@@ -100,7 +100,7 @@ def build_trial(problem: Problem, network: Any, *, seed: int, dtype: torch.dtype
 
 
 def _sample(problem: Problem) -> Sample:
-    """Return points of the domain, and the values of measured fields, but for those in an ansatz, of which it is a part."""
+    """Return points of the domain, and what a network is to give where fields were measured, but for those in an ansatz."""
     points = draw(problem.domain, _SAMPLE, method="sobol", seed=0).coordinates
     values: dict[int, Tensor] = {}
     for term in problem.terms:
@@ -109,7 +109,8 @@ def _sample(problem: Problem) -> Sample:
         for number, field in enumerate(problem.fields):
             (value,) = (c for c in term.columns if c.name.startswith("value["))
             if term.misfit == field - value and field not in problem.ansatz:
-                values[number] = torch.as_tensor(term.columns[value])
+                centre, size = problem.scales.fields.get(field, (0.0, 1.0))
+                values[number] = (torch.as_tensor(term.columns[value]) - centre) / size
     return Sample(torch.as_tensor(points), values)
 
 

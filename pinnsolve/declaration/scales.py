@@ -42,7 +42,7 @@ _UNEVEN = 300.0
 
 _ROUNDING = 1e-9
 
-_HUGE = 1e100
+HUGE = 1e100
 """Sizes that are larger, or as small, have squares that no float holds, or come from nothing that is measured."""
 
 Array = NDArray[np.float64]
@@ -196,7 +196,7 @@ def _size(each: _Opened, sizes: Mapping[str, Sequence[float]], lengths: Mapping[
             _usual(part.diff(s), {**each.known, **usual}) * change for s, change in changes.items() if part.has(s)
         )
         largest = max(largest, sum(slopes))
-    return largest if 1 / _HUGE < largest < _HUGE else 1.0
+    return largest if 1 / HUGE < largest < HUGE else 1.0
 
 
 def _length(reading: Evaluation, lengths: Mapping[str, tuple[float, ...]]) -> float:

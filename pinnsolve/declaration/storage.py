@@ -18,7 +18,7 @@ from sympy.core.function import AppliedUndef
 from pinnsolve.declaration.complexes import Parts
 from pinnsolve.declaration.mesh_storage import mesh_from_data, mesh_to_data
 from pinnsolve.declaration.region_storage import number_from_data, region_from_data, region_to_data, symbol_from_data
-from pinnsolve.declaration.scales import Scales
+from pinnsolve.declaration.scales import HUGE, Scales
 from pinnsolve.declaration.terms import Term
 from pinnsolve.declaration.trees import TreeError, from_tree, to_tree
 from pinnsolve.domains.mesh import Mesh
@@ -88,7 +88,7 @@ def problem_from_data(data: Mapping[str, Any], arrays: Mapping[str, NDArray[Any]
             ),
             "gauges": MappingProxyType({str(k): tuple(map(symbol_from_data, v)) for k, v in data["gauges"].items()}),
             "exact": frozenset(map(str, data["exact"])),
-            "scales": _scales_from_data(data["scales"]),
+            "scales": _scales_from_data(data.get("scales", {"fields": (), "terms": {}})),  # older ones have none
             "terms": tuple(_term_from_data(term, meshes) for term in data["terms"]),
             "equations": {},
             "conditions": {},
@@ -107,10 +107,16 @@ def problem_from_data(data: Mapping[str, Any], arrays: Mapping[str, NDArray[Any]
 
 
 def _scales_from_data(data: Mapping[str, Any]) -> Scales:
-    fields = {_field(f): (number_from_data(centre), number_from_data(size)) for f, centre, size in data["fields"]}
-    return Scales(
-        MappingProxyType(fields), MappingProxyType({str(k): number_from_data(v) for k, v in data["terms"].items()})
-    )
+    fields = {_field(f): (number_from_data(centre), _size_from_data(size)) for f, centre, size in data["fields"]}
+    terms = {str(name): _size_from_data(size) for name, size in data["terms"].items()}
+    return Scales(MappingProxyType(fields), MappingProxyType(terms))
+
+
+def _size_from_data(value: Any) -> float:
+    """Return a positive number that can be squared."""
+    if not 1 / HUGE <= (size := number_from_data(value)) <= HUGE:
+        raise TreeError(f"{size!r} is no size")
+    return size
 
 
 def _term_to_data(term: Term, meshes: list[Mesh | Surface]) -> dict[str, Any]:
@@ -175,6 +181,8 @@ def _require_fit(problem: Problem) -> None:
             raise TreeError(f"a field that is not declared in {str(expression)[:80]}")
     if not set(problem.scales.fields) <= set(problem.fields):
         raise TreeError("a scale for a field that is not declared")
+    if not set(problem.scales.terms) <= {term.name for term in problem.terms}:
+        raise TreeError("a scale for a term that is not there")
     if not set(problem.ansatz) <= set(problem.fields) or not set(problem.gauges) <= set(names):
         raise TreeError("an ansatz or a free constant for a field that is not declared")
     if not set(problem.periods) <= set(problem.coordinates) or not all(p > 0 for p in problem.periods.values()):

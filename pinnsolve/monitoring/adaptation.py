@@ -19,6 +19,7 @@ from pinnsolve.fitting import Limits
 from pinnsolve.networks.windows import Windows
 from pinnsolve.problem import Problem
 from pinnsolve.residuals import held_out_residuals
+from pinnsolve.scaling import count_anew
 from pinnsolve.solution import Solution
 from pinnsolve.succession import fit
 from pinnsolve.training.schedule import Training
@@ -69,7 +70,7 @@ def adapt(
         UnsupportedError: See `check_adaptable`.
     """
     check_adaptable(solution)
-    problem = solution.problem.observing({RECENT: observations})
+    problem = count_anew(solution.problem.observing({RECENT: observations}))
     spec: Any = solution.network_spec
     compiled, training = compile_problem(problem), training or Training()
     plan = choose(compiled, spec, _known_terms(training, problem), device="cpu")
