@@ -5,6 +5,8 @@ from __future__ import annotations
 from copy import copy
 from typing import Any
 
+from torch import nn
+
 from pinnsolve.choice import Choice
 from pinnsolve.choices import meet_conditions
 from pinnsolve.declaration.scales import Scales, find_scales
@@ -19,7 +21,7 @@ def complete(
 
     Args:
         problem: The declaration.
-        network: What stands for the fields.
+        network: What stands for the fields; those that a module of the user's gives are not scaled.
         training: What the user said of it: with weights of the user's residuals are not counted by their sizes, and without
             `scaling` nothing is.
     """
@@ -30,6 +32,8 @@ def complete(
     scales = _found(problem)
     if training.weights is not None:
         scales = Scales(scales.fields)
+    if isinstance(network, nn.Module):  # which gives the fields themselves, perhaps scaled by its own layers
+        scales = Scales(terms=scales.terms)
     if not scales.fields and not scales.terms:
         return problem, exactness
     return _with(problem, scales), (*exactness, _choice(scales))

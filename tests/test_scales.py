@@ -13,6 +13,7 @@ import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 from sympy import Eq, Expr, cos, exp, pi, sin, symbols
+from torch import nn
 
 import pinnsolve as ps
 from pinnsolve.choices import choose, meet_conditions
@@ -303,3 +304,11 @@ def test_a_power_of_a_long_sum_is_looked_at_as_it_is_written() -> None:
     began = time.perf_counter()
     find_scales(problem.terms, problem.fields, problem.domain, unknowns={}, ansatz={})
     assert time.perf_counter() - began < 3
+
+
+def test_a_module_of_the_users_gives_the_fields_themselves() -> None:
+    """It may scale them by layers of its own."""
+    problem = bar(0.5, 5e3, STEEL, 300, 800, hard=False)[0]
+    scaled, _ = complete(problem, nn.Linear(2, 1))
+    assert not scaled.scales.fields
+    assert scaled.scales.terms["start"] == pytest.approx(500, rel=0.1)
