@@ -116,7 +116,8 @@ def load_problem(path: Path) -> Problem:
     """
     folder = path / "solution" if (path / "solution").is_dir() else path
     try:
-        return problem_from_data(_read_description(folder)["problem"])
+        stored = _read_description(folder)["problem"]
+        return problem_from_data(stored, _read_meshes(folder, stored))
     except ArchiveError:
         raise
     except _MALFORMED as error:

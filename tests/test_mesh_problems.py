@@ -13,7 +13,7 @@ import safetensors.numpy
 from sympy import Eq, Rational, cos, exp, sin, symbols
 
 import pinnsolve as ps
-from pinnsolve.archive import ArchiveError
+from pinnsolve.archive import ArchiveError, load_problem
 from pinnsolve.choices import choose
 from pinnsolve.compiler.compile import compile_problem
 from pinnsolve.declaration.storage import problem_from_data, problem_to_data
@@ -218,6 +218,7 @@ def test_problems_on_meshes_are_stored(make: Callable[[], ps.Problem], tmp_path:
     assert [term.residual for term in again.terms] == [term.residual for term in problem.terms]
     solution = ps.solve(problem, ps.MLP(width=4, depth=1), ps.Training(phases=[ps.Adam(steps=2)]), reference=None)
     loaded = ps.load(solution.save(tmp_path / "part"))
+    assert repr(load_problem(tmp_path / "part").domain) == repr(problem.domain), "for the report, without the network"
     a, b = draw(PLATE, 50).coordinates.T
     for one, other in zip(solution(x=a, y=b), loaded(x=a, y=b), strict=True):
         np.testing.assert_array_equal(one, other)
