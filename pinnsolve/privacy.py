@@ -21,7 +21,7 @@ import torch
 
 from pinnsolve.archive import write_atomically
 from pinnsolve.choice import Choice
-from pinnsolve.compiler.compile import CompiledProblem
+from pinnsolve.compiler.compile import CompiledProblem, CompiledTerm
 from pinnsolve.compiler.trial import Trial
 from pinnsolve.declaration.observations import Observations
 from pinnsolve.declaration.privacy import Privacy
@@ -149,10 +149,15 @@ def open_accounts(problem: Problem, phases: Sequence[Phase], *, steps: int | Non
 
 
 def public_part(compiled: CompiledProblem, accounts: Mapping[str, Account]) -> CompiledProblem:
-    """Return the compiled problem without the misfits to private observations."""
-    problem = compiled.problem
-    terms = tuple(term for term in compiled.terms if problem.term(term.name).group not in accounts)
+    """Return the compiled problem without the misfits to private observations; the size of their noise reads no row."""
+    terms = tuple(term for term in compiled.terms if not any(_misses(compiled, term, name) for name in accounts))
     return replace(compiled, terms=terms)
+
+
+def _misses(compiled: CompiledProblem, term: CompiledTerm, name: str) -> bool:
+    """Return whether a term is a misfit to the rows of some observations."""
+    declared = compiled.problem.term(term.name)
+    return declared.group == name and bool(declared.columns)
 
 
 def private_gradients(
@@ -169,7 +174,7 @@ def private_gradients(
     problem = compiled.problem
     sources = {}
     for name, account in accounts.items():
-        terms = tuple(term for term in compiled.terms if problem.term(term.name).group == name)
+        terms = tuple(term for term in compiled.terms if _misses(compiled, term, name))
         part = replace(compiled, terms=terms)
         columns = {term.name: problem.term(term.name).columns for term in terms}
         points = {n: torch.as_tensor(np.stack(list(c.values()), axis=1)) for n, c in columns.items()}

@@ -121,6 +121,20 @@ class TestRuns:
         solution = solved(problem(sensor=measured(ps.Privacy(8.0, 1e-5, clip=0.05))), training)
         assert solution.unknowns["k"] == pytest.approx(1.0, abs=0.15)
 
+    def test_a_noise_that_is_sought_reads_no_row_by_itself(self) -> None:
+        noise = symbols("s", positive=True)
+        rows = measured(ps.Privacy(8.0, 1e-5, clip=0.05))
+        declared = ps.Problem(
+            domain=ps.Interval(t, 0, 2),
+            equations={"decay": Eq(u.diff(t), -u)},
+            conditions={"start": Eq(u(0), 1)},
+            unknowns={noise: 0.2},
+            data={"sensor": ps.Observations(at=rows.at, values=rows.values, noise=noise, privacy=rows.privacy)},
+        )
+        solution = solved(declared)
+        assert set(solution.record["loss"]["terms"]) == {"decay", "sensor.noise"}
+        assert solution.unknowns["s"] != 0.2
+
     def test_a_limit_on_steps_spends_less(self, tmp_path: Path) -> None:
         ledger = tmp_path / "ledger.json"
         private = problem(sensor=measured(ps.Privacy(2.0, 1e-5, ledger=ledger)))
