@@ -82,7 +82,7 @@ def resume(
             if not 0 <= every < math.inf:
                 raise ValueError(f"{every} seconds between two checkpoints")
             hashes, made_with = dict(stored["begun"]["hashes"]), dict(stored["begun"]["versions"])
-        given = _checked(own, missing) if problem_file is None else _from_file(Path(problem_file), hashes)
+        given = _checked(own, missing) if problem_file is None else _from_file(Path(problem_file), hashes, missing)
         inputs = inputs_from_data(stored, given)
         if limits is not None:
             changed = {name: value for name, value in vars(limits).items() if value is not None}
@@ -115,8 +115,11 @@ def _checked(own: dict[str, Any], missing: Mapping[str, str]) -> dict[str, Any]:
     return own
 
 
-def _from_file(path: Path, hashes: State) -> dict[str, Any]:
-    """Return what a problem file names, if it and its tables are those that the run was begun with."""
+def _from_file(path: Path, hashes: State, missing: Mapping[str, str]) -> dict[str, Any]:
+    """Return what is missing of what a problem file names, if it and its tables are those that the run was begun with.
+
+    What is stored is not built anew: a network was trained in the ansatz and scales that the problem had then.
+    """
     undo = "undo the changes, or run it anew"
     if hashlib.sha256(path.read_bytes()).hexdigest() not in hashes.values():
         raise InputsError(path.name, "an edited problem: not the file that the run was begun with", undo)
@@ -124,6 +127,7 @@ def _from_file(path: Path, hashes: State) -> dict[str, Any]:
     for table in file.tables:
         if hashlib.sha256(table.read_bytes()).hexdigest() != hashes.get(table.name):
             raise InputsError(table.name, "an edited table: not the one that the run was begun with", undo)
-    problem, exactness = complete(file.problem, file.network, file.training)
     parts = {"network": file.network, "training": file.training, "reference": file.reference}
-    return {"problem": problem, "exactness": exactness, **parts}
+    if "problem" in missing:
+        parts["problem"] = complete(file.problem, file.network, file.training)[0]
+    return {name: part for name, part in parts.items() if name in missing}

@@ -21,6 +21,7 @@ from hypothesis import strategies as st
 
 import pinnsolve as ps
 from pinnsolve.cli import main
+from pinnsolve.declaration.scales import Scales
 
 PROBLEM = '''"""How fast does it decay?"""
 import numpy as np
@@ -234,7 +235,10 @@ def test_a_problem_file_is_executed_only_if_it_is_the_very_one(
     assert not trap.exists()
 
 
-def test_a_network_of_ones_own_comes_from_the_named_file(tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
+def test_a_network_of_ones_own_comes_from_the_named_file(
+    tmp_path: Path, capsys: pytest.CaptureFixture[str], monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """And nothing else, which is stored: another version might build other conditions in, or choose other scales."""
     layers = "torch.nn.Linear(1, 6), torch.nn.Tanh(), torch.nn.Linear(6, 1)"
     own = f"import torch\ntorch.manual_seed(3)\nnetwork = torch.nn.Sequential({layers})\n"
     file = written(tmp_path, 12, 9, 2, more=own)
@@ -247,6 +251,7 @@ def test_a_network_of_ones_own_comes_from_the_named_file(tmp_path: Path, capsys:
         "network (a module of your own) · name the problem file, pinnsolve resume RUN PROBLEM.py"
         in capsys.readouterr().err
     )
+    monkeypatch.setattr("pinnsolve.scaling.find_scales", lambda *_, **__: Scales(terms={"decay": 10.0}))
     assert main(["resume", str(run), str(file), "--max-steps", "100", *QUIET]) == 0
     assert outcome(run) == outcome(whole)
 
