@@ -3,9 +3,10 @@
 A network whose weights are drawn for numbers of size one does not find 2e-5 m in a bar of 2e11 Pa. With a field u = c + s N of the
 network N, and every residual counted by its own size, a problem trains alike in all units (Lin and Segel, Mathematics applied to
 deterministic problems in the natural sciences, 1988, section 6.3, on scaling). What conditions and measurements say of a field's
-values gives c and s. Where all they say is one value, a source f beside a derivative a D^α u does: s = |f| h^α / |a|, with half the
-range h of a coordinate for its length. The size of a residual is the largest change of one of its summands when fields change by
-2 s over whole ranges, so that it is that of the problem in the variables x / 2 h and u / 2 s.
+values gives c and s. Where all they say is one value, a source f beside a derivative a D^α u does: s = |f| h^α / |a|, with the
+mean of |f|, the median of |a| and half the range h of a coordinate for its length. The size of a residual is the largest change of
+one of its summands when fields change by 2 s over whole ranges, so that it is that of the problem in the variables x / 2 h and
+u / 2 s.
 """
 
 from __future__ import annotations
