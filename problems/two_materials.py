@@ -9,7 +9,7 @@ exactly u = a sin(pi x) sinh(pi y), v = sin(pi x) (b sinh(pi y) + c cosh(pi y)).
 are the sides.
 
 Run:   pinnsolve run problems/two_materials.py
-Cost:  about 20 s of one CPU core; relative L2 errors 2e-4 in the brick and 1e-5 in the insulation (seed 0).
+Cost:  10 s on one CPU core; relative L2 errors 2e-4 in the brick and 1e-5 in the insulation (seed 0).
 """
 
 from sympy import Eq, Matrix, cosh, pi, sin, sinh, symbols
