@@ -29,6 +29,7 @@ from pinnsolve.sweep.results import Row, as_text, rows_of
 from pinnsolve.sweep.runs import Run
 from pinnsolve.sweep.settings import Numerics
 from pinnsolve.sweep.study import Tried
+from pinnsolve.training.phase import Phase
 
 t = symbols("t")
 q = ps.fields("q", t)
@@ -58,7 +59,7 @@ def numerics_of(problem: ps.Problem, network: Any = None, training: ps.Training 
     return Numerics.of(training, choose(compile_problem(problem), network, training, device="cpu"))
 
 
-PHASES = [ps.Adam(steps=8, lr=1e-2), ps.LBFGS(steps=2)]
+PHASES: list[Phase] = [ps.Adam(steps=8, lr=1e-2), ps.LBFGS(steps=2)]
 GIVEN = numerics_of(decay(hard=False), ps.MLP(width=6, depth=1), ps.Training(points={"decay": 32}, phases=PHASES))
 
 

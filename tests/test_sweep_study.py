@@ -14,6 +14,7 @@ from pathlib import Path
 from typing import Any
 
 import pytest
+from test_sweep import FILE
 
 from pinnsolve.cli import main
 from pinnsolve.lock import LockError
@@ -21,7 +22,6 @@ from pinnsolve.sweep.ranges import Choices, Range, Span
 from pinnsolve.sweep.runs import Run
 from pinnsolve.sweep.settings import Setting
 from pinnsolve.sweep.study import JOURNAL, Claim, Plan, SharedStudy
-from tests.test_sweep import FILE
 
 WIDTH = Choices(Setting("network.width", ("network", "width"), frozenset({int}), False, 8), (4, 8))
 RATE = Span(Setting("training.lr", ("training", "lr"), frozenset({float}), False, 1e-3), 1e-4, 1e-1, False, True)
@@ -197,11 +197,13 @@ def test_an_interrupted_sweep_goes_on_where_it_was(tmp_path: Path, monkeypatch: 
 
 
 def killed_at_random(folder: Path, generator: random.Random) -> int | None:
-    """Kill a process that is at work on a trial, and return its number."""
+    """Kill a process that is at work on a trial of a sweep in this folder, and return its number."""
     owners = []
     for lock in folder.glob("[0-9]*/lock"):
         try:
-            owners.append(int(json.loads(lock.read_text())["pid"]))
+            owner = int(json.loads(lock.read_text())["pid"])
+            if str(folder) in Path(f"/proc/{owner}/cmdline").read_text():  # a dead one's number may be another's
+                owners.append(owner)
         except (OSError, ValueError):
             continue
     if not owners:
@@ -222,11 +224,12 @@ def test_workers_that_are_killed_lose_nothing_that_was_finished(tmp_path: Path):
     command += ["--seeds", "2", "--vary", "network.width=4,6,8", "--threads", "1"]
     assert subprocess.run([*command, "--out", str(whole)], capture_output=True).returncode == 0
     generator, kills = random.Random(5), 0  # noqa: S311
-    process = subprocess.Popen([*command, "--out", str(broken), "--workers", "2"], stderr=subprocess.PIPE, text=True)
-    while process.poll() is None and kills < 5:
-        time.sleep(generator.uniform(4, 12))
-        kills += killed_at_random(broken, generator) is not None
-    _, errors = process.communicate()
+    command += ["--out", str(broken), "--workers", "2"]
+    with subprocess.Popen(command, stderr=subprocess.PIPE, text=True) as process:
+        while process.poll() is None and kills < 5:
+            time.sleep(generator.uniform(4, 12))
+            kills += killed_at_random(broken, generator) is not None
+        _, errors = process.communicate()
     print(errors)
     assert process.returncode == 0 and kills == 5
     assert outcome(broken) == outcome(whole)

@@ -135,7 +135,7 @@ def _plan(ranges: tuple[Range, ...], options: Options) -> tuple[Plan, str]:
     cells = math.prod(len(r.values) for r in ranges) if listed else 0
     few = listed and cells <= (options.trials or _LARGEST_GRID)
     sampler = options.sampler
-    if sampler == "auto":
+    if sampler == "auto" or not ranges:  # without ranges there is one setting, whatever proposes it
         sampler = "grid" if few else "tpe"
     if sampler == "grid" and not listed:
         first = next(r.setting.name for r in ranges if not r.values)

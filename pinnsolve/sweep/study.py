@@ -98,16 +98,16 @@ class Tried:
     reason: str
 
 
-@dataclass
+@dataclass(eq=False)
 class Claim:
-    """A trial that this process works on.
+    """A trial that this process works on, until it is finished, failed or put back.
 
     Attributes:
         number: Of the trial.
         values: Of the settings.
         seeds: Of the runs to make.
         folder: For the run directories.
-        runs: Those that a process that died had finished.
+        runs: Those finished, also by a process that died.
     """
 
     number: int
