@@ -213,6 +213,9 @@ def _report(study: SharedStudy, folder: Path, names: list[str], about: Mapping[s
 
         write_sweep(rows, names, folder / "sweep.png")
     click.echo(text if as_json else as_text(rows, names), nl=not as_json)
+    for row in rows:
+        if row.reason:
+            click.echo(f"{told(row.values) or 'the setting'}: {row.reason}", err=True)
     open_ = sum(t.state in ("running", "waiting") for t in tried)
     if open_:
         click.echo(f"{open_} trials are still at work or wait; the same command again goes on", err=True)
