@@ -162,6 +162,31 @@ def test_a_trial_is_put_back_by_an_interruption_and_nobody_else_works_in_its_fol
     assert again.folder == claim.folder and again._trial.user_attrs["attempt"] == 1
 
 
+def test_the_beginning_of_a_line_that_was_never_ended_is_cut_off(tmp_path: Path):
+    """What a full disk leaves: the others write on, and nothing is lost but what was not written."""
+    first, second = opened(tmp_path, plan(WIDTH)), opened(tmp_path, plan(WIDTH))
+    claim = claimed(first)
+    journal = tmp_path / JOURNAL
+    whole = journal.read_bytes()
+    with journal.open("ab") as stream:
+        stream.write(whole.splitlines()[-1][: len(whole.splitlines()[-1]) // 2])
+    other = claimed(second)
+    claim.add(run_of(claim, claim.seeds[0]))
+    claim.finish()
+    assert journal.read_bytes().startswith(whole) and len(journal.read_bytes()) > len(whole)
+    states = {t.number: t.state for t in opened(tmp_path, plan(WIDTH)).tried()}
+    assert states == {claim.number: "done", other.number: "running"}
+
+
+@pytest.mark.parametrize("content", [b"garbage\n", b"\xff\xfe\n" * 40, b"[]\n{}\n", b'{"op_code": 99}\n'])
+def test_a_journal_that_is_none_is_named(tmp_path: Path, content: bytes, capsys: pytest.CaptureFixture[str]):
+    (tmp_path / "decay.py").write_text(FILE)
+    (tmp_path / "out").mkdir()
+    (tmp_path / "out" / JOURNAL).write_bytes(content)
+    assert main(["sweep", str(tmp_path / "decay.py"), "--out", str(tmp_path / "out")]) == 8
+    assert "it is no journal of a sweep, or a damaged one" in capsys.readouterr().err
+
+
 def outcome(folder: Path) -> dict[str, Any]:
     """What does not depend on the clock."""
     record = json.loads((folder / "sweep.json").read_text())

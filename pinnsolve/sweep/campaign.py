@@ -17,7 +17,6 @@ import pinnsolve
 from pinnsolve.archive import write_atomically
 from pinnsolve.choices import choose
 from pinnsolve.compiler.compile import compile_problem
-from pinnsolve.errors import ProblemError
 from pinnsolve.fitting import Limits
 from pinnsolve.memory import keep_freed_memory
 from pinnsolve.problem_file import ProblemFile, load_problem_file
@@ -29,7 +28,7 @@ from pinnsolve.sweep.ranges import Range, SweepError, read_ranges
 from pinnsolve.sweep.results import Row, as_csv, as_record, as_text, rows_of, told
 from pinnsolve.sweep.runs import Recipe
 from pinnsolve.sweep.settings import Numerics
-from pinnsolve.sweep.study import JOURNAL, Plan, SharedStudy
+from pinnsolve.sweep.study import JOURNAL, Plan, SharedStudy, StudyError
 from pinnsolve.sweep.work import Worker
 
 _TRIALS, _LARGEST_GRID = 30, 100
@@ -38,12 +37,6 @@ _TRIALS, _LARGEST_GRID = 30, 100
 _DIVERGED, _REFUSED = 5, 3
 _ABOUT = "study.json"
 """Says which sweep a folder holds."""
-
-
-class StudyError(ProblemError):
-    """A folder that holds another sweep."""
-
-    exit_code = 8
 
 
 @dataclass(frozen=True)

@@ -22,8 +22,9 @@ from pathlib import Path
 from statistics import median
 from typing import TYPE_CHECKING, Any
 
-from pinnsolve.errors import UnsupportedError
+from pinnsolve.errors import ProblemError, UnsupportedError
 from pinnsolve.lock import Lock, LockError
+from pinnsolve.sweep.journal import MendingLock
 from pinnsolve.sweep.ranges import Choices, Range, SweepError
 from pinnsolve.sweep.runs import Run
 from pinnsolve.sweep.settings import Value
@@ -50,6 +51,16 @@ _UNNAMED = 60.0
 
 _WAIT_FOR_DATABASE = 60.0
 """Seconds that one process waits while another writes into a SQLite file."""
+
+
+_UNREADABLE = (ValueError, LookupError, TypeError, AttributeError, AssertionError)
+"""What Optuna raises on lines that are none of its own."""
+
+
+class StudyError(ProblemError):
+    """A folder or a journal of another sweep, or a damaged one."""
+
+    exit_code = 8
 
 
 @dataclass(frozen=True)
@@ -163,6 +174,7 @@ class SharedStudy:
     Raises:
         UnsupportedError: Optuna is not installed.
         SweepError: The storage cannot be opened.
+        StudyError: The journal is damaged.
     """
 
     def __init__(self, folder: Path, name: str, storage: str, plan: Plan) -> None:
@@ -175,6 +187,9 @@ class SharedStudy:
                 self._study = optuna.create_study(
                     storage=_opened(storage), study_name=name, direction="minimize", load_if_exists=True
                 )
+        except _UNREADABLE as error:
+            remedy = "the runs beside it are whole; begin another sweep with --out or --storage"
+            raise StudyError(storage, f"it is no journal of a sweep, or a damaged one: {error}", remedy) from None
         except (ImportError, optuna.exceptions.OptunaError, *_database_errors()) as error:
             line = str(error).strip().splitlines()[0]
             remedy = "give a URL such as sqlite:///sweep.db or postgresql://host/name, or a path of a journal file"
@@ -329,8 +344,8 @@ def _opened(storage: str) -> Any:
     """Return the storage behind a URL of a database or a path of a journal file."""
     storages = _optuna().storages
     if "://" not in storage:
-        backend = storages.journal.JournalFileBackend(storage)
-        return storages.JournalStorage(backend)
+        lock = MendingLock(storages.journal.JournalFileSymlinkLock(storage), storage)
+        return storages.JournalStorage(storages.journal.JournalFileBackend(storage, lock))
     options = {"connect_args": {"timeout": _WAIT_FOR_DATABASE}} if storage.startswith("sqlite") else {}
     return storages.RDBStorage(storage, engine_kwargs=options)
 
