@@ -21,6 +21,7 @@ import torch
 from sympy import Expr, Symbol
 from torch import Tensor
 
+from pinnsolve.declaration.evaluation import evaluated
 from pinnsolve.errors import UnsupportedError
 
 Operand = int | float | bool
@@ -284,11 +285,9 @@ class _Emitter:
         )
 
     def _number(self, expression: Expr) -> float:
-        number = expression.evalf(17)
+        number = evaluated(expression)
         if not number.is_Float and not number.is_Rational and number is not sympy.nan:
-            raise UnsupportedError(
-                self.name, f"the number {expression} is not real and finite", "write a real constant"
-            )
+            raise UnsupportedError(self.name, f"{expression}, a number that is not real and finite", "write a real one")
         return float(number)
 
     def _sum(self, expression: sympy.Add) -> Operand:
