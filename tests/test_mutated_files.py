@@ -11,7 +11,7 @@ from typing import Any
 import numpy as np
 import pytest
 from random_trials import limited
-from sympy import Eq, exp, sin, symbols
+from sympy import Eq, exp, symbols
 
 import pinnsolve as ps
 from pinnsolve.archive import ArchiveError
@@ -24,7 +24,7 @@ HERE = Path(__file__).parent
 MESHES = sorted(p for p in (HERE / "meshes").iterdir() if p.suffix != ".py")
 SECONDS = 10
 x, y, z, t, k = symbols("x y z t k")
-u, q = ps.fields("u", x, t), ps.fields("q", t)
+q = ps.fields("q", t)
 
 DECLARED = '''"""Heat in a bar."""
 import numpy as np
@@ -88,6 +88,7 @@ def refused(read: Callable[[], Any], error: type[Exception] | tuple[type[Excepti
 
 
 @pytest.mark.soak
+@pytest.mark.filterwarnings("ignore::UserWarning")  # cells of higher order and sides that are not plane are told
 @pytest.mark.parametrize("name", [path.name for path in MESHES])
 def test_meshes(name: str, tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
     content, generator = (HERE / "meshes" / name).read_bytes(), np.random.default_rng(1)
@@ -97,14 +98,13 @@ def test_meshes(name: str, tmp_path: Path, capsys: pytest.CaptureFixture[str]) -
         path = tmp_path / name
         path.write_bytes(mutated(content, generator))
         count += refused(lambda path=path: _checked_mesh(path, coordinates), MeshError)
-    assert 20 < count
+    assert count > 20
     assert capsys.readouterr() == ("", "")
 
 
 def _checked_mesh(path: Path, coordinates: tuple[Any, ...]) -> None:
     mesh = ps.Mesh.read(path, coordinates=coordinates)
-    points = mesh.points(np.random.default_rng(0).random((50, len(coordinates) + 1)), 50).points
-    assert 0 < mesh.measure < np.inf and mesh.contains(points).all()
+    assert 0 < mesh.measure < np.inf and np.isfinite(mesh.nodes).all() and mesh.contains(mesh.nodes).all()
 
 
 @pytest.mark.soak
@@ -153,7 +153,8 @@ def begun(tmp_path_factory: pytest.TempPathFactory) -> Path:
     )
     training = ps.Training(points={"decay": 16}, phases=[ps.LBFGS(9, history=3)], resample=2, weighting=ps.Causal(t))
     limits = ps.Limits(steps=3)
-    ps.solve(problem, ps.MLP(width=4, depth=1), training, ps.Exact({q: exp(-t)}), out=path, limits=limits, plots=False)
+    network, truth = ps.MLP(width=4, depth=1), ps.Exact({q: exp(-t)})
+    ps.solve(problem, network, training, truth, out=path, limits=limits, plots=False).save(path.parent / "stored")
     return path
 
 
@@ -161,12 +162,13 @@ def begun(tmp_path_factory: pytest.TempPathFactory) -> Path:
 @pytest.mark.parametrize("name", ["model.json", "model.safetensors"])
 def test_stored_solutions(name: str, begun: Path, tmp_path: Path) -> None:
     """What is read in spite of the damage is the same solution, but for the words of its record."""
-    whole, generator, count = ps.load(begun), np.random.default_rng(4), 0
+    stored, generator, count = begun.parent / "stored", np.random.default_rng(4), 0
+    whole = ps.load(stored)
     expected = whole(t=np.linspace(0, 1, 5))
     for other in ("model.json", "model.safetensors"):
-        shutil.copy(begun / other, tmp_path / other)
+        shutil.copy(stored / other, tmp_path / other)
     for _ in range(200):
-        (tmp_path / name).write_bytes(mutated((begun / name).read_bytes(), generator))
+        (tmp_path / name).write_bytes(mutated((stored / name).read_bytes(), generator))
         found: list[Any] = []
         if refused(lambda found=found: found.append(ps.load(tmp_path)), ArchiveError):
             count += 1
