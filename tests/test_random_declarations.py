@@ -176,7 +176,10 @@ def answer(known: Callable[..., Any], expression: Any) -> np.ndarray | ProblemEr
             return error
     imaginary = found.pop("first.im", 0.0)
     (real,) = found.values() or (0.0,)
-    return np.broadcast_to(real + 1j * imaginary if problem.complex_fields else real, (3,))
+    if not problem.complex_fields:
+        return np.broadcast_to(real, (3,))
+    with np.errstate(invalid="ignore"):  # 1j * inf
+        return np.broadcast_to(real + 1j * imaginary, (3,))
 
 
 def truth(expression: Any) -> tuple[list[complex | None], list[float]]:
