@@ -2,10 +2,10 @@
 
 from __future__ import annotations
 
-from sympy import DiracDelta, Expr, Function, arg
+from sympy import DiracDelta, Expr, Function, Subs, arg
 from sympy.core.function import AppliedUndef
 
-from pinnsolve.errors import UnsupportedError
+from pinnsolve.errors import ProblemError, UnsupportedError
 
 # fmt: off
 KNOWN = (
@@ -26,8 +26,12 @@ def check_functions(expression: Expr, name: str) -> None:
         name: Of its term, for the message.
 
     Raises:
+        ProblemError: What stands for a number is a truth value.
         UnsupportedError: Names the function and those that have rules.
     """
+    for part in expression.atoms(Subs):
+        if not isinstance(part.expr, Expr):
+            raise ProblemError(name, f"a truth value in {part}", "write Piecewise((a, condition), (b, True))")
     for part in sorted(expression.atoms(Function), key=str):
         kind = type(part)
         # A jump's derivative has its own refusal, and the angle of a complex number is split into parts that are real.
