@@ -98,10 +98,10 @@ class Group:
         highest = max(heights)
         filled = rows.new_zeros(highest, *rows.shape[1:])
         filled[: len(rows)] = rows
-        found = rows.new_empty(self.size * highest, *rows.shape[1:])
+        found = [torch.empty_like(filled) for _ in range(self.size)]
         with _together():
-            dist.all_gather_into_tensor(found, filled)
-        return torch.cat([found[k * highest :][:height] for k, height in enumerate(heights)])
+            dist.all_gather(found, filled)
+        return torch.cat([part[:height] for part, height in zip(found, heights, strict=True)])
 
     def turned(self, rows: Tensor, heights: Sequence[int]) -> Tensor:
         """Return from a matrix of which each rank has some rows some of its columns, in all rows.
@@ -124,11 +124,9 @@ class Group:
         """Return the texts of all ranks, which are plain ASCII and of one length."""
         if self.size == 1:
             return [text]
-        bytes_ = torch.tensor(list(text.encode("ascii")), dtype=torch.uint8)
-        found = torch.empty(self.size * len(bytes_), dtype=torch.uint8)
-        with _together():
-            dist.all_gather_into_tensor(found, bytes_)
-        return [bytes(part.tolist()).decode("ascii") for part in found.split(len(bytes_))]
+        letters = torch.tensor(list(text.encode("ascii")), dtype=torch.uint8)
+        found = self.gathered(letters, [len(letters)] * self.size)
+        return [bytes(part.tolist()).decode("ascii") for part in found.split(len(letters))]
 
 
 ALONE = Group()
