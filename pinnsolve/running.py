@@ -149,7 +149,10 @@ def _outcome(solution: Solution, tolerance: float | None) -> int:
 
 
 class _Signals:
-    """Remembers a signal until the step in progress is complete; a second one to end stops at once."""
+    """Remembers a signal until the step in progress is complete; a second SIGINT stops at once.
+
+    A second SIGTERM does not: whoever starts ranks passes on what the system may have sent to each of them already.
+    """
 
     def __init__(self) -> None:
         self.exit_code = 0
@@ -157,9 +160,9 @@ class _Signals:
 
     def end(self, number: int, frame: FrameType | None) -> None:
         """Take in a signal to end."""
-        if self.exit_code:
+        if self.exit_code and number == signal.SIGINT:
             raise KeyboardInterrupt
-        self.exit_code = _SIGNALLED + number
+        self.exit_code = self.exit_code or _SIGNALLED + number
 
     def request(self, number: int, frame: FrameType | None) -> None:
         """Take in a signal to store a checkpoint and go on."""
