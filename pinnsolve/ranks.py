@@ -7,6 +7,7 @@ from __future__ import annotations
 
 import os
 import tempfile
+import warnings
 from collections.abc import Iterator
 from contextlib import contextmanager
 from datetime import timedelta
@@ -49,7 +50,10 @@ def joined() -> Iterator[Group]:
         if _local() < torch.cuda.device_count():
             torch.cuda.set_device(_local())
         dist.init_process_group(backend, store=store, rank=rank, world_size=size, timeout=_PATIENCE)
-        yield Group(rank, size)
+        with warnings.catch_warnings():
+            if rank:  # the first is warned of the same
+                warnings.simplefilter("ignore")
+            yield Group(rank, size)
     except Exception as error:
         if not _first(store):
             raise SystemExit(getattr(error, "exit_code", 1)) from error

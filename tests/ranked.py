@@ -14,6 +14,7 @@ from collections.abc import Callable, Mapping
 from functools import partial
 from pathlib import Path
 from typing import Any
+from unittest.mock import patch
 
 import numpy as np
 import torch
@@ -28,14 +29,20 @@ from pinnsolve.compiler.trial import build_trial
 from pinnsolve.fitting import Limits
 from pinnsolve.ranks import joined
 from pinnsolve.succession import fit
-from pinnsolve.training import normal_equations
-from pinnsolve.training.distributed import ALONE, Group
+from pinnsolve.training import gradients, normal_equations
+from pinnsolve.training.distributed import Group
 from pinnsolve.training.normal_equations import Dual, Primal, scaled_jacobian
 from pinnsolve.training.objective import Objective
 from pinnsolve.training.progress import Progress
 from pinnsolve.training.weights import Weights
 
-x, t, s, k, noise = symbols("x"), symbols("t"), symbols("s"), symbols("k", positive=True), symbols("noise", positive=True)
+x, t, s, k, noise = (
+    symbols("x"),
+    symbols("t"),
+    symbols("s"),
+    symbols("k", positive=True),
+    symbols("noise", positive=True),
+)
 q, u, v = ps.fields("q", t), ps.fields("u", x, t), ps.fields("v", x)
 
 POINTS = {"heat": 41, "initial": 7, "left": 5, "right": 1}
@@ -188,7 +195,9 @@ def compiled(group: Group) -> list[float]:
 def with_integral(group: Group) -> list[float]:
     """A Volterra equation: each point has an integral of its own, and no two points one together."""
     problem = decay(Eq(q.diff(t), -Integral(exp(s - t) * q(s), (s, 0, t))))
-    return trained(group, problem, ps.Training(points={"decay": 15}, phases=[ps.Adam(3, 1e-2), ps.LevenbergMarquardt(1)]))
+    return trained(
+        group, problem, ps.Training(points={"decay": 15}, phases=[ps.Adam(3, 1e-2), ps.LevenbergMarquardt(1)])
+    )
 
 
 def in_pseudo_time(group: Group) -> list[float]:
@@ -269,12 +278,29 @@ def objective(group: Group, chunk: int | None) -> list[float]:
     return [evaluation.loss, found.value().loss, found.count, found.rows, *evaluation.terms.values(), *numbers]
 
 
+def with_little_memory(group: Group) -> list[float]:
+    """Memory runs out on the second rank alone, which goes on in smaller chunks."""
+    original, failures = gradients.PlainStep.__call__, list[int]()
+
+    def step(own: Any, chunk: Any, *arguments: Any) -> Any:
+        if group.rank == 1 and len(chunk.points["first"]) > 2:
+            failures.append(1)
+            raise RuntimeError("DefaultCPUAllocator: can't allocate memory")
+        return original(own, chunk, *arguments)
+
+    with patch.object(gradients.PlainStep, "__call__", step):
+        found = objective(group, chunk=9)
+    assert len(failures) == (2 if group.rank == 1 else 0)
+    return found
+
+
 CASES: dict[str, Callable[[Group], list[float]]] = {
     **{name: partial(by_phase, phase=phase) for name, phase in PHASES.items()},
     "soap": by_soap,
     **{name: partial(by_resampling, resampling=name) for name in ("uniform", "rad", "r3")},
     **{name: partial(by_weighting, weighting=weighting) for name, weighting in WEIGHTINGS.items()},
     **{f"objective in chunks of {chunk}": partial(objective, chunk=chunk) for chunk in (None, 3)},
+    "little memory": with_little_memory,
     "windows": in_windows,
     "unknown": unknown,
     "unknown noise and heavy tails": doubtful,

@@ -21,7 +21,7 @@ from test_ranks import begin
 
 from pinnsolve.cli import main
 
-ENDLESS = (5, 10**6, 1)
+ENDLESS = (5, 10**6, 10**6)
 RUN = ("--save-every", "0", "--compile", "off")
 
 
@@ -40,7 +40,16 @@ def ranks(size: int, *arguments: Any, cwd: Path) -> Iterator[list[subprocess.Pop
 @contextmanager
 def torchrun(*arguments: Any, cwd: Path) -> Iterator[subprocess.Popen[str]]:
     """Two ranks as users begin them."""
-    command = [sys.executable, "-m", "torch.distributed.run", "--standalone", "--nproc-per-node", "2", "-m", "pinnsolve"]
+    command = [
+        sys.executable,
+        "-m",
+        "torch.distributed.run",
+        "--standalone",
+        "--nproc-per-node",
+        "2",
+        "-m",
+        "pinnsolve",
+    ]
     environment = os.environ | {"OMP_NUM_THREADS": "1", "MPLBACKEND": "Agg"}
     process = subprocess.Popen(
         [*command, *map(str, arguments)],
@@ -76,7 +85,9 @@ def ended(processes: list[subprocess.Popen[str]]) -> tuple[list[int], list[str],
 
 
 def weights(run: Path) -> np.ndarray:
-    return np.concatenate([tensor.ravel() for _, tensor in sorted(load_file(run / "solution/model.safetensors").items())])
+    return np.concatenate(
+        [tensor.ravel() for _, tensor in sorted(load_file(run / "solution/model.safetensors").items())]
+    )
 
 
 def test_a_signal_to_one_rank_ends_all_and_others_go_on_from_what_they_stored(tmp_path: Path) -> None:
@@ -166,7 +177,10 @@ def test_different_problems_are_refused_in_one_sentence(tmp_path: Path) -> None:
 @pytest.mark.parametrize(
     ("more", "found"),
     [
-        ('\nnetwork = ps.MLP(width=8, depth=1, normalization="batch")\n', "error: network · 2 ranks, and normalization"),
+        (
+            '\nnetwork = ps.MLP(width=8, depth=1, normalization="batch")\n',
+            "error: network · 2 ranks, and normalization",
+        ),
         ('\nimport os\nif os.environ["RANK"] == "1":\n    problem = None\n', "error: "),
     ],
 )

@@ -9,7 +9,6 @@ one of them would wait for ever for what the others never do.
 
 from __future__ import annotations
 
-
 from collections.abc import Callable, Iterator, Mapping, Sequence
 from contextlib import contextmanager
 from dataclasses import dataclass

@@ -253,7 +253,7 @@ class Objective:
         return Jacobian(self.module, self._residuals, self._points if points is None else points)
 
     def row_scales(self) -> Float[Tensor, " rows"]:
-        """Return sqrt(w_k v_k,i / N_k) for every row of the Jacobian on `share`: the loss is the sum of squares of rows so scaled."""
+        """Return sqrt(w_k v_k,i / N_k) for every row of the Jacobian at `share`: scaled so, squares of rows add up to the loss."""
         of, numbers = self.terms, {name: len(tensor) for name, tensor in self._points.items()}
         ones = {name: tensor.new_ones(len(tensor)) for name, tensor in self.share.items()}
         return torch.cat(
