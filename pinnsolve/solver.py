@@ -85,9 +85,9 @@ def solve(
     check_private(problem, network, training, reference)
     clock = Clock()
     with ExitStack() as stack:
-        directory = out if isinstance(out, RunDirectory) else None
-        if out is not None and directory is None and group.leads:
-            directory = stack.enter_context(RunDirectory(Path(out)))
+        directory = None
+        if out is not None and group.leads:
+            directory = out if isinstance(out, RunDirectory) else stack.enter_context(RunDirectory(Path(out)))
         built, exactness = complete(problem, network, training)
         inputs = Inputs(
             problem=built,

@@ -70,8 +70,8 @@ def fit(
     compiled = replace(compiled, losses=losses)
     sources = private_gradients(compiled, accounts or {}, trial, plan.weights)
     compiled = public_part(compiled, accounts or {})
-    given = {"training": training, "seed": seed, "compile": compile, "tell": tell}
-    one = partial(fit_one, **given, sources=tuple(sources.values()), group=group)
+    released = tuple(sources.values())
+    one = partial(fit_one, training=training, seed=seed, compile=compile, tell=tell, sources=released, group=group)
     lead(trial, group)
     start = None if start is None else on_device(start, plan.device)
     if isinstance(trial.network, WindowedFields):

@@ -33,6 +33,7 @@ from pinnsolve.training import gradients, normal_equations
 from pinnsolve.training.distributed import Group
 from pinnsolve.training.normal_equations import Dual, Primal, scaled_jacobian
 from pinnsolve.training.objective import Objective
+from pinnsolve.training.phase import Phase
 from pinnsolve.training.progress import Progress
 from pinnsolve.training.weights import Weights
 
@@ -148,23 +149,23 @@ def by_soap(group: Group) -> list[float]:
 
 
 def by_resampling(group: Group, resampling: str) -> list[float]:
-    phases = [ps.Adam(4, 1e-2, resample=2), ps.LevenbergMarquardt(2, resample=1)]
+    phases: list[Phase] = [ps.Adam(4, 1e-2, resample=2), ps.LevenbergMarquardt(2, resample=1)]
     return trained(group, heat(), ps.Training(points=POINTS, phases=phases, resampling=resampling))
 
 
 def by_weighting(group: Group, weighting: Any) -> list[float]:
-    phases = [ps.Adam(4, 1e-2, resample=3), ps.LevenbergMarquardt(1)]
+    phases: list[Phase] = [ps.Adam(4, 1e-2, resample=3), ps.LevenbergMarquardt(1)]
     training = ps.Training(points=POINTS, phases=phases, weighting=weighting, weights={"left": 3.0})
     return trained(group, heat(), training)
 
 
 def in_windows(group: Group) -> list[float]:
-    phases = [ps.Adam(3, 1e-2), ps.LevenbergMarquardt(1)]
+    phases: list[Phase] = [ps.Adam(3, 1e-2), ps.LevenbergMarquardt(1)]
     return trained(group, heat(), ps.Training(points=POINTS, phases=phases, windows={t: 2}))
 
 
 def unknown(group: Group, **more: Any) -> list[float]:
-    phases = [ps.Adam(4, 1e-2, resample=2), ps.SSBroyden(3)]
+    phases: list[Phase] = [ps.Adam(4, 1e-2, resample=2), ps.SSBroyden(3)]
     return trained(group, sought(**more), ps.Training(points={"decay": 15}, phases=phases, patience=3))
 
 
@@ -206,7 +207,7 @@ def in_pseudo_time(group: Group) -> list[float]:
         equations={"steady": Eq(v.diff(x, 2), v**2)},
         conditions={"left": Eq(v(0), 1), "right": Eq(v(1), 0.5)},
     )
-    phases = [ps.Adam(6, 1e-2, resample=2)]
+    phases: list[Phase] = [ps.Adam(6, 1e-2, resample=2)]
     return trained(group, problem, ps.Training(points={"steady": 21}, phases=phases, pseudo_time=0.1))
 
 

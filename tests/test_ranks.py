@@ -7,14 +7,22 @@ import os
 import socket
 import subprocess
 import sys
+from contextlib import nullcontext
 from pathlib import Path
 from typing import Any
 
 import numpy as np
 import pytest
 import ranked
+import torch
+from torch import nn
 
-from pinnsolve.training.distributed import ALONE
+import pinnsolve as ps
+from pinnsolve.choices import DeviceError
+from pinnsolve.errors import ProblemError
+from pinnsolve.inputs import Inputs
+from pinnsolve.ranks import require_separable, require_shared
+from pinnsolve.training.distributed import ALONE, Group
 
 HERE = Path(__file__).parent
 TOLERANCE = 1e-12
@@ -78,3 +86,24 @@ def test_two_ranks_find_what_one_process_finds(name: str, together: list[dict[st
 @pytest.mark.parametrize("name", ranked.SLOW)
 def test_ranks_compile_as_one_process_does(name: str, tmp_path: Path) -> None:
     check(name, ranked.SLOW[name](ALONE), found_by(2, tmp_path, "slow"))
+
+
+def test_private_observations_are_for_one_process() -> None:
+    """Before the ranks say anything to each other: here there is but one."""
+    problem = ranked.sought(privacy=ps.Privacy(epsilon=2.0, delta=1e-3))
+    inputs = Inputs(problem, None, None, None, (), "decay", 0, "cpu", "float64", None, 1, "off", False)
+    require_shared(inputs, ps.Limits(), ALONE)
+    with pytest.raises(ProblemError, match="privacy · 2 ranks, and observations that are private"):
+        require_shared(inputs, ps.Limits(), Group(0, 2))
+
+
+def test_ranks_do_not_share_a_gpu(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(torch.cuda, "device_count", lambda: 1)
+    module, gpu = nn.Linear(2, 1), torch.device("cuda")
+    for local in ("0", "1"):
+        monkeypatch.setenv("LOCAL_RANK", local)
+        monkeypatch.setenv("RANK", local)
+        with pytest.raises(DeviceError, match="than its 1 GPUs") if local == "1" else nullcontext():
+            require_separable(module, gpu, Group(int(local), 2))
+    with pytest.raises(ProblemError, match="normalization by batch"):
+        require_separable(nn.Sequential(module, nn.BatchNorm1d(1)), torch.device("cpu"), Group(0, 2))
