@@ -192,3 +192,13 @@ def test_what_cannot_be_shared_and_what_one_rank_alone_finds_wrong_is_told_once(
     told = "".join(err)
     assert 3 in codes and 0 not in codes
     assert told.startswith(found) and told.count("\n") == 1, err
+
+
+@pytest.mark.slow
+@pytest.mark.skipif(len(os.sched_getaffinity(0)) < 2, reason="needs two processors that nothing else uses")
+def test_two_ranks_on_two_processors_are_nearly_twice_as_fast_as_one(capsys: pytest.CaptureFixture[str]) -> None:
+    assert main(["bench", "ranks", "--points", "50000", "--json"]) == 0
+    rows = json.loads(capsys.readouterr().out)["rows"]
+    taken = {(row["phase"], row["ranks"]): row["milliseconds"] for row in rows}
+    for phase in ("adam", "lbfgs", "levenberg_marquardt"):
+        assert taken[phase, 1] > 1.8 * taken[phase, 2], phase
