@@ -321,9 +321,7 @@ def accuracy(problem: tuple[str, ...], **options: Any) -> None:
 
 
 @bench.command()
-@click.option(
-    "--ranks", "sizes", type=click.IntRange(min=1), metavar="N", multiple=True, default=(1, 2), show_default=True
-)
+@click.option("--ranks", "sizes", type=click.IntRange(min=1), metavar="N", multiple=True, default=(1, 2))
 @click.option("--points", type=click.IntRange(min=1), metavar="N", default=50_000, show_default=True)
 @click.option("--json", "as_json", is_flag=True, help="Print machine and rows as JSON on stdout.")
 def ranks(sizes: tuple[int, ...], points: int, as_json: bool) -> None:
