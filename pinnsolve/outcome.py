@@ -22,6 +22,11 @@ from pinnsolve.training.status import Status
 _STATUS = {Status.DIVERGED: "diverged", Status.INTERRUPTED: "interrupted"}
 
 
+def status_of(result: TrainingResult) -> str:
+    """Return how a run ended: done, diverged or interrupted."""
+    return _STATUS.get(result.status, "done")
+
+
 def record_of(
     solution: Solution,
     plan: Plan,
@@ -31,7 +36,7 @@ def record_of(
 ) -> dict[str, Any]:
     """Return the outcome in the form of result.json."""
     record: dict[str, Any] = {
-        "status": _STATUS.get(fitted.result.status, "done"),
+        "status": status_of(fitted.result),
         "message": "",
         "seed": seed,
         "device": plan.device.type,
