@@ -1,8 +1,8 @@
 # %% [markdown]
 # # What the second phase buys, and what noise takes back
 #
-# Training here goes in two phases: Adam finds the basin, a quasi-Newton method goes to its bottom. This is what each is worth on a
-# problem with a closed form, what single precision costs, and what happens when the bottom is not where the truth is.
+# Training here goes in two phases: Adam finds the basin, a quasi-Newton method goes to its bottom. This is what each is worth on
+# a problem with a closed form, what single precision costs, and what happens when the bottom is not where the truth is.
 #
 # $$ u_{xx} + u_{yy} + u = f \ \text{ in the unit square}, \qquad u = 0 \ \text{ on its boundary}, \qquad
 #    u = \sin \pi x \, \sin 3 \pi y $$
@@ -34,8 +34,8 @@ def solve(problem, phases, **more):
 # %% [markdown]
 # ## One budget, three ways to spend it
 #
-# About 700 gradients each. L-BFGS remembers its last hundred steps; self-scaled Broyden keeps the whole inverse Hessian of the 337
-# parameters and scales it before every update, so that directions in which the loss hardly curves are not forgotten.
+# About 700 gradients each. L-BFGS remembers its last hundred steps; self-scaled Broyden keeps the whole inverse Hessian of the
+# 337 parameters and scales it before every update, so that directions in which the loss hardly curves are not forgotten.
 
 # %%
 short = ps.Adam(steps=200, lr=5e-3)
@@ -57,14 +57,15 @@ axes.set(xlabel="gradients", ylabel="loss on held-out points")
 axes.legend(frameon=False)
 
 # %% [markdown]
-# Adam divides every entry of the gradient by its usual size: a scale for each parameter, and no word on how parameters work together.
-# Near the minimum that is what is left to know.
+# Adam divides every entry of the gradient by its usual size: a scale for each parameter, and no word on how parameters work
+# together. Near the minimum that is what is left to know.
 
 # %% [markdown]
 # ## Single precision
 #
-# The line search compares losses, and a loss is known to about $10^{-7}$ of its largest part in float32. What is smaller looks like
-# no progress, and the phase ends by itself, long before its steps are used up. For Adam, which never compares, float32 does no harm:
+# The line search compares losses, and a loss is known to about $10^{-7}$ of its largest part in float32. What is smaller looks
+# like no progress, and the phase ends by itself, long before its steps are used up. For Adam, which never compares, float32 does
+# no harm:
 
 # %%
 single = solve(helmholtz, [short, ps.SSBroyden(steps=460, dtype="float32")], dtype="float32")
@@ -76,8 +77,8 @@ for name, way in {"float32 throughout": single, "float32, then float64": mixed}.
 # %% [markdown]
 # ## Noise
 #
-# Now the diffusivity $k$ is unknown, $k\,(u_{xx} + u_{yy}) + 10 \pi^2 u = 0$, and a hundred sensors measure $u$. The truth is
-# $k = 1$. More noise, the same two phases:
+# Now the diffusivity $k$ is unknown, $k\,(u_{xx} + u_{yy}) + 10 \pi^2 u = 0$, and a hundred sensors measure $u$. The truth is $k
+# = 1$. More noise, the same two phases:
 
 # %%
 k = symbols("k", positive=True)
@@ -104,8 +105,9 @@ for noise, found in noisy.items():
     print(f"noise {noise:g}: relative L2 error {found.errors['u']['relative_l2']:.1e}, k = {found.unknowns['k']:.6f}")
 
 # %% [markdown]
-# The error is now that of the measurements, and grows in proportion to their noise. The equation leaves a single amplitude open, and
-# a hundred readings determine it as well as least squares can and no better. Here is how far off they put it, without any network:
+# The error is now that of the measurements, and grows in proportion to their noise. The equation leaves a single amplitude open,
+# and a hundred readings determine it as well as least squares can and no better. Here is how far off they put it, without any
+# network:
 
 # %%
 amplitude = clean @ deviates / (clean @ clean)
@@ -113,8 +115,8 @@ for noise in noisy:
     print(f"noise {noise:g}: the least-squares amplitude is wrong by {abs(noise * amplitude):.1e}")
 
 # %% [markdown]
-# It matters that the equation is there. Let it weigh next to nothing, and the bottom of the basin is the curve through all
-# the noise. Adam, the worse optimizer, stops on the way there and is closer to the truth; the second phase arrives:
+# It matters that the equation is there. Let it weigh next to nothing, and the bottom of the basin is the curve through all the
+# noise. Adam, the worse optimizer, stops on the way there and is closer to the truth; the second phase arrives:
 
 # %%
 light = {"helmholtz": 1e-6, "sensors": 1}
