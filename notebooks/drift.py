@@ -59,16 +59,16 @@ print(f"without a change: {len(quiet.findings)} alarms in {quiet.rows} rows")
 
 # %%
 figure, axes = plt.subplots(figsize=(6, 3), layout="constrained")
-stream = [*rows(400, 1.0, seed=1), *rows(300, 1.2, seed=2)]
+stream = [*rows(400, 1.0, seed=1), *rows(300, rises[0], seed=2)]
 misfits = [abs(row["u"] - float(solution(t=row["t"]))) for row in stream]
 axes.plot(misfits, ".", ms=3)
-axes.axvline(400, color="k", lw=0.8, label="the rate changes")
-axes.axvline(400 + delays["Page-Hinkley"][2], color="C1", lw=1.2, label="noticed")
+axes.axvline(400, color="k", lw=0.8, label="the rate rises by 5 %")
+axes.axvline(400 + delays["Page-Hinkley"][0], color="C1", lw=1.2, label="noticed")
 axes.set(xlabel="row", ylabel="misfit")
 axes.legend(frameon=False)
 
 # %% [markdown]
-# A misfit at a place where $u$ has hardly decayed says little whatever the rate is; a single row proves nothing, thirty do.
+# A misfit at a place where $u$ has hardly decayed says little whatever the rate is; a single row proves little, a few do.
 #
 # ## And then?
 #

@@ -28,7 +28,7 @@ def motion(damping, stiffness):
     return Eq(u.diff(t, 2) + damping * u.diff(t) + stiffness * u, 0)
 
 
-def fit(equation, unknowns=None, weight=1e-2, seed=0):
+def fit(equation, unknowns=None, weight=1.0, seed=0):
     problem = ps.Problem(
         domain=ps.Interval(t, 0, END),
         equations={"motion": equation},
@@ -56,15 +56,15 @@ fits = {
 }
 
 
-def error(solution, low, high):
+def error_of(solution, low, high):
     """Relative L2 error between two times."""
     at = np.linspace(low, high, 400)
     truth = np.exp(-at / 5) * np.cos(3 * at)
     return np.linalg.norm(solution(t=at) - truth) / np.linalg.norm(truth)
 
 
-inside = {name: error(found, 0, SEEN) for name, found in fits.items()}
-outside = {name: error(found, SEEN, END) for name, found in fits.items()}
+inside = {name: error_of(found, 0, SEEN) for name, found in fits.items()}
+outside = {name: error_of(found, SEEN, END) for name, found in fits.items()}
 for name in fits:
     print(f"{name}: relative L2 error {inside[name]:.3f} where there are readings, {outside[name]:.3f} beyond")
 

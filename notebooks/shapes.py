@@ -67,12 +67,12 @@ for name, disk in disks.items():
     print(f"by {name}: at ({place}), radius {float(disk.radius):.3f}, IoU with the truth {overlaps[name]:.2f}")
 
 # %%
-figure, axes = plt.subplots(1, 4, figsize=(9, 2.5), layout="constrained")
+figure, axes = plt.subplots(1, 4, figsize=(9, 2.7), layout="constrained")
 pictures = {"seen": seen}
 with torch.no_grad():
     pictures |= {f"by {name}": disk(points) for name, disk in disks.items()}
 for panel, (name, picture) in zip(axes, pictures.items(), strict=True):
-    panel.imshow(picture.reshape(64, 64).T, origin="lower", extent=(0, 1, 0, 1), cmap="Greys")
+    panel.imshow(picture.reshape(64, 64).T, origin="lower", extent=(0, 1, 0, 1), cmap="Greys", vmin=0, vmax=1)
     panel.contour(axis, axis, truth.reshape(64, 64).T, [0.5], colors="C3", linewidths=0.8)
     panel.set(title=name, xticks=[], yticks=[])
 

@@ -6,9 +6,10 @@ boundary, the payoff of the game is the largest weak residual in their span, by 
     f(u, v) = max_c R(u, c.v)² / a(c.v, c.v) = R' G^-1 R,      R_k = R(u, v_k),   G_kl = a(v_k, v_l),
 
 by means over points drawn in the region; R and a are those of `declaration/divergence_form.py`. For one test function, and with the
-mean square of v for its energy, this is the method of Zang, Bao, Ye and Zhou, Weak adversarial networks for high-dimensional partial
-differential equations, Journal of Computational Physics 411, 2020. By the energy the payoff is, up to the quadrature, at most the
-square of the error in the energy norm where the rest of the equation is a source, and tends to it as the test functions learn.
+mean square of v for its energy, this is the method of Zang, Bao, Ye and Zhou, Weak adversarial networks for high-dimensional
+partial differential equations, Journal of Computational Physics 411, 2020. By the energy the payoff is, up to the quadrature, at
+most the square of the error in the energy norm where the rest of the equation is a source, and tends to it as the test functions
+learn.
 
 Second derivatives of u are never taken.
 """
@@ -130,9 +131,9 @@ class WeakResidual:
             for a, one in enumerate(self._unit)
         ]
         weight = self._measure / len(self._points)
-        flows = sum(found[f"flux[{a}]"] @ slope for a, slope in enumerate(slopes))
-        energies = sum((place[f"energy[{a},{b}]"][:, None] * slopes[a]).T @ slopes[b] for a, b in self._pairs)
-        return weight * (flows - found["rest"] @ tests), weight * energies
+        flows = torch.stack([found[f"flux[{a}]"] @ slope for a, slope in enumerate(slopes)]).sum(0)
+        products = [(place[f"energy[{a},{b}]"][:, None] * slopes[a]).T @ slopes[b] for a, b in self._pairs]
+        return weight * (flows - found["rest"] @ tests), weight * torch.stack(products).sum(0)
 
     def _compiled(self, expressions: dict[str, Expr]) -> CompiledProblem:
         problem = self._form.problem
