@@ -36,14 +36,14 @@ def solve(phase, unit=1.0):
 # Adam in the eigenbasis of fading means of $G G^\top$ and $G^\top G$ of each layer's gradient matrix $G$ (Vyas et al. 2024).
 
 # %%
-STEPS = 300
+STEPS = 250
 optimizers = {
-    "SGD": (lambda lr: ps.SGD(STEPS, lr, momentum=0), (1e-6, 1e-5, 1e-4, 1e-3)),
-    "SGD with momentum": (lambda lr: ps.SGD(STEPS, lr, momentum=0.9), (1e-6, 1e-5, 1e-4, 1e-3)),
-    "AdaGrad": (lambda lr: ps.AdaGrad(STEPS, lr), (1e-2, 3e-2, 1e-1, 3e-1)),
-    "RMSprop": (lambda lr: ps.RMSprop(STEPS, lr), (1e-3, 3e-3, 1e-2, 3e-2)),
-    "Adam": (lambda lr: ps.Adam(STEPS, lr), (1e-3, 3e-3, 1e-2, 3e-2)),
-    "SOAP": (lambda lr: ps.SOAP(STEPS, lr), (1e-3, 3e-3, 1e-2, 3e-2)),
+    "SGD": (lambda lr: ps.SGD(STEPS, lr, momentum=0), (1e-5, 1e-4, 1e-3)),
+    "SGD with momentum": (lambda lr: ps.SGD(STEPS, lr, momentum=0.9), (1e-5, 1e-4, 1e-3)),
+    "AdaGrad": (lambda lr: ps.AdaGrad(STEPS, lr), (3e-2, 1e-1, 3e-1)),
+    "RMSprop": (lambda lr: ps.RMSprop(STEPS, lr), (3e-3, 1e-2, 3e-2)),
+    "Adam": (lambda lr: ps.Adam(STEPS, lr), (3e-3, 1e-2, 3e-2)),
+    "SOAP": (lambda lr: ps.SOAP(STEPS, lr), (3e-3, 1e-2, 3e-2)),
 }
 best = {}
 for name, (make, rates) in optimizers.items():
@@ -61,6 +61,9 @@ axes.set(xlabel="steps", ylabel="loss on held-out points")
 axes.legend(frameon=False, fontsize=8)
 
 # %% [markdown]
+# At its best rate even plain SGD is not far behind the others. But that rate is the longest that is stable, a tenth of it is
+# useless, and momentum, which is as good at a tenth of it, is thrown off there.
+#
 # ## What division is good for
 #
 # Write the equation in other units, a hundred times as large. The loss and its gradient are ten thousand times larger. A quotient

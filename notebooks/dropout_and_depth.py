@@ -1,8 +1,8 @@
 # %% [markdown]
 # # Forty noisy values and six thousand weights
 #
-# A network with a hundred and fifty weights for every value can pass through all of them, noise included. Five trainings of the same
-# residual network: as it is, and with each of the usual ways to keep it from memorising.
+# A network with a hundred and fifty weights for every value can pass through all of them, noise included. Five trainings of the
+# same residual network: as it is, and with each of the usual ways to keep it from memorising.
 
 # %%
 from dataclasses import replace
