@@ -7,8 +7,6 @@
 # $0$: descent in $x$ and ascent in $y$ turn the point $(x, y)$ like a wheel.
 
 # %%
-from dataclasses import replace
-
 import matplotlib.pyplot as plt
 import numpy as np
 import torch
@@ -56,21 +54,21 @@ print(f"by the formulas: {1.01**300:.3g}, about 1, {(1 - 0.01 + 0.0001) ** 300:.
 
 # %%
 clipped = {
-    "gradients clipped": rotate(3_000, scheme="simultaneous", clip=0.1),
-    "weights clipped": rotate(3_000, bound=0.1),
-    "weights clipped, fast ascent": rotate(3_000, bound=0.1, ascent_lr=1.0),
-    "weights clipped ever more": rotate(3_000, bound=0.1, narrowing=Exponential(floor=1e-3, warm=0)),
+    "gradients clipped": rotate(2_000, scheme="simultaneous", clip=0.1),
+    "weights clipped": rotate(2_000, bound=0.1),
+    "weights clipped, fast ascent": rotate(2_000, bound=0.1, ascent_lr=1.0),
+    "weights clipped ever more": rotate(2_000, bound=0.1, narrowing=Exponential(floor=1e-3, warm=0)),
 }
-left = {name: np.abs(path[-300:, 0]).max() for name, path in clipped.items()}
+left = {name: np.abs(path[-500:, 0]).max() for name, path in clipped.items()}
 for name, size in left.items():
-    print(f"{name}: |x| up to {size:.2g} at the end")
+    print(f"{name}: |x| up to {size:.2g} in the last 500 of 2,000 rounds")
 
 # %%
 figure, axes = plt.subplots(1, 2, figsize=(8, 3.6), layout="constrained")
 for scheme in ("simultaneous", "alternating", "extragradient"):
     axes[0].plot(*paths[scheme][:160].T, label=scheme)
 for name in ("gradients clipped", "weights clipped", "weights clipped ever more"):
-    axes[1].semilogy(np.maximum.accumulate(np.abs(clipped[name][::-1, 0]))[::-1], label=name)
+    axes[1].semilogy(np.maximum.accumulate(np.abs(clipped[name][::-1, 0]))[:500:-1], label=name)
 axes[0].set(xlabel="x", ylabel="y", aspect="equal")
 axes[1].set(xlabel="rounds", ylabel="largest |x| from here on")
 for ax in axes:
@@ -91,23 +89,24 @@ u = ps.fields("u", x, y)
 network = ps.MLP(width=16, depth=2, activation="sine")
 
 
-def compare(region, source, reference):
-    problem = ps.Problem(
-        domain=region,
-        equations={"poisson": Eq(-ps.laplacian(u, x, y), source)},
-        conditions={"wall": ps.on(region.boundary, Eq(u, 0))},
-        hard=True,
-    )
-    adam = ps.Adam(steps=300, lr=1e-2, resample=10, decay=Exponential())
-    game = ps.WeakAdversarial(ps.MLP(width=16, depth=1), points=500, search=ps.SaddlePoint(adam))
-    training = ps.Training(points={"poisson": 500}, phases=[adam])
+def compare(region, source, reference, steps, *, walls_in_loss=False):
+    def declared(hard):
+        return ps.Problem(
+            domain=region,
+            equations={"poisson": Eq(-ps.laplacian(u, x, y), source)},
+            conditions={"wall": ps.on(region.boundary, Eq(u, 0))},
+            hard=hard,
+        )
+
+    adam = ps.Adam(steps=steps, lr=1e-2, resample=10, decay=Exponential())
+    game = ps.WeakAdversarial(ps.MLP(width=16, depth=1), points=400, search=ps.SaddlePoint(adam))
+    training = ps.Training(points={"poisson": 400}, phases=[adam])
     found = {
-        "game": ps.solve_weakly(problem, network, game, reference),
-        "equation": ps.solve(problem, network, training, reference, compile="off"),
-        "equation, walls in the loss": ps.solve(
-            replace(problem, hard=False), network, training, reference, compile="off"
-        ),
+        "game": ps.solve_weakly(declared(True), network, game, reference),
+        "equation": ps.solve(declared(True), network, training, reference, compile="off"),
     }
+    if walls_in_loss:
+        found["equation and walls"] = ps.solve(declared(False), network, training, reference, compile="off")
     return {name: solution.errors["u"]["relative_l2"] for name, solution in found.items()}
 
 
@@ -116,23 +115,24 @@ def told(errors):
 
 
 wave = sin(pi * x) * sin(pi * y)
-square = compare(ps.Box({x: (0, 1), y: (0, 1)}), 2 * pi**2 * wave, ps.Exact({u: wave}))
+square = compare(ps.Box({x: (0, 1), y: (0, 1)}), 2 * pi**2 * wave, ps.Exact({u: wave}), 300)
 print(f"square: relative L2 error {told(square)}")
 
 # %% [markdown]
 # Where the solution is smooth the game is a detour. On an L it is not. Its boundary values are met exactly by a function that
 # vanishes on the boundary, and the second derivatives of such a function grow without bound at corners; those of the solution do,
-# too, at the re-entrant one. The equation needs them, the game does not:
+# too, at the re-entrant one. The equation needs them, the game does not. Leaving the walls to the loss helps the equation, and a
+# second-order phase would help it more; here all have the same first-order steps:
 
 # %%
 corner = ps.Polygon([(-1, -1), (0, -1), (0, 0), (1, 0), (1, 1), (-1, 1)], coordinates=(x, y))
-bend = compare(corner, 1, ps.FiniteElements(size=0.1))
+bend = compare(corner, 1, ps.FiniteElements(size=0.1), 200, walls_in_loss=True)
 print(f"L: relative L2 error {told(bend)}")
 
 # %%
 assert np.isclose(np.hypot(*paths["extragradient"][-1]), (1 - 0.01 + 0.0001) ** 300, rtol=1e-6)
 assert (
-    left["gradients clipped"] > 1 > 0.1 > left["weights clipped, fast ascent"] > 100 * left["weights clipped ever more"]
+    left["gradients clipped"] > 1 > 0.1 > left["weights clipped, fast ascent"] > 20 * left["weights clipped ever more"]
 )
 assert np.isclose(left["weights clipped, fast ascent"], 0.1 * np.sqrt(0.1), rtol=0.05)
 assert square["equation"] < square["game"] and bend["game"] < bend["equation"] / 3

@@ -101,7 +101,8 @@ axes[1].set(xlabel="time", ylabel="probability")
 axes[1].legend(frameon=False, fontsize=8)
 
 # %% [markdown]
-# Nobody told the network when, and it is sure for an instant at a time: the loss asks for the order alone, and a spike is enough.
+# Nobody told the network when. It is sure for a moment at a time, at places of its own choosing: the loss asks for the order alone,
+# and spikes in the right order are enough.
 
 # %%
 error = 1 - right["by a beam"]
