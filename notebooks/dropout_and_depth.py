@@ -80,6 +80,10 @@ def errors_of(network, seed):
 networks = {name: [fit(*way, seed) for seed in range(3)] for name, way in ways.items()}
 found = {name: [errors_of(network, seed) for seed, network in enumerate(each)] for name, each in networks.items()}
 misfit, error_of = ({name: median(e[k] for e in each) for name, each in found.items()} for k in (0, 1))
+noise = median(
+    float((values - torch.sin(3 * at[:, 0])).square().mean().sqrt()) for at, values in map(readings, range(3))
+)
+print(f"the truth itself: misfit to the values {noise:.2f}")
 for name in ways:
     print(f"{name}: misfit to the values {misfit[name]:.2f}, error against the truth {error_of[name]:.2f}")
 
@@ -95,13 +99,13 @@ axes.legend(frameon=False, fontsize=8)
 axes.set(xlabel="x", ylim=(-2, 2))
 
 # %% [markdown]
-# The plain network is below the noise of 0.3 at the values and above it elsewhere: it has learnt the noise. A misfit near the
-# noise is what an honest fit has. Medians of three draws of the values; each pair of trainings differs by one line.
+# The plain network is closer to the values than the truth is, and farther from the truth than any other: it has learnt the noise. A
+# misfit near that of the truth is what an honest fit has. Medians of three draws of the values; each two trainings differ by one
+# argument.
 
 # %%
-assert misfit["as it is"] < 0.8 * NOISE
-for name in ("dropout", "stochastic depth", "weight decay"):
-    assert error_of[name] < error_of["as it is"]
+assert misfit["as it is"] < 0.8 * noise
+assert all(error_of[name] < 0.85 * error_of["as it is"] for name in ways if name != "as it is")
 error = error_of["weight decay"]
 print(f"RMS error against the truth {error:.2f}, from values with noise of {NOISE}")
 assert error < 0.25

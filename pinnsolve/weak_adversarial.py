@@ -62,7 +62,7 @@ class WeakAdversarial:
         search: How the sides move; the `resample` of its optimizer says how often points are redrawn.
 
     Raises:
-        ProblemError: A number that is none.
+        ProblemError: A number that is none, or a network that is no description.
     """
 
     test: Architecture = _TEST
@@ -72,6 +72,8 @@ class WeakAdversarial:
     search: SaddlePoint = field(default_factory=_search)
 
     def __post_init__(self) -> None:
+        if not isinstance(self.test, Architecture):
+            raise ProblemError("WeakAdversarial", f"test={self.test!r}", "write ps.MLP(width=20, depth=2)")
         for name in ("functions", "points"):
             if getattr(self, name) < 1:
                 raise ProblemError("WeakAdversarial", f"{name}={getattr(self, name)!r}", "write a positive number")
@@ -159,8 +161,8 @@ def solve_weakly(
     """Solve an elliptic equation by a game between the solution and test functions.
 
     The problem has one equation of second order whose highest derivatives have coefficients of the place alone, and one field whose
-    values are given on all of the boundary, of whatever region a condition can be met on exactly. One thread of the processor in
-    float64; nothing is stored on the way.
+    values are given on all of the boundary, of whatever region a condition can be met on exactly. It runs on the processor in float64
+    and stores nothing on the way.
 
     Args:
         problem: The declaration.
@@ -187,7 +189,7 @@ def solve_weakly(
         ranges=list(problem.bounds.values()),
         generator=torch.Generator().manual_seed(seed + 1),
         dtype=torch.float64,
-    )
+    ).eval()
     payoff = WeakResidual(form, trial, test, points=training.points, seed=seed)
     game = Game(list(trial.parameters()), list(test.parameters()), payoff)
     solution = Solution(form.problem, trial, None if isinstance(network, nn.Module) else network, {})

@@ -189,5 +189,7 @@ def test_other_problems_are_refused_with_the_reason(make: Callable[[], ps.Proble
 def test_numbers_that_are_none_are_refused() -> None:
     with pytest.raises(ps.ProblemError, match="functions=0"):
         ps.WeakAdversarial(functions=0)
+    with pytest.raises(ps.ProblemError, match="test=16"):
+        ps.WeakAdversarial(16)  # type: ignore[arg-type]
     with pytest.raises(ps.ProblemError, match="points=0"):
         replace(ps.WeakAdversarial(), points=0)
