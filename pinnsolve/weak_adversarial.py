@@ -161,8 +161,8 @@ def solve_weakly(
     """Solve an elliptic equation by a game between the solution and test functions.
 
     The problem has one equation of second order whose highest derivatives have coefficients of the place alone, and one field whose
-    values are given on all of the boundary, of whatever region a condition can be met on exactly. It runs on the processor in float64
-    and stores nothing on the way.
+    values are given on all of the boundary, of whatever region a condition can be met on exactly. It runs on the processor in
+    float64 and stores nothing on the way.
 
     Args:
         problem: The declaration.
