@@ -57,7 +57,7 @@ def measure(one):
 #
 # *Checkpointing* keeps the input of each block alone and evaluates the block again on the way back (Chen et al. 2016): at most
 # one more forward pass. *Chunks* of points give gradients that add up, since the loss is a sum over points; nothing is computed
-# twice. Both together are for networks so deep that a chunk is no longer large enough to fill the processor.
+# twice, but every operation is called once for each chunk. Both together save the most and cost the most.
 
 # %%
 ways = {
@@ -83,8 +83,9 @@ axes.margins(x=0.3)
 # %% [markdown]
 # ## Derivatives forward, not backward
 #
-# A derivative by $x$ can be had by a reverse pass, and the second by a reverse pass through that one. Each doubles what is
-# remembered. Taylor series carried forward through the network (`pinnsolve.jets`) hold one more coefficient for each order:
+# A derivative by $x$ can be had by a reverse pass, and the second by a reverse pass through that one: each more than doubles what
+# is remembered. Taylor series carried forward through the network (`pinnsolve.jets`) hold one more coefficient for each order.
+# For a first derivative that is no gain; from the third on it is a large one:
 
 # %%
 growth = {}

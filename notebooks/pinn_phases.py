@@ -127,7 +127,7 @@ for name, found in {"Adam": early, "Adam, then self-scaled Broyden": late}.items
     print(f"{name}: misfit {misfit:.3f}, relative L2 error {error:.2f}, k = {found.unknowns['k']:.2f}")
 
 # %% [markdown]
-# A misfit of a third of the noise is the sign to look for: no fit of 100 readings by a few parameters can be that good honestly.
+# A misfit of less than half the noise is the sign to look for: no honest fit of 100 readings is that good.
 
 # %%
 assert errors["Adam, then self-scaled Broyden"] < errors["Adam, then L-BFGS"] < errors["Adam"] / 5
