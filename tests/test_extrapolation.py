@@ -10,6 +10,7 @@ import pytest
 from sympy import Eq, symbols
 
 import pinnsolve as ps
+from pinnsolve.training.phase import Phase
 
 t = symbols("t")
 damping, stiffness = symbols("damping stiffness", positive=True)
@@ -40,7 +41,7 @@ def errors(way: str, seed: int, *, steps: int) -> tuple[float, float]:
         unknowns=unknowns,
         data={"sensor": ps.Observations(at={t: times}, values={u: readings}, noise=NOISE)},
     )
-    phases = [ps.Adam(steps=300, lr=1e-2), ps.SSBroyden(steps=steps)]
+    phases: list[Phase] = [ps.Adam(steps=300, lr=1e-2), ps.SSBroyden(steps=steps)]
     training = ps.Training(points={"motion": 100}, phases=phases, weights={"motion": weight, "sensor": 1})
     network = ps.MLP(width=20, depth=2, activation="sine")
     solution = ps.solve(problem, network, training, seed=seed, compile="off", plots=False)
