@@ -63,8 +63,8 @@ overlaps = {}
 for name, disk in disks.items():
     with torch.no_grad():
         overlaps[name] = float(ps.soft_iou((disk(points) > 0.5).double(), truth))
-    place = ", ".join(f"{float(c):.2f}" for c in disk.place)
-    print(f"by {name}: at ({place}), radius {float(disk.radius):.3f}, IoU with the truth {overlaps[name]:.2f}")
+    place = ", ".join(f"{c.item():.2f}" for c in disk.place)
+    print(f"by {name}: at ({place}), radius {disk.radius.item():.3f}, IoU with the truth {overlaps[name]:.2f}")
 
 # %%
 figure, axes = plt.subplots(1, 4, figsize=(9, 2.7), layout="constrained")
@@ -72,8 +72,8 @@ pictures = {"seen": seen}
 with torch.no_grad():
     pictures |= {f"by {name}": disk(points) for name, disk in disks.items()}
 for panel, (name, picture) in zip(axes, pictures.items(), strict=True):
-    panel.imshow(picture.reshape(64, 64).T, origin="lower", extent=(0, 1, 0, 1), cmap="Greys", vmin=0, vmax=1)
-    panel.contour(axis, axis, truth.reshape(64, 64).T, [0.5], colors="C3", linewidths=0.8)
+    panel.imshow(picture.reshape(64, 64).T.numpy(), origin="lower", extent=(0, 1, 0, 1), cmap="Greys", vmin=0, vmax=1)
+    panel.contour(axis.numpy(), axis.numpy(), truth.reshape(64, 64).T.numpy(), [0.5], colors="C3", linewidths=0.8)
     panel.set(title=name, xticks=[], yticks=[])
 
 # %% [markdown]
