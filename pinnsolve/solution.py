@@ -20,12 +20,13 @@ from sympy import Expr, MatrixBase, Symbol, sympify
 from sympy.core.function import AppliedUndef
 from torch import Tensor, nn
 
+from pinnsolve.broadcasting import Columns, numbers
 from pinnsolve.compiler.compile import CompiledTerm, compile_expression, compile_term, evaluate_term
 from pinnsolve.compiler.trial import Trial
 from pinnsolve.declaration.terms import resolve, with_ends_of_integrals
 from pinnsolve.domains.indicators import indicator_values
 from pinnsolve.domains.regions import Boundary
-from pinnsolve.domains.shapes import lies_in
+from pinnsolve.domains.shapes import Shape, lies_in
 from pinnsolve.errors import ProblemError
 from pinnsolve.problem import Problem
 
@@ -90,6 +91,11 @@ class Solution:
         are no unknowns or measurements, or too many parameters.
         """
         return self.record.get("uncertainty", {})
+
+    @property
+    def quantities(self) -> Mapping[str, Mapping[str, float]]:
+        """The numbers that the problem wants, `{"drag": {"value": ..., "known": ..., "relative_error": ...}}`."""
+        return self.record.get("quantities", {})
 
     @property
     def diagnosis(self) -> Mapping[str, Any]:
@@ -181,6 +187,26 @@ class Solution:
             self._compiled[name] = compile_term(term, self.problem)
         return columns.restore(self._run(self._compiled[name], columns))
 
+    def integral(self, expression: Expr, *, over: Shape | Boundary, **held: Any) -> Any:
+        """Integrate an expression of fields, coordinates, unknowns and the normal: `(u.diff(x) * n[0], over=disk.boundary)`.
+
+        The normal, `over.normal`, points out of the region whose boundary this is. The rule is refined until it changes nothing.
+
+        Args:
+            expression: As for `evaluate`.
+            over: A region or a boundary inside the domain.
+            **held: Values of the coordinates that this does not have, `t=0.5`; arrays broadcast.
+
+        Returns:
+            A number, or an array of the shape of what is held.
+
+        Raises:
+            ProblemError: As for `evaluate`, or the region leaves the domain.
+        """
+        from pinnsolve.integrals import integral_of
+
+        return integral_of(self, expression, over, held)
+
     def spread(self, samples: int = 100, /, *, seed: int = 0, **coordinates: Any) -> Any:
         """Return the standard deviation of the fields over thinned networks, with units or branches left out as in training.
 
@@ -269,7 +295,7 @@ class Solution:
 
         return write_solution(self, Path(path), held)
 
-    def _values(self, name: str, expression: Expr, columns: _Columns) -> Any:
+    def _values(self, name: str, expression: Expr, columns: Columns) -> Any:
         """Evaluate a checked expression, real or complex, in the caller's shape and kind; NaN where a field is not declared."""
         parts = self.problem.split(expression)
         columns = self._at_home(parts, columns)
@@ -278,7 +304,7 @@ class Solution:
         )
         return columns.restore(real if parts[1] == 0 else torch.complex(real, imaginary))
 
-    def _at_home(self, parts: Iterable[Expr], columns: _Columns) -> _Columns:
+    def _at_home(self, parts: Iterable[Expr], columns: Columns) -> Columns:
         """Return columns that also leave out points where a field that an expression reads is declared in other groups of cells."""
         outside = columns.outside
         for applied in {f for part in parts for f in sympify(part).atoms(AppliedUndef)}:
@@ -296,7 +322,7 @@ class Solution:
             self._compiled[expression] = compile_expression(name, expression, inputs, problem=self.problem)
         return self._compiled[expression]
 
-    def _run(self, term: CompiledTerm, columns: _Columns) -> Tensor:
+    def _run(self, term: CompiledTerm, columns: Columns) -> Tensor:
         inputs = [columns.flat[symbol] for symbol in term.inputs]
         points = torch.stack(inputs, dim=1) if inputs else columns.like.new_zeros((columns.count, 0))
         with torch.set_grad_enabled(points.requires_grad):
@@ -309,7 +335,7 @@ class Solution:
         found = indicator_values(self.problem.domain, wanted, arrays)
         flat.update({s: torch.as_tensor(v).to(next(self.trial.parameters())) for s, v in found.items()})
 
-    def _columns(self, needed: set[Symbol], coordinates: Mapping[str, Any]) -> _Columns:
+    def _columns(self, needed: set[Symbol], coordinates: Mapping[str, Any]) -> Columns:
         names = {c.name: c for c in self.problem.coordinates}
         for name in coordinates:
             if name not in names:
@@ -322,7 +348,7 @@ class Solution:
                 "solution(...)", f"no value for {', '.join(missing)}", f"write solution({missing[0]}=..., ...)"
             )
         like = next(self.trial.parameters())
-        given = {names[name]: _numbers(name, value, like) for name, value in coordinates.items()}
+        given = {names[name]: numbers(name, value, like) for name, value in coordinates.items()}
         try:
             shape = torch.broadcast_shapes(*(value.shape for value in given.values()))
         except RuntimeError:
@@ -337,45 +363,11 @@ class Solution:
                 stacklevel=3,
             )
         tensors = any(isinstance(value, Tensor) for value in coordinates.values())
-        return _Columns(flat, shape, count, outside, like, tensors)
+        return Columns(flat, shape, count, outside, like, tensors)
 
     def _outside(self, flat: Mapping[Symbol, Tensor], count: int) -> np.ndarray:
         arrays = {symbol: value.detach().double().cpu().numpy() for symbol, value in flat.items()}
         return ~lies_in(self.problem.domain, arrays) if arrays else np.zeros(count, dtype=bool)
-
-
-@dataclass(frozen=True)
-class _Columns:
-    """Coordinates of a call, broadcast and flattened, and how to give the result back in the caller's shape and kind."""
-
-    flat: dict[Symbol, Tensor]
-    shape: tuple[int, ...]
-    count: int
-    outside: np.ndarray
-    like: Tensor
-    tensors: bool
-
-    def zeros(self) -> Tensor:
-        """Return one zero for each point."""
-        return self.like.new_zeros(self.count)
-
-    def restore(self, values: Tensor) -> Any:
-        """Return the values with NaN outside the domain, in the broadcast shape, as array or tensor."""
-        mask = torch.as_tensor(self.outside, device=values.device)
-        values = torch.where(mask, float("nan"), values).reshape(self.shape)
-        return values if self.tensors else values.detach().cpu().numpy()[()]
-
-
-def _numbers(name: str, value: Any, like: Tensor) -> Tensor:
-    """Return a coordinate as a tensor like the weights; through float64, so that 0.1 is not rounded to single precision."""
-    if isinstance(value, Tensor):
-        return value.to(like)
-    try:
-        array = np.array(value, dtype=np.float64)
-    except (TypeError, ValueError):
-        found = f"{name} is {str(value)[:60]!r}, a {type(value).__name__}"
-        raise ProblemError("solution(...)", found, "give a number, an array of numbers or a tensor") from None
-    return torch.from_numpy(array).to(like)
 
 
 def load(path: str | Path, *, network: nn.Module | None = None) -> Solution:
