@@ -1,4 +1,4 @@
-"""Findings: what a finished training tells beyond its errors: where these sit, the numbers wanted of it, and how certain the unknowns are."""
+"""Findings: what a finished training tells beyond its errors: where these sit, numbers that are wanted, how certain unknowns are."""
 
 from __future__ import annotations
 
