@@ -200,6 +200,9 @@ def _require_fit(problem: Problem) -> None:
     for expression in (*(t.residual for t in problem.terms), *problem.ansatz.values(), *wanted):
         if not {f.func.__name__ for f in expression.atoms(AppliedUndef)} <= set(names):
             raise TreeError(f"a field that is not declared in {str(expression)[:80]}")
+    for name, quantity in problem.quantities.items():
+        if quantity.over is not None and not set(quantity.over.coordinates) <= set(problem.coordinates):
+            raise TreeError(f"the quantity {name[:80]} over other coordinates")
     if not set(problem.scales.fields) <= set(problem.fields):
         raise TreeError("a scale for a field that is not declared")
     if not set(problem.scales.terms) <= {term.name for term in problem.terms}:
