@@ -1,4 +1,4 @@
-"""Findings: what a finished training tells beyond its errors: where these sit, numbers that are wanted, how certain unknowns are."""
+"""Findings: what a finished training tells beyond its errors: where these sit, numbers that are wanted, certainty of unknowns."""
 
 from __future__ import annotations
 

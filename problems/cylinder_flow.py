@@ -55,6 +55,7 @@ problem = ps.Problem(
 network = ps.MLP(width=20, depth=3)
 training = ps.Training(
     points={"momentum": 1_500, "continuity": 1_500, "outlet": 100},
-    phases=[ps.Adam(steps=200, lr=5e-3), ps.LevenbergMarquardt(steps=200, resample=1)],
+    phases=[ps.Adam(steps=200, lr=5e-3), ps.LevenbergMarquardt(steps=150, resample=1)],
+    sampling=ps.Graded(thickness=0.1, towards=cylinder.boundary),
 )
 reference = ps.Observations.read("data/cylinder_flow.npz", at={x: "x", y: "y"}, values={u: "u", v: "v", p: "p"})

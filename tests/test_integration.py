@@ -65,7 +65,7 @@ CASES: dict[str, tuple[Any, Callable[[Rule], Any], float, float]] = {
     "a ball without an octant": (BALL - OCTANT, one, 7 * np.pi / 6, 1e-3),
     "a cylinder": (DISK * SPAN, moment(2, 0, 3), np.pi, EXACT),
     "the wall of a cylinder": (DISK.boundary * SPAN, moment(2, 0, 3), 4 * np.pi, EXACT),
-    "a mesh": (PLATE, moment(1, 0), PLATE.quadrature(3)[1] @ PLATE.quadrature(3)[0][:, 0], EXACT),
+    "a mesh": (PLATE, moment(1, 0), float(PLATE.quadrature(3)[1] @ PLATE.quadrature(3)[0][:, 0]), EXACT),
     "sides of a mesh": (PLATE.boundary, outflow, 2 * PLATE.measure, EXACT),
     "a mesh for some time": (PLATE * SPAN, moment(0, 0, 1), 2 * PLATE.measure, EXACT),
     "sides of a mesh in space": (BRICK.boundary, outflow, 3 * BRICK.measure, EXACT),

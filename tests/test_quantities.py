@@ -5,7 +5,7 @@ from __future__ import annotations
 import json
 from collections.abc import Callable
 from pathlib import Path
-from typing import Any
+from typing import Any, cast
 
 import numpy as np
 import pytest
@@ -166,7 +166,8 @@ def test_they_are_stored_with_their_meshes() -> None:
     read = problem_from_data(data, arrays)
     assert read.quantities["flux"].expression == problem.quantities["flux"].expression
     assert read.quantities["flux"].known == 2
-    assert read.quantities["flux"].over.measure == pytest.approx(MESH["inlet"].measure)
+    over = read.quantities["flux"].over
+    assert over is not None and over.measure == pytest.approx(MESH["inlet"].measure)
     del data["quantities"]
     assert problem_from_data(data, arrays).quantities == {}
     data["quantities"] = {"flux": {"expression": ["pi"], "over": {"ball": [[["Symbol", "q", {}], 0]], "radius": 1}}}
@@ -194,13 +195,13 @@ def test_check_prints_them() -> None:
         (ps.Quantity(FLUX, over=DISK), r"a normal, which only a boundary has"),
         (ps.Quantity(Matrix([u, u]), over=DISK), r"is not one expression"),
         (ps.Quantity("u", over=DISK), r"is not one expression"),
-        (ps.Quantity(u, over=(0, 1)), r"over=\(0, 1\) · give a region or a boundary"),
+        (ps.Quantity(u, over=cast(Any, (0, 1))), r"over=\(0, 1\) · give a region or a boundary"),
         (ps.Quantity(u, over=ps.Disk({x: 0, y: 0}, radius=2)), r"keep the region inside the domain"),
         (ps.Quantity(k * u, over=DISK), r"k"),
         (ps.Quantity(w, over=DISK), r"the field w\(x, t\) is not declared"),
         (ps.Quantity(I * u, over=DISK), r"it is complex"),
         (ps.Quantity(u, over=DISK, known=oo), r"known=oo · give a finite number"),
-        (ps.Quantity(u, over=DISK, known="3"), r"known='3' · give a finite number"),
+        (ps.Quantity(u, over=DISK, known=cast(Any, "3")), r"known='3' · give a finite number"),
     ],
 )
 def test_mistakes_are_caught_when_the_problem_is_built(quantity: Any, message: str) -> None:

@@ -1,7 +1,8 @@
 """Makes the meshes of the problem files: `pip install gmsh scikit-fem`, then `python problems/meshes/make.py`.
 
 They are shipped; this script is needed only to change them. It also solves the bracket by quadratic finite elements on its mesh,
-refined twice, whose values at the points of the mesh are the reference of `bracket.py`.
+refined twice, whose values at the points of the mesh are the reference of `bracket.py`, and the beam on its mesh refined once, whose
+values at the points of that are the reference of `beam_3d.py`.
 """
 
 from __future__ import annotations
@@ -12,10 +13,11 @@ from pathlib import Path
 import gmsh
 import numpy as np
 import skfem
-from skfem.helpers import dot, grad
+from skfem.helpers import ddot, div, dot, grad, sym_grad
 
 HERE = Path(__file__).parent
 BIOT = 0.5
+SIDE, POISSON, LOAD = 0.25, 0.3, 1 / 64
 
 
 def write(name: str, size: float, draw: Callable[[], object], *, dimension: int = 2) -> None:
@@ -78,6 +80,23 @@ def wall() -> None:
     )
 
 
+def beam() -> None:
+    """Draw a beam of length one and of a quarter in height and width; the cells are smaller at the clamped end."""
+    occ, field = gmsh.model.occ, gmsh.model.mesh.field
+    occ.addBox(0, 0, 0, 1, SIDE, SIDE)
+    occ.synchronize()
+    gmsh.model.addPhysicalGroup(3, [tag for _, tag in gmsh.model.getEntities(3)], name="beam")
+    groups: dict[str, list[int]] = {"clamped": [], "loaded": [], "free": []}
+    for _, tag in gmsh.model.getEntities(2):
+        along = round(occ.getCenterOfMass(2, tag)[0], 9)
+        groups[{0.0: "clamped", 1.0: "loaded"}.get(along, "free")].append(tag)
+    for name, tags in groups.items():
+        gmsh.model.addPhysicalGroup(2, tags, name=name)
+    field.add("MathEval", 1)
+    field.setString(1, "F", "0.05 + 0.1 * x")
+    field.setAsBackgroundMesh(1)
+
+
 def solve_bracket() -> None:
     """Write the temperature at the points of the mesh of the bracket."""
     mesh = skfem.Mesh.load(HERE / "bracket.msh")
@@ -96,7 +115,29 @@ def solve_bracket() -> None:
     np.savez_compressed(HERE.parent / "data" / "bracket.npz", x=x, y=y, u=values[basis.nodal_dofs[0, :coarse]])
 
 
+def solve_beam() -> None:
+    """Write the displacement at the points of the mesh of the beam, refined once."""
+    mesh = skfem.Mesh.load(HERE / "beam.msh").refined()
+    element = skfem.ElementVector(skfem.ElementTetP2())
+    basis = skfem.Basis(mesh, element)
+    loaded = skfem.FacetBasis(mesh, element, facets=mesh.facets_satisfying(lambda x: np.isclose(x[0], 1)))
+    first, second = POISSON / ((1 + POISSON) * (1 - 2 * POISSON)), 1 / (2 * (1 + POISSON))
+
+    @skfem.BilinearForm
+    def stiffness(u, v, w):
+        return first * div(u) * div(v) + 2 * second * ddot(sym_grad(u), sym_grad(v))
+
+    matrix = stiffness.assemble(basis)
+    load = skfem.LinearForm(lambda v, w: -LOAD * v[2]).assemble(loaded)
+    clamped = basis.get_dofs(lambda x: np.isclose(x[0], 0))
+    values = skfem.solve(*skfem.condense(matrix, load, D=clamped))
+    fields = {name: values[numbers] for name, numbers in zip("uvw", basis.nodal_dofs, strict=True)}
+    np.savez_compressed(HERE.parent / "data" / "beam_3d.npz", **dict(zip("xyz", mesh.p, strict=True)), **fields)
+
+
 if __name__ == "__main__":
     write("bracket.msh", 0.1, bracket)
     write("wall.msh", 0.12, wall)
+    write("beam.msh", 1, beam, dimension=3)
     solve_bracket()
+    solve_beam()
