@@ -17,7 +17,7 @@ from skfem.helpers import ddot, div, dot, grad, sym_grad
 
 HERE = Path(__file__).parent
 BIOT = 0.5
-SIDE, POISSON, LOAD = 0.25, 0.3, 1 / 64
+SIDE, POISSON, MEAN_LOAD = 0.25, 0.3, 1 / 64
 
 
 def write(name: str, size: float, draw: Callable[[], object], *, dimension: int = 2) -> None:
@@ -128,7 +128,8 @@ def solve_beam() -> None:
         return first * div(u) * div(v) + 2 * second * ddot(sym_grad(u), sym_grad(v))
 
     matrix = stiffness.assemble(basis)
-    load = skfem.LinearForm(lambda v, w: -LOAD * v[2]).assemble(loaded)
+    shear = skfem.LinearForm(lambda v, w: -6 * MEAN_LOAD * w.x[2] * (SIDE - w.x[2]) / SIDE**2 * v[2])
+    load = shear.assemble(loaded)
     clamped = basis.get_dofs(lambda x: np.isclose(x[0], 0))
     values = skfem.solve(*skfem.condense(matrix, load, D=clamped))
     fields = {name: values[numbers] for name, numbers in zip("uvw", basis.nodal_dofs, strict=True)}
