@@ -2,7 +2,7 @@
 
 They are shipped; this script is needed only to change them. It also solves the bracket by quadratic finite elements on its mesh,
 refined twice, whose values at the points of the mesh are the reference of `bracket.py`, and the beam on its mesh refined once, whose
-values at the points of that are the reference of `beam_3d.py`.
+values on a grid are the reference of `beam_3d.py`.
 """
 
 from __future__ import annotations
@@ -81,19 +81,22 @@ def wall() -> None:
 
 
 def beam() -> None:
-    """Draw a beam of length one and of a quarter in height and width; the cells are smaller at the clamped end."""
+    """Draw half of a beam of length one, a quarter high and wide, cut along its plane of symmetry y = 0.
+
+    The cells are smaller at the clamped end.
+    """
     occ, field = gmsh.model.occ, gmsh.model.mesh.field
-    occ.addBox(0, 0, 0, 1, SIDE, SIDE)
+    occ.addBox(0, 0, 0, 1, SIDE / 2, SIDE)
     occ.synchronize()
     gmsh.model.addPhysicalGroup(3, [tag for _, tag in gmsh.model.getEntities(3)], name="beam")
-    groups: dict[str, list[int]] = {"clamped": [], "loaded": [], "free": []}
+    groups: dict[str, list[int]] = {"clamped": [], "loaded": [], "middle": [], "free": []}
     for _, tag in gmsh.model.getEntities(2):
-        along = round(occ.getCenterOfMass(2, tag)[0], 9)
-        groups[{0.0: "clamped", 1.0: "loaded"}.get(along, "free")].append(tag)
+        x, y, _ = np.round(occ.getCenterOfMass(2, tag), 9)
+        groups["clamped" if x == 0 else "loaded" if x == 1 else "middle" if y == 0 else "free"].append(tag)
     for name, tags in groups.items():
         gmsh.model.addPhysicalGroup(2, tags, name=name)
     field.add("MathEval", 1)
-    field.setString(1, "F", "0.05 + 0.1 * x")
+    field.setString(1, "F", "0.045 + 0.1 * x")
     field.setAsBackgroundMesh(1)
 
 
@@ -116,7 +119,7 @@ def solve_bracket() -> None:
 
 
 def solve_beam() -> None:
-    """Write the displacement at the points of the mesh of the beam, refined once."""
+    """Write the displacement of the beam, from its mesh refined once, at the points of a grid."""
     mesh = skfem.Mesh.load(HERE / "beam.msh").refined()
     element = skfem.ElementVector(skfem.ElementTetP2())
     basis = skfem.Basis(mesh, element)
@@ -131,9 +134,17 @@ def solve_beam() -> None:
     shear = skfem.LinearForm(lambda v, w: -6 * MEAN_LOAD * w.x[2] * (SIDE - w.x[2]) / SIDE**2 * v[2])
     load = shear.assemble(loaded)
     clamped = basis.get_dofs(lambda x: np.isclose(x[0], 0))
-    values = skfem.solve(*skfem.condense(matrix, load, D=clamped))
-    fields = {name: values[numbers] for name, numbers in zip("uvw", basis.nodal_dofs, strict=True)}
-    np.savez_compressed(HERE.parent / "data" / "beam_3d.npz", **dict(zip("xyz", mesh.p, strict=True)), **fields)
+    middle = basis.get_dofs(lambda x: np.isclose(x[1], 0)).all("u^2")
+    values = skfem.solve(*skfem.condense(matrix, load, D=np.union1d(clamped.all(), middle)))
+    alone = skfem.Basis(mesh, skfem.ElementTetP2())
+    axes = [np.linspace(0, 1, 41), np.linspace(0, SIDE / 2, 6), np.linspace(0, SIDE, 11)]
+    points = np.stack([axis.ravel() for axis in np.meshgrid(*axes, indexing="ij")])
+    fields = {}
+    for k, name in enumerate("uvw"):
+        own = alone.zeros()
+        own[alone.nodal_dofs[0]], own[alone.edge_dofs[0]] = values[basis.nodal_dofs[k]], values[basis.edge_dofs[k]]
+        fields[name] = alone.interpolator(own)(points)
+    np.savez_compressed(HERE.parent / "data" / "beam_3d.npz", **dict(zip("xyz", points, strict=True)), **fields)
 
 
 if __name__ == "__main__":
