@@ -63,9 +63,8 @@ training = ps.Training(
     points={"balance": 800, "material": 800},
     phases=[ps.Adam(steps=200, lr=5e-3), ps.LevenbergMarquardt(steps=100, resample=1)],
     weights={f"balance[{k}]": 100 for k in range(3)},
+    sampling=ps.Graded(thickness=0.2, towards=half["clamped"]),
     resampling="uniform",
     scaling=False,
 )
-reference = ps.Observations.read(
-    "data/beam_3d.npz", at={x: "x", y: "y", z: "z"}, values={u: "u", v: "v", w: "w"}
-)
+reference = ps.Observations.read("data/beam_3d.npz", at={x: "x", y: "y", z: "z"}, values={u: "u", v: "v", w: "w"})

@@ -5,12 +5,12 @@
     nu u_x = p,  v_x = 0 at the outlet
 
 The mean velocity is 0.2, nu = 1e-3. Wanted are the coefficients of drag and lift, and the pressure in front of the cylinder
-beyond that behind it; known to eight digits and more (Nabh 1998). Velocities are met exactly where they are given: an ansatz of
-coordinates, see below. The reference is solved by Taylor-Hood elements (data/make_cylinder_flow.py).
+beyond that behind it; known to eight digits and more (Nabh 1998). Velocities are met exactly where they are given, by an ansatz;
+half of the points lie near the cylinder. The reference is solved by Taylor-Hood elements (data/make_cylinder_flow.py).
 
 Run:   pinnsolve run problems/cylinder_flow.py
-Cost:  95 s of processor time on one CPU core; drag 5.588, 0.15 % off, pressure drop 0.20 % off, lift 0.016 in place of 0.011, which is
-       0.1 % of the drag; relative L2 errors of u, v, p 2e-3, 5e-3, 5e-3 against finite elements (seed 0).
+Cost:  95 s of processor time on one CPU core; drag 5.588, 0.15 % off, pressure drop 0.20 % off, lift 0.016 in place of 0.011,
+       which is 0.1 % of the drag; relative L2 errors of u, v, p 2e-3, 5e-3, 5e-3 against finite elements (seed 0).
 """
 
 from sympy import Eq, Matrix, Rational, eye, symbols

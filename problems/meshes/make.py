@@ -1,8 +1,8 @@
 """Makes the meshes of the problem files: `pip install gmsh scikit-fem`, then `python problems/meshes/make.py`.
 
 They are shipped; this script is needed only to change them. It also solves the bracket by quadratic finite elements on its mesh,
-refined twice, whose values at the points of the mesh are the reference of `bracket.py`, and the beam on its mesh refined once, whose
-values on a grid are the reference of `beam_3d.py`.
+refined twice, whose values at the points of the mesh are the reference of `bracket.py`, and the beam on its mesh refined once,
+whose values on a grid are the reference of `beam_3d.py`.
 """
 
 from __future__ import annotations
