@@ -21,11 +21,13 @@ FILES = sorted(FOLDER.glob("*.py"))
 
 QUICK = {
     "allen_cahn": 0.01,
+    "beam_3d": 0.9,
     "bracket": 0.3,
     "burgers": 0.4,
     "burgers_inverse": 0.3,
     "cavity": 0.5,
     "convection": 1.1,
+    "cylinder_flow": 0.98,
     "disk": 1e-4,
     "heat": 0.02,
     "inclusion": 0.9,
