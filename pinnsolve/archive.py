@@ -7,6 +7,7 @@ table of known descriptions, and the weights by safetensors, which holds numbers
 from __future__ import annotations
 
 import dataclasses
+import hashlib
 import json
 import math
 import os
@@ -71,9 +72,13 @@ def save_solution(solution: Solution, folder: Path) -> Path:
         "reference": reference_to_data(solution.reference_spec),
         "record": finite(dict(solution.record)),
     }
+    contents = {_WEIGHTS: safetensors.torch.save(state)}
     if arrays:
-        write_atomically(folder / _MESHES, safetensors.numpy.save(arrays))
-    write_atomically(folder / _WEIGHTS, safetensors.torch.save(state))
+        contents[_MESHES] = safetensors.numpy.save(arrays)
+    for name, content in contents.items():
+        write_atomically(folder / name, content)
+    sums = {name: hashlib.sha256(content).hexdigest() for name, content in contents.items()}
+    description["sha256"] = {**sums, _DESCRIPTION: description_sum(description)}
     write_atomically(folder / _DESCRIPTION, json.dumps(description, indent=1, allow_nan=False).encode())
     return folder
 
@@ -85,7 +90,7 @@ def load_solution(path: Path, *, network: nn.Module | None = None) -> Solution:
     folder = path / "solution" if (path / "solution").is_dir() else path
     description = _read_description(folder)
     try:
-        problem = problem_from_data(description["problem"], _read_meshes(folder, description["problem"]))
+        problem = problem_from_data(description["problem"], _read_meshes(folder, description))
         dtype = {"float32": torch.float32, "float64": torch.float64}[description["dtype"]]
         spec = network_from_data(description["network"])
         record, reference_spec = dict(description["record"]), reference_from_data(description["reference"])
@@ -96,6 +101,7 @@ def load_solution(path: Path, *, network: nn.Module | None = None) -> Solution:
             str(folder), "its network was a module of the user's", "give the same module: load(path, network=module)"
         )
     try:
+        _check_sum(folder, _WEIGHTS, description)
         state = safetensors.torch.load_file(folder / _WEIGHTS)
         if network is None:
             require_weights(spec, problem, sum(tensor.numel() for tensor in state.values()))
@@ -116,8 +122,8 @@ def load_problem(path: Path) -> Problem:
     """
     folder = path / "solution" if (path / "solution").is_dir() else path
     try:
-        stored = _read_description(folder)["problem"]
-        return problem_from_data(stored, _read_meshes(folder, stored))
+        description = _read_description(folder)
+        return problem_from_data(description["problem"], _read_meshes(folder, description))
     except ArchiveError:
         raise
     except _MALFORMED as error:
@@ -160,14 +166,35 @@ def _read_description(folder: Path) -> Mapping[str, Any]:
     if not isinstance(description, dict) or description.get("schema") != SCHEMA:
         found = description.get("schema") if isinstance(description, dict) else None
         raise ArchiveError(str(folder), f"schema {found!r}, not {SCHEMA}", "use the version of pinnsolve that wrote it")
+    sums = description.get("sha256", {_DESCRIPTION: description_sum(description)})
+    if not isinstance(sums, dict) or sums.get(_DESCRIPTION) != description_sum(description):
+        raise ArchiveError(str(folder), f"{_DESCRIPTION} is damaged: its sum is another", "run the problem again")
     return description
 
 
-def _read_meshes(folder: Path, problem: Mapping[str, Any]) -> Mapping[str, NDArray[Any]]:
+def description_sum(description: Mapping[str, Any]) -> str:
+    """Return the SHA-256 sum of a description without its sums, however its JSON is spaced."""
+    content = {key: value for key, value in description.items() if key != "sha256"}
+    return hashlib.sha256(json.dumps(content, sort_keys=True, separators=(",", ":")).encode()).hexdigest()
+
+
+def _check_sum(folder: Path, name: str, description: Mapping[str, Any]) -> None:
+    """Raise where a file is not the one that was written; solutions stored before there were sums have none."""
+    sums = description.get("sha256")
+    if sums is None:
+        return
+    with (folder / name).open("rb") as stream:
+        found = hashlib.file_digest(stream, "sha256").hexdigest()
+    if found != sums.get(name):
+        raise ArchiveError(str(folder), f"{name} is not the file that was written", "run the problem again")
+
+
+def _read_meshes(folder: Path, description: Mapping[str, Any]) -> Mapping[str, NDArray[Any]]:
     """Return the arrays of meshes; a file of them cannot be larger than it is, whatever its header says."""
-    if not problem.get("meshes"):
+    if not description["problem"].get("meshes"):
         return {}
     try:
+        _check_sum(folder, _MESHES, description)
         return dict(safetensors.numpy.load_file(folder / _MESHES))
     except (OSError, SafetensorError) as error:
         raise ValueError(f"{_MESHES} is missing or damaged ({error})") from None

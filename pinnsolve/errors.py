@@ -1,9 +1,12 @@
 """The errors a user can cause, each with the exit code of the command line.
 
-Every message has the same three parts: which term, what was found there, what to write instead.
+Every message has the same three parts, on one line: which term, what was found there, what to write instead.
 """
 
 from __future__ import annotations
+
+_LONGEST = 400
+"""Characters of what was found; the middle of a longer text is left out."""
 
 
 class ProblemError(ValueError):
@@ -18,10 +21,17 @@ class ProblemError(ValueError):
     exit_code = 3
 
     def __init__(self, term: str, found: str, remedy: str) -> None:
+        term, found = _line(term), _line(found)
         super().__init__(f"{term} · {found} · {remedy}")
         self.term = term
         self.found = found
         self.remedy = remedy
+
+
+def _line(text: str) -> str:
+    """Put a text that may quote an expression or a stranger's file on one line, as much of it as is read."""
+    line = " ".join(text.splitlines())
+    return line if len(line) <= _LONGEST else f"{line[: _LONGEST // 2]} … {line[-_LONGEST // 4 :]}"
 
 
 class UnsupportedError(ProblemError):

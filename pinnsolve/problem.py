@@ -240,11 +240,11 @@ class Problem:
             free = _free(residual, statement, self.coordinates)
             if not evaluations(with_ends_of_integrals(residual)):
                 raise ProblemError(statement.name, f"no field in {statement.written}", "name a field on one side")
-            made.append(
-                Term(
-                    statement.name + suffix, statement.group, kind, residual, statement.written, free, statement.region
-                )
-            )
+            name = statement.name + suffix
+            made.append(Term(name, statement.group, kind, residual, statement.written, free, statement.region))
+        if not made:
+            found = f"{statement.written} is 0 once it is carried out"
+            raise ProblemError(statement.name, found, "check the two sides; a field must remain")
         return made
 
     def _data_terms(self, statement: Statement) -> list[Term]:

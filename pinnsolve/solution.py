@@ -20,7 +20,7 @@ from sympy import Expr, MatrixBase, Symbol, sympify
 from sympy.core.function import AppliedUndef
 from torch import Tensor, nn
 
-from pinnsolve.broadcasting import Columns, numbers
+from pinnsolve.columns import Columns, read_numbers
 from pinnsolve.compiler.compile import CompiledTerm, compile_expression, compile_term, evaluate_term
 from pinnsolve.compiler.trial import Trial
 from pinnsolve.declaration.terms import resolve, with_ends_of_integrals
@@ -33,6 +33,7 @@ from pinnsolve.problem import Problem
 if TYPE_CHECKING:
     from matplotlib.figure import Figure
 
+    from pinnsolve.declaration.observations import Observations
     from pinnsolve.defect import Defect
     from pinnsolve.reference.solve import FiniteDifferences
 
@@ -228,6 +229,39 @@ class Solution:
 
         return spread_of(self, samples, seed=seed, coordinates=coordinates)
 
+    def band(
+        self,
+        expression: Expr | None = None,
+        /,
+        *,
+        level: float = 0.9,
+        samples: int = 200,
+        seed: int = 0,
+        calibrated_on: Observations | None = None,
+        **coordinates: Any,
+    ) -> Any:
+        """Return mean, standard deviation and interval over thinned networks, see `spread`, of an expression or of all fields.
+
+        Args:
+            expression: What to evaluate, `u.diff(x)`: of each thinned network, which is one function; the fields when left out.
+            level: Probability with which the field of a further thinned network lies in the interval.
+            samples: Number of thinned networks.
+            seed: Of what is left out.
+            calibrated_on: Measurements that were not trained on: the interval is then one of further measurements.
+            **coordinates: As for a call.
+
+        Returns:
+            A `Band`; for several fields a named tuple of them.
+
+        Raises:
+            ProblemError: Nothing is left out of this network, fewer than two samples, or a level that is no probability.
+            DataError: Measurements of something else, or too few of them.
+        """
+        from pinnsolve.ensembles import thinned_band
+
+        options = {"level": level, "samples": samples, "seed": seed, "calibrated_on": calibrated_on}
+        return thinned_band(self, expression, **options, coordinates=coordinates)  # type: ignore[arg-type]
+
     def defect(self, spec: FiniteDifferences | None = None) -> Defect:
         """Estimate the error without a truth: solve for it by finite differences, with the residuals as sources.
 
@@ -283,7 +317,7 @@ class Solution:
         """Write fields, derivatives, residuals and error: on the mesh of the problem, or on a grid where it has none.
 
         Args:
-            path: `.vtu` for one instant, `.pvd` for a series of them, `.csv` or `.npz` for a table.
+            path: `.vtu` for one instant, `.pvd` for a series of them, `.csv` or `.npz` for a table; `.gif` or `.mp4` for a film.
             **held: Values of coordinates that are held, `t=0.5`. A time that is not held is at its end in a `.vtu`, parameters
                 are in the middle of their ranges.
 
@@ -348,7 +382,7 @@ class Solution:
                 "solution(...)", f"no value for {', '.join(missing)}", f"write solution({missing[0]}=..., ...)"
             )
         like = next(self.trial.parameters())
-        given = {names[name]: numbers(name, value, like) for name, value in coordinates.items()}
+        given = {names[name]: read_numbers(name, value, like) for name, value in coordinates.items()}
         try:
             shape = torch.broadcast_shapes(*(value.shape for value in given.values()))
         except RuntimeError:

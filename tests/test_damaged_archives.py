@@ -20,7 +20,7 @@ from safetensors.torch import load_file, save_file
 from sympy import Eq, exp, pi, sin, symbols
 
 import pinnsolve as ps
-from pinnsolve.archive import ArchiveError
+from pinnsolve.archive import ArchiveError, description_sum
 from pinnsolve.compiler.trial import build_trial
 from pinnsolve.solution import Solution
 from pinnsolve.verification import load_with_reference
@@ -48,17 +48,27 @@ def folder(tmp_path_factory: pytest.TempPathFactory) -> Path:
 
 @pytest.fixture
 def damaged(folder: Path, tmp_path: Path) -> Callable[[Callable[[Any], Any]], Path]:
-    """Make a copy of the folder whose description was changed."""
+    """Make a copy of the folder whose description was changed, its sum made right."""
 
     def make(change: Callable[[Any], Any]) -> Path:
         description = json.loads((folder / "model.json").read_bytes())
         changed = change(description)
-        text = json.dumps(description if changed is None else changed)
+        described = description if changed is None else changed
+        if isinstance(described, dict) and "sha256" in described:
+            described["sha256"] = {**description["sha256"], "model.json": description_sum(described)}
+        text = json.dumps(described)
         (tmp_path / "model.json").write_text(text, encoding="utf-8")
         (tmp_path / "model.safetensors").write_bytes((folder / "model.safetensors").read_bytes())
         return tmp_path
 
     return make
+
+
+def without_sums(folder: Path, target: Path) -> None:
+    """Copy the description as a former version wrote it, so that what reads the weights is on its own."""
+    description = json.loads((folder / "model.json").read_bytes())
+    del description["sha256"]
+    (target / "model.json").write_text(json.dumps(description), encoding="utf-8")
 
 
 def put(*path: Any) -> Callable[[Any], Callable[[Any], None]]:
@@ -186,7 +196,7 @@ def _weights(folder: Path, change: str) -> bytes | None:
     "change", ["missing", "empty", "header cut", "data cut", "surplus", "flipped header", "huge header", "text"]
 )
 def test_weights_that_are_damaged_are_refused(folder: Path, tmp_path: Path, change: str) -> None:
-    (tmp_path / "model.json").write_bytes((folder / "model.json").read_bytes())
+    without_sums(folder, tmp_path)
     content = _weights(folder, change)
     if content is not None:
         (tmp_path / "model.safetensors").write_bytes(content)
@@ -194,9 +204,21 @@ def test_weights_that_are_damaged_are_refused(folder: Path, tmp_path: Path, chan
         ps.load(tmp_path)
 
 
+@pytest.mark.parametrize("name", ["model.json", "model.safetensors"])
+def test_a_flipped_bit_is_noticed(folder: Path, tmp_path: Path, name: str) -> None:
+    for file in folder.iterdir():
+        (tmp_path / file.name).write_bytes(file.read_bytes())
+    content = bytearray((folder / name).read_bytes())
+    place = content.index(b"0.333") + 4 if name == "model.json" else len(content) - 3
+    content[place] ^= 1
+    (tmp_path / name).write_bytes(content)
+    with pytest.raises(ArchiveError, match=name):
+        ps.load(tmp_path)
+
+
 @pytest.mark.parametrize("change", ["dropped", "renamed", "reshaped"])
 def test_weights_of_another_network_are_refused(folder: Path, tmp_path: Path, change: str) -> None:
-    (tmp_path / "model.json").write_bytes((folder / "model.json").read_bytes())
+    without_sums(folder, tmp_path)
     state = load_file(folder / "model.safetensors")
     name = next(n for n in state if n.endswith("weight"))
     tensor = state.pop(name)

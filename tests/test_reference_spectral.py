@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import json
 from collections.abc import Mapping
 from pathlib import Path
 from typing import Any
@@ -28,7 +29,7 @@ from sympy import (
 )
 
 import pinnsolve as ps
-from pinnsolve.archive import ArchiveError
+from pinnsolve.archive import ArchiveError, description_sum
 from pinnsolve.compiler.trial import build_trial
 from pinnsolve.reference.etdrk4 import Semilinear, integrate, phi_functions
 from pinnsolve.reference.result import Reference
@@ -378,7 +379,9 @@ def test_a_solution_keeps_its_reference(tmp_path: Path) -> None:
     for spec in (ps.Spectral(), ps.Spectral(128, steps=256, unknowns={nu: 0.1}, seconds=9.0)):
         solution = ps.Solution(problem, trial, ps.MLP(width=4, depth=2), {}, reference_spec=spec)
         assert ps.load(solution.save(tmp_path / "s")).reference_spec == spec
-    description = tmp_path / "s" / "model.json"
-    description.write_text(description.read_text().replace('"modes": 128', '"modes": 100000000'))
+    description = json.loads((tmp_path / "s" / "model.json").read_bytes())
+    description["reference"]["modes"] = 100000000
+    description["sha256"]["model.json"] = description_sum(description)
+    (tmp_path / "s" / "model.json").write_text(json.dumps(description), encoding="utf-8")
     with pytest.raises(ArchiveError, match="more than"):
         ps.load(tmp_path / "s")

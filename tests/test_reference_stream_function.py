@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import functools
+import json
 from collections.abc import Mapping, Sequence
 from pathlib import Path
 from typing import Any
@@ -32,7 +33,7 @@ from sympy import (
 )
 
 import pinnsolve as ps
-from pinnsolve.archive import ArchiveError
+from pinnsolve.archive import ArchiveError, description_sum
 from pinnsolve.compiler.trial import build_trial
 from pinnsolve.problem_file import load_problem_file
 from pinnsolve.reference.corners import Corner
@@ -389,7 +390,9 @@ def test_a_solution_keeps_its_reference(tmp_path: Path) -> None:
     for spec in (ps.StreamFunction(), ps.StreamFunction(96, unknowns={nu: 0.1}, seconds=9.0)):
         solution = ps.Solution(problem, trial, ps.MLP(width=4, depth=2), {}, reference_spec=spec)
         assert ps.load(solution.save(tmp_path / "s")).reference_spec == spec
-    description = tmp_path / "s" / "model.json"
-    description.write_text(description.read_text().replace('"cells": 96', '"cells": 9600'))
+    description = json.loads((tmp_path / "s" / "model.json").read_bytes())
+    description["reference"]["cells"] = 9600
+    description["sha256"]["model.json"] = description_sum(description)
+    (tmp_path / "s" / "model.json").write_text(json.dumps(description), encoding="utf-8")
     with pytest.raises(ArchiveError, match="128"):
         ps.load(tmp_path / "s")

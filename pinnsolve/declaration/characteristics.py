@@ -19,6 +19,7 @@ from numpy.typing import NDArray
 from sympy import Dummy, Expr, Integral, Symbol
 from sympy.core.function import AppliedUndef
 
+from pinnsolve.declaration.evaluation import SYMPY_FAILS, number_at
 from pinnsolve.declaration.terms import Term, evaluations
 
 Bounds = Mapping[Symbol, tuple[float, float]]
@@ -126,8 +127,11 @@ def _polynomial(
     count = 1 + sum(max((power for row in matrix for power, _ in row[k]), default=0) for k in range(len(fields)))
     # det P on a circle gives its coefficients by a discrete Fourier transform.
     circle = radius * np.exp(2j * np.pi * np.arange(count) / count)
-    values = [np.linalg.det([[sum(c * s**o for o, c in entry) for entry in row] for row in matrix]) for s in circle]
-    coefficients = np.fft.fft(values) / count
+    with np.errstate(over="ignore", invalid="ignore"):
+        values = [np.linalg.det([[sum(c * s**o for o, c in entry) for entry in row] for row in matrix]) for s in circle]
+        coefficients = np.fft.fft(values) / count
+    if not np.isfinite(coefficients).all():
+        return None
     present = np.flatnonzero(np.abs(coefficients) > 1e-12 * np.abs(coefficients).max())
     return coefficients[: present[-1] + 1] if present.size else None
 
@@ -141,14 +145,17 @@ def linearise(
     bounds: Bounds,
 ) -> list[list[tuple[int, complex]]] | None:
     """Return for each field the (power of s, coefficient) pairs of one equation at a random state."""
-    readings, symbols = _readings(residual, tuple(fields))
+    try:
+        readings, symbols = _readings(residual, tuple(fields))
+    except SYMPY_FAILS:  # a derivative that it does not know
+        return None
     values = states(symbols)
     row: list[list[tuple[int, complex]]] = [[] for _ in fields]
     for reading in readings:
-        value = reading.slope if reading.slope.is_Number else reading.slope.evalf(subs=values)
-        if not reading.here or not value.is_number or not value.is_finite:
+        coefficient = number_at(reading.slope, values)
+        if not reading.here or coefficient is None:
             return None
-        power, coefficient = 0, complex(value)
+        power = 0
         for c, order in reading.orders:
             coefficient /= (bounds[c][1] - bounds[c][0]) ** order
             if c == coordinate:

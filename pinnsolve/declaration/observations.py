@@ -8,6 +8,7 @@ from __future__ import annotations
 
 import csv
 import sys
+import zlib
 from collections.abc import Mapping
 from dataclasses import dataclass, field, replace
 from pathlib import Path
@@ -23,6 +24,9 @@ from pinnsolve.declaration.losses import Loss
 from pinnsolve.declaration.privacy import Privacy
 from pinnsolve.declaration.splits import GroupSplit, Rows, Split, hold_out
 from pinnsolve.errors import DataError
+
+_UNREADABLE = (ValueError, OSError, EOFError, LookupError, NotImplementedError, RuntimeError, BadZipFile, zlib.error)
+"""What numpy and zipfile raise over a damaged archive; the last ones before BadZipFile over a cipher or a compression."""
 
 
 @dataclass(frozen=True)
@@ -206,9 +210,10 @@ def read_table(file: Path) -> Mapping[str, NDArray[Any]]:
         raise DataError(file.name, f"there is no file {file}", "give a path relative to the problem file")
     if file.suffix == ".npz":
         try:
-            with np.load(file, allow_pickle=False) as archive:
+            # A stream of our own: numpy leaves one open that it could not read.
+            with file.open("rb") as stream, np.load(stream, allow_pickle=False) as archive:
                 return {name: archive[name] for name in archive.files}
-        except (ValueError, OSError, EOFError, BadZipFile, KeyError) as error:
+        except _UNREADABLE as error:
             raise DataError(file.name, f"not a readable .npz file ({error})", "write it with numpy.savez") from None
     if file.suffix in {".csv", ".txt", ".tsv", ".dat"}:
         return _read_text(file)

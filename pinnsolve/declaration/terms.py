@@ -36,6 +36,8 @@ from sympy.core.relational import Relational
 from sympy.logic.boolalg import Boolean, BooleanAtom
 
 from pinnsolve.declaration.discontinuities import ADVICE, has_delta, refuse_derivative_of_jump
+from pinnsolve.declaration.evaluation import SYMPY_FAILS
+from pinnsolve.declaration.functions import check_functions
 from pinnsolve.declaration.losses import Loss
 from pinnsolve.domains.regions import Region
 from pinnsolve.errors import ProblemError, UnsupportedError
@@ -162,12 +164,17 @@ def read_statements(declared: Any, word: str) -> list[Statement]:
 
 
 def resolve(expression: Expr, name: str) -> Expr:
-    """Carry out the derivatives left unevaluated, refusing those of a jump; integrals stay."""
+    """Carry out the derivatives left unevaluated, refusing those of a jump and functions without a rule; integrals stay."""
+    check_functions(expression, name)
     for derivative in expression.atoms(Derivative):
         if not isinstance(derivative.expr, AppliedUndef):
             for variable in derivative.variables:
                 refuse_derivative_of_jump(derivative.expr, variable)
-    resolved = expression.doit(integrals=False, deep=True) if expression.has(Derivative) else expression
+    try:
+        resolved = expression.doit(integrals=False, deep=True) if expression.has(Derivative) else expression
+    except SYMPY_FAILS as error:
+        found = f"derivatives that SymPy does not carry out ({error})"
+        raise UnsupportedError(name, found, "carry them out, and look at what is differentiated") from None
     if has_delta(resolved):
         raise ProblemError(
             name,

@@ -18,51 +18,14 @@ from sympy.core.function import AppliedUndef, UndefinedFunction
 from sympy.functions.elementary.piecewise import ExprCondPair
 from sympy.logic.boolalg import Boolean
 
+from pinnsolve.declaration.functions import KNOWN
 from pinnsolve.operators import AppliedField, fields
 
 Tree = list[Any]
 
-_FUNCTIONS = [
-    "exp",
-    "log",
-    "sin",
-    "cos",
-    "tan",
-    "cot",
-    "sec",
-    "csc",
-    "asin",
-    "acos",
-    "atan",
-    "acot",
-    "atan2",
-    "sinh",
-    "cosh",
-    "tanh",
-    "coth",
-    "sech",
-    "csch",
-    "asinh",
-    "acosh",
-    "atanh",
-    "erf",
-    "erfc",
-    "Abs",
-    "sign",
-    "floor",
-    "ceiling",
-    "Heaviside",
-    "loggamma",
-    "gamma",
-    "sinc",
-    "Mod",
-    "Max",
-    "Min",
-    "Piecewise",
+_NODES = [
+    *KNOWN,
     "ExprCondPair",
-    "re",
-    "im",
-    "conjugate",
     "Add",
     "Mul",
     "Pow",
@@ -83,7 +46,7 @@ _FUNCTIONS = [
     "Tuple",
 ]
 _CLASSES: Mapping[str, Any] = {
-    name: ExprCondPair if name == "ExprCondPair" else getattr(sympy, name) for name in _FUNCTIONS
+    name: ExprCondPair if name == "ExprCondPair" else getattr(sympy, name) for name in _NODES
 }
 _ARGUMENTS: Mapping[str, Any] = {
     **dict.fromkeys(("And", "Or", "Not", "Xor", "ITE", "Implies", "Equivalent"), Boolean),

@@ -1,4 +1,4 @@
-"""Broadcasting: coordinates as a caller gives them, flattened to columns, and values put back in the caller's shape and kind."""
+"""Columns: the coordinates that a solution is called with, as tensors of one length, and its values in the caller's form."""
 
 from __future__ import annotations
 
@@ -15,15 +15,15 @@ from pinnsolve.errors import ProblemError
 
 @dataclass(frozen=True)
 class Columns:
-    """Coordinates of a call, broadcast and flattened.
+    """Coordinates of a call, broadcast and flattened, and how to give the result back in the caller's shape and kind.
 
-    Attributes:
-        flat: A column (points,) for each coordinate, and for whatever else is read there.
-        shape: What they broadcast to.
-        count: The number of points.
-        outside: Which points lie outside the domain (points,).
-        like: A tensor of the weights' kind.
-        tensors: Whether the caller gave tensors.
+    Args:
+        flat: A tensor (points,) for each coordinate that was given.
+        shape: The broadcast shape.
+        count: Number of points.
+        outside: Which of them lie outside the domain, shape (points,).
+        like: A tensor of the precision and on the device of the weights.
+        tensors: Whether tensors are given back.
     """
 
     flat: dict[Symbol, Tensor]
@@ -44,12 +44,8 @@ class Columns:
         return values if self.tensors else values.detach().cpu().numpy()[()]
 
 
-def numbers(name: str, value: Any, like: Tensor) -> Tensor:
-    """Return a coordinate as a tensor like the weights; through float64, so that 0.1 is not rounded to single precision.
-
-    Raises:
-        ProblemError: It is no number, and no array or tensor of them.
-    """
+def read_numbers(name: str, value: Any, like: Tensor) -> Tensor:
+    """Return a coordinate as a tensor like the weights; through float64, so that 0.1 is not rounded to single precision."""
     if isinstance(value, Tensor):
         return value.to(like)
     try:
