@@ -13,6 +13,7 @@ from sympy import Expr
 from sympy.core.function import AppliedUndef
 
 from pinnsolve.compiler.compile import CompiledTerm, compile_expression, evaluate_term
+from pinnsolve.declaration.groups import away_from_home
 from pinnsolve.declaration.quantities import check_integrand
 from pinnsolve.declaration.terms import with_ends_of_integrals
 from pinnsolve.domains.boundaries import Boundary
@@ -124,11 +125,7 @@ def _inputs(
     problem = solution.problem
     places = {c: columns[c] for c in problem.coordinates if c in columns}
     outside = ~lies_in(problem.domain, places)
-    for field in expression.atoms(AppliedUndef):
-        regions = problem.homes.get(field.func.__name__, ())
-        if regions and set(regions[0].coordinates) <= set(places):
-            points = np.stack([places[c] for c in regions[0].coordinates], axis=1)
-            outside = outside | ~np.logical_or.reduce([region.contains(points) for region in regions])
+    outside = outside | away_from_home(problem.homes, expression.atoms(AppliedUndef), places, len(outside))
     if outside.any():
         found = f"{int(outside.sum())} of {len(outside)} points lie where the solution is not declared"
         raise ProblemError(name, found, "integrate over a part of the domain, or of its boundary")

@@ -23,6 +23,7 @@ from torch import Tensor, nn
 from pinnsolve.columns import Columns, read_numbers
 from pinnsolve.compiler.compile import CompiledTerm, compile_expression, compile_term, evaluate_term
 from pinnsolve.compiler.trial import Trial
+from pinnsolve.declaration.groups import away_from_home
 from pinnsolve.declaration.terms import resolve, with_ends_of_integrals
 from pinnsolve.domains.indicators import indicator_values
 from pinnsolve.domains.regions import Boundary
@@ -189,20 +190,10 @@ class Solution:
         return columns.restore(self._run(self._compiled[name], columns))
 
     def integral(self, expression: Expr, *, over: Shape | Boundary, **held: Any) -> Any:
-        """Integrate an expression of fields, coordinates, unknowns and the normal: `(u.diff(x) * n[0], over=disk.boundary)`.
+        """Integrate an expression over a region or a boundary: `(u.diff(x) * n[0], over=disk.boundary)` with `n = disk.normal`.
 
-        The normal, `over.normal`, points out of the region whose boundary this is. The rule is refined until it changes nothing.
-
-        Args:
-            expression: As for `evaluate`.
-            over: A region or a boundary inside the domain.
-            **held: Values of the coordinates that this does not have, `t=0.5`; arrays broadcast.
-
-        Returns:
-            A number, or an array of the shape of what is held.
-
-        Raises:
-            ProblemError: As for `evaluate`, or the region leaves the domain.
+        The normal points out of the region whose boundary it is. Other coordinates are held, `t=0.5`; arrays of them broadcast.
+        What `evaluate` refuses, and a region that leaves the domain, is a ProblemError.
         """
         from pinnsolve.integrals import integral_of
 
@@ -340,14 +331,10 @@ class Solution:
 
     def _at_home(self, parts: Iterable[Expr], columns: Columns) -> Columns:
         """Return columns that also leave out points where a field that an expression reads is declared in other groups of cells."""
-        outside = columns.outside
-        for applied in {f for part in parts for f in sympify(part).atoms(AppliedUndef)}:
-            regions = self.problem.homes.get(applied.func.__name__, ())
-            if regions and all(c in applied.args and c in columns.flat for c in regions[0].coordinates):
-                arrays = [columns.flat[c].detach().double().cpu().numpy() for c in regions[0].coordinates]
-                points = np.stack(arrays, axis=1)
-                outside = outside | ~np.logical_or.reduce([region.contains(points) for region in regions])
-        return columns if outside is columns.outside else replace(columns, outside=outside)
+        fields = {f for part in parts for f in sympify(part).atoms(AppliedUndef)}
+        places = {c: column.detach().double().cpu().numpy() for c, column in columns.flat.items()}
+        outside = columns.outside | away_from_home(self.problem.homes, fields, places, columns.count)
+        return replace(columns, outside=outside)
 
     def _program(self, name: str, expression: Expr) -> CompiledTerm:
         if expression not in self._compiled:
@@ -390,25 +377,19 @@ class Solution:
             raise ProblemError("solution(...)", f"shapes that do not broadcast: {shapes}", "give one shape") from None
         flat = {symbol: value.expand(shape).reshape(-1) for symbol, value in given.items()}
         count = math.prod(shape)
-        outside = self._outside(flat, count)
-        if outside.any():
-            warnings.warn(
-                f"{int(outside.sum())} of {count} points lie outside the domain; the solution is NaN there",
-                stacklevel=3,
-            )
-        tensors = any(isinstance(value, Tensor) for value in coordinates.values())
-        return Columns(flat, shape, count, outside, like, tensors)
-
-    def _outside(self, flat: Mapping[Symbol, Tensor], count: int) -> np.ndarray:
         arrays = {symbol: value.detach().double().cpu().numpy() for symbol, value in flat.items()}
-        return ~lies_in(self.problem.domain, arrays) if arrays else np.zeros(count, dtype=bool)
+        outside = ~lies_in(self.problem.domain, arrays) if arrays else np.zeros(count, dtype=bool)
+        if outside.any():
+            found = f"{int(outside.sum())} of {count} points lie outside the domain; the solution is NaN there"
+            warnings.warn(found, stacklevel=3)
+        return Columns(flat, shape, count, outside, like, any(isinstance(v, Tensor) for v in coordinates.values()))
 
 
 def load(path: str | Path, *, network: nn.Module | None = None) -> Solution:
-    """Load a stored solution, or the solution of a run directory; the problem file is not needed, and nothing is executed.
+    """Load a solution from a run directory, or a folder written by `save`; it needs no problem file, and nothing is executed.
 
     Args:
-        path: A folder written by `Solution.save`, or a run directory.
+        path: The folder.
         network: The module to put the weights into, for a solution whose network was a module of the user's.
 
     Raises:
