@@ -15,6 +15,7 @@ if TYPE_CHECKING:
     from pinnsolve.declaration.losses import StudentT as StudentT
     from pinnsolve.declaration.observations import Observations as Observations
     from pinnsolve.declaration.privacy import Privacy as Privacy
+    from pinnsolve.declaration.quantities import Quantity as Quantity
     from pinnsolve.declaration.splits import BlockSplit as BlockSplit
     from pinnsolve.declaration.splits import GroupSplit as GroupSplit
     from pinnsolve.declaration.splits import RandomSplit as RandomSplit
@@ -98,6 +99,7 @@ _HOMES = {
     "declaration.losses": ("Huber", "StudentT"),
     "declaration.observations": ("Observations",),
     "declaration.privacy": ("Privacy",),
+    "declaration.quantities": ("Quantity",),
     "declaration.splits": ("BlockSplit", "GroupSplit", "RandomSplit", "RangeSplit"),
     "domains.balls": ("Ball", "Cylinder", "Disk"),
     "domains.halfspaces": ("HalfSpace",),
