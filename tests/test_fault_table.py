@@ -69,6 +69,7 @@ PROMISED = {
     ),
     "out of memory": (
         "test_gradients.test_when_memory_runs_out_the_chunks_are_halved_and_the_gradient_is_the_same",
+        "test_jacobians.test_where_memory_runs_out_fewer_points_are_taken_at_a_time",
         "test_fault_table.test_memory_that_runs_out_halves_the_chunks_or_ends_with_the_checkpoint_intact",
     ),
     "--device cuda without one; a compile that fails or is wrong": (

@@ -135,3 +135,37 @@ def test_columns_and_normal_products_of_the_scaled_rows(setting: tuple[Jacobian,
     torch.testing.assert_close(scaled.columns(3, 21), expected[:, 3:21], rtol=1e-10, atol=1e-10)
     right = torch.ones(scaled.size, dtype=torch.float64)
     torch.testing.assert_close(scaled.normal_times(right), expected.T @ (expected @ right), rtol=1e-9, atol=1e-9)
+
+
+@pytest.mark.parametrize("message", ["DefaultCPUAllocator: can't allocate memory: you tried to allocate 9 bytes", None])
+def test_where_memory_runs_out_fewer_points_are_taken_at_a_time(
+    message: str | None, setting: tuple[Jacobian, Tensor], monkeypatch: pytest.MonkeyPatch
+) -> None:
+    jacobian, expected = setting
+    original, failures = Jacobian._vectorised, 0
+
+    def spoiled(own: Jacobian, terms: list[str], names: list[str], points: Tensor) -> Tensor:
+        nonlocal failures
+        if len(points) > 3:
+            failures += 1
+            raise MemoryError if message is None else RuntimeError(message)
+        return original(own, terms, names, points)
+
+    monkeypatch.setattr(Jacobian, "_vectorised", spoiled)
+    jacobian._ways[0] = (jacobian._vectorised, None)
+    torch.testing.assert_close(jacobian.rows(), expected, rtol=1e-11, atol=1e-11)
+    before = failures
+    assert 0 < before < 12 and len(jacobian._ways) == 3
+    jacobian.rows()
+    assert failures == before  # what there is room for is remembered
+
+
+def test_where_there_is_no_room_for_one_point_it_is_said(setting: tuple[Jacobian, Tensor]) -> None:
+    jacobian, _ = setting
+
+    def gone(*_: Any) -> Tensor:
+        raise MemoryError
+
+    jacobian._ways[0] = (gone, None)
+    with pytest.raises(MemoryError):
+        jacobian.rows()

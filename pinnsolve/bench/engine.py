@@ -35,8 +35,9 @@ from pinnsolve.domains.regions import Box
 from pinnsolve.networks.architectures import MLP
 from pinnsolve.points import term_points
 from pinnsolve.problem import Problem
+from pinnsolve.training.chunks import out_of_memory
 from pinnsolve.training.gradients import CompilationError
-from pinnsolve.training.objective import Objective, out_of_memory
+from pinnsolve.training.objective import Objective
 
 ENGINES = ("nested", "plain", "compiled")
 POINTS = (1_000, 10_000, 100_000)

@@ -18,7 +18,7 @@ from pathlib import Path
 from typing import Any
 
 from pinnsolve.errors import ProblemError
-from pinnsolve.training.objective import out_of_memory
+from pinnsolve.training.chunks import out_of_memory
 from pinnsolve.training.state import State, StateError, digest_of, read_head, read_state, sync_folder, write_state
 
 EVERY = 60.0

@@ -9,6 +9,13 @@ import torch
 from torch import Tensor
 
 
+def out_of_memory(error: BaseException) -> bool:
+    """Whether an error is that of an allocation; torch's own on a processor has no class of its own."""
+    if isinstance(error, MemoryError | torch.OutOfMemoryError):
+        return True
+    return isinstance(error, RuntimeError) and "allocate memory" in str(error)
+
+
 @dataclass(frozen=True, eq=False)
 class Chunk:
     """A part of every point set.

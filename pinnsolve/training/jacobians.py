@@ -18,7 +18,7 @@ import torch
 from torch import Tensor, nn
 
 from pinnsolve.jets.fusion import differentiable_arithmetic
-from pinnsolve.training.chunks import sharing
+from pinnsolve.training.chunks import out_of_memory, sharing
 from pinnsolve.training.distributed import ALONE, Group
 from pinnsolve.training.gradients import ResidualModule, Residuals
 
@@ -53,6 +53,7 @@ class Jacobian:
             (self._batched, _BATCH),
             (self._one_by_one, 1),
         ]
+        self._room: int | None = None
         self._forward = True
         self._kept: _Linear | None = None
 
@@ -130,19 +131,25 @@ class Jacobian:
         return {name: part.view_as(parameter) for (name, parameter), part in pieces}
 
     def _fill(self, matrix: Tensor, terms: list[str], names: list[str], columns: slice) -> None:
-        """Fill in columns of the named parameters' rows, shape (points, terms, columns), by the first way that works."""
+        """Fill in columns of the named parameters' rows, shape (points, terms, columns), by the first way that works.
+
+        Where memory runs out, half as many points are taken at a time, from then on.
+        """
         each = sum(self._parameters[name].numel() for name in names) * matrix.element_size() * len(terms)
         most = max(1, ROW_MEMORY // max(each, 1))
         while True:
             way, largest = self._ways[0]
-            limit = most if largest is None else min(most, largest)
+            limit = min(count for count in (most, largest, self._room) if count is not None)
             try:
                 for points, part in zip(self._points[terms[0]].split(limit), matrix.split(limit), strict=True):
                     part.copy_(way(terms, names, points)[:, :, columns])
-            except RuntimeError:
-                if len(self._ways) == 1:
+            except (MemoryError, RuntimeError) as error:
+                if out_of_memory(error) and limit > 1:
+                    self._room = min(limit, len(matrix)) // 2 or 1
+                elif out_of_memory(error) or len(self._ways) == 1:
                     raise
-                del self._ways[0]
+                else:
+                    del self._ways[0]
             else:
                 return
 

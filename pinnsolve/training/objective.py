@@ -18,7 +18,7 @@ from typing import TYPE_CHECKING, Any, TypeVar
 import torch
 from torch import Tensor, nn
 
-from pinnsolve.training.chunks import Chunk, part_of, rows_of, split
+from pinnsolve.training.chunks import Chunk, out_of_memory, part_of, rows_of, split
 from pinnsolve.training.distributed import ALONE, Group, rows_of_all
 from pinnsolve.training.evaluation import Evaluation, Value
 from pinnsolve.training.gradients import CompilationError, CompiledStep, PlainStep, Residuals, TermWeights, means_of
@@ -32,13 +32,6 @@ Points = Mapping[str, Tensor]
 """Point tensors by the name of their set."""
 
 _Result = TypeVar("_Result")
-
-
-def out_of_memory(error: BaseException) -> bool:
-    """Whether an error is that of an allocation; torch's own on a processor has no class of its own."""
-    if isinstance(error, MemoryError | torch.OutOfMemoryError):
-        return True
-    return isinstance(error, RuntimeError) and "allocate memory" in str(error)
 
 
 class Objective:
