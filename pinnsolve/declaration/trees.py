@@ -17,7 +17,9 @@ from sympy.core.assumptions import common_assumptions
 from sympy.core.function import AppliedUndef, UndefinedFunction
 from sympy.functions.elementary.piecewise import ExprCondPair
 from sympy.logic.boolalg import Boolean
+from sympy.physics.units import Quantity
 
+from pinnsolve.declaration.quantities import named_quantities
 from pinnsolve.operators import AppliedField, fields
 
 Tree = list[Any]
@@ -145,6 +147,8 @@ def to_tree(expression: Basic) -> Tree:
             [*map(to_tree, expression.variables)],
             [*map(to_tree, expression.point)],
         ]
+    if isinstance(expression, Quantity) and named_quantities().get(str(expression.name)) == expression:
+        return ["Quantity", str(expression.name)]
     name = type(expression).__name__
     if _CLASSES.get(name) is type(expression):
         return [name, *map(to_tree, expression.args)]
@@ -219,11 +223,16 @@ class _Reader:
             raise TreeError(f"derivatives of the orders {str(orders)[:80]}")
         return sympy.Derivative(self.read(inner), *((self.read(v), n) for v, n in pairs))
 
+    def _quantity(self, name: str) -> Expr:
+        if _name(name) not in named_quantities():
+            raise TreeError(f"no quantity of SymPy is named {name[:40]!r}")
+        return named_quantities()[name]
+
     def _subs(self, inner: Tree, variables: list[Tree], point: list[Tree]) -> Expr:
         return sympy.Subs(self.read(inner), tuple(map(self.read, variables)), tuple(map(self.read, point)))
 
 
-_SPECIAL = frozenset({"Symbol", "Rational", "Float", "Field", "Derivative", "Subs"})
+_SPECIAL = frozenset({"Symbol", "Rational", "Float", "Field", "Derivative", "Subs", "Quantity"})
 
 
 def _name(name: Any) -> str:
