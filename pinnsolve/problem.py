@@ -35,7 +35,7 @@ from pinnsolve.declaration.places import check_domain, check_inside, check_regio
 from pinnsolve.declaration.scales import Scales
 from pinnsolve.declaration.slots import check_places, check_reach, check_symbols, find_fields
 from pinnsolve.declaration.terms import Statement, Term, evaluations, read_statements, resolve, with_ends_of_integrals
-from pinnsolve.declaration.units import Converted, Units, field_in_numbers, in_numbers, measured_in_numbers, read_units
+from pinnsolve.declaration.units import Converted, field_in_numbers, in_numbers, measured_in_numbers, read_units
 from pinnsolve.declaration.unknowns import read_unknowns
 from pinnsolve.domains.indicators import find_indicators
 from pinnsolve.domains.mesh import Mesh
@@ -74,7 +74,7 @@ class Problem:
     unknowns: Mapping[Symbol, float] = field(default_factory=dict)
     ansatz: Mapping[AppliedUndef, Expr] = field(default_factory=dict)
     hard: bool | None = None
-    units: Any = Units()
+    units: Any = field(default_factory=dict)
 
     declared_fields: tuple[AppliedUndef, ...] = field(init=False)
     fields: tuple[AppliedUndef, ...] = field(init=False)

@@ -218,7 +218,7 @@ class Reader:
         return Amount(Integral(rest, *reversed(limits)) * number * factor, inner.dimension * dimension)
 
     def _unit_of_variable(self, variable: Symbol, integrand: Expr, ends: Sequence[Expr]) -> tuple[Unit, bool]:
-        """Return the unit of a variable of integration, and whether numbers are in it: that of the slot it stands in, or its own."""
+        """Return the unit of a variable of integration, that of a slot or end it stands in, and whether there was one."""
         for applied in sorted(integrand.atoms(AppliedUndef), key=str):
             for argument, coordinate in zip(applied.args, self.slots[applied.func.__name__], strict=True):
                 if variable in argument.free_symbols:
@@ -315,7 +315,7 @@ def _is_bare(expression: Expr) -> bool:
 
 
 def _doubt(expression: Expr) -> tuple[int, int]:
-    """Return how little a part tells of the dimension that was meant: a field the most, then its lowest derivative, a number nothing."""
+    """Return how little a part tells of the dimension that was meant: a field the most, a bare number nothing."""
     alone = expression.as_coeff_Mul()[1]
     if isinstance(alone, AppliedUndef | Derivative | Subs):
         return 0, sum(next(iter(evaluations(alone).values())).orders)

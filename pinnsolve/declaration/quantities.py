@@ -84,7 +84,9 @@ def unit_of(quantity: Quantity) -> Unit:
     name = str(quantity.name)
     if named_quantities().get(name) != quantity:
         return _own(quantity)
-    if name == "josephson_constant":  # SymPy has the reciprocal of its value, and the dimension of the Faraday constant inverted
+    if (
+        name == "josephson_constant"
+    ):  # SymPy has the reciprocal of its value, and the dimension of the Faraday constant inverted
         charge, planck = unit_of(library.elementary_charge), unit_of(library.planck)
         return Unit(2 * charge.factor / planck.factor, charge.dimension / planck.dimension, quantity)
     if name == "faraday_constant":

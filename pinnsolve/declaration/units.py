@@ -54,7 +54,9 @@ class Units:
     @property
     def texts(self) -> dict[str, str]:
         """What is written behind numbers, by the names of coordinates, fields and unknowns, `{"x": "mm"}`."""
-        return {str(getattr(key.func, "__name__", key)) if key.args else str(key): u.text for key, u in self.given.items()}
+        return {
+            str(getattr(key.func, "__name__", key)) if key.args else str(key): u.text for key, u in self.given.items()
+        }
 
     def suffix(self, name: str) -> str:
         """Return what is written behind a number, " mm", or nothing."""
@@ -94,20 +96,19 @@ def read_units(
     Raises:
         ProblemError: A unit of something that the problem does not have, or one that is none.
     """
-    if isinstance(given, Units):
-        return given
-    if not isinstance(given, Mapping):
+    entries = given.given if isinstance(given, Units) else given
+    if not isinstance(entries, Mapping):
         raise ProblemError("units", f"{given!r} is not a mapping", "write units={x: millimeter, T: kelvin}")
     owners: dict[Any, Expr] = {s: s for s in (*coordinates, *unknowns)}
     owners |= {f: f for f in fields} | {f.func: f for f in fields}
     names = {str(owner): owner for owner in owners.values()}
     read: dict[Expr, Unit] = {}
-    for key, value in given.items():
+    for key, value in entries.items():
         owner = owners.get(key) if isinstance(key, Expr | UndefinedFunction) else None
         if owner is None:
-            known = f"the problem has {', '.join(names)}"
-            raise ProblemError("units", f"{key} is not in the problem", known + nearest(str(key), names))
-        read[owner] = _unit(f"units, {key}", value)
+            remedy = f"the problem has {', '.join(names)}"
+            raise ProblemError("units", f"{key} is not in the problem", remedy + nearest(str(key), names))
+        read[owner] = value if isinstance(value, Unit) else _unit(f"units, {key}", value)
     return Units(MappingProxyType(read))
 
 
