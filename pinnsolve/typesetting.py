@@ -16,6 +16,7 @@ from sympy import Derivative, Eq, Expr, Float, Integer, Pow, Subs, Symbol, preor
 from sympy.core.basic import Basic
 from sympy.core.function import AppliedUndef
 from sympy.physics.units import Quantity
+from sympy.physics.units.prefixes import Prefix
 from sympy.printing.latex import LatexPrinter
 from sympy.printing.mathml import MathMLPresentationPrinter
 from sympy.printing.str import StrPrinter
@@ -219,8 +220,10 @@ class _MathML(_Reading, MathMLPresentationPrinter):
         power = self._element("msup", self._text("mn", "10"), self._text("mn", str(int(exponent))))
         return self._element("mrow", self._text("mn", mantissa), self._text("mo", "·"), power)
 
-    def _print_Quantity(self, expression: Quantity) -> Any:
+    def _print_Quantity(self, expression: Quantity | Prefix) -> Any:
         return self._text("mtext", str(expression.abbrev))
+
+    _print_Prefix = _print_Quantity
 
     def _print_conjugate(self, expression: Expr) -> Any:
         return self._element("mover", self._print(expression.args[0]), self._text("mo", "‾"))

@@ -15,6 +15,7 @@ from sympy.core.function import AppliedUndef
 
 from pinnsolve.declaration.complexes import Parts, split
 from pinnsolve.declaration.places import region_of
+from pinnsolve.declaration.quantities import without_prefixes
 from pinnsolve.declaration.slots import check_symbols, nearest
 from pinnsolve.declaration.terms import Term, evaluations
 from pinnsolve.declaration.units import Units, field_in_numbers
@@ -50,7 +51,7 @@ def check_ansatz(
                 f"the key {key} is not a field",
                 f"use one of {', '.join(map(str, declared))}" + nearest(name, fields),
             )
-        expression = sympify(value)
+        expression = without_prefixes(sympify(value))
         check_symbols(f"ansatz of {name}", expression, coordinates)
         if expression.atoms(AppliedUndef) != {key}:
             raise ProblemError(

@@ -13,6 +13,7 @@ from functools import cache
 import sympy.physics.units as library
 from sympy import Expr, Float, Integer, Mul, Pow, Rational, Symbol, pi, sstr
 from sympy.physics.units import Quantity, UnitSystem
+from sympy.physics.units.prefixes import Prefix
 from sympy.physics.units.systems import SI
 
 _BASES = {
@@ -130,6 +131,11 @@ def dimension_of(powers: Mapping[str, Sequence[int]]) -> Expr:
     return Mul(*(_SYMBOLS[name] ** Rational(p, q) for name, (p, q) in powers.items()))
 
 
+def without_prefixes(expression: Expr) -> Expr:
+    """Return an expression with numbers for the prefixes in it: `210*giga*pascal` keeps one, where `giga*pascal` does not."""
+    return expression.xreplace({prefix: prefix.scale_factor for prefix in expression.atoms(Prefix)})
+
+
 def exact(number: Expr) -> Expr:
     """Return a number as a fraction, of its 53 bits where it is none: what is multiplied and divided by it is as it was."""
     return number if number.is_Rational else Rational(float(number))
@@ -159,7 +165,7 @@ def product(expression: Expr) -> Unit:
         NoScaleError: It contains a quantity without a scale.
     """
     factor, dimension = Integer(1), Integer(1)
-    for part in Mul.make_args(expression):
+    for part in Mul.make_args(without_prefixes(expression)):
         base, power = part.as_base_exp() if isinstance(part, Pow) else (part, Integer(1))
         if isinstance(base, Quantity) and power.is_Rational:
             unit = unit_of(base)

@@ -38,6 +38,7 @@ from sympy.logic.boolalg import Boolean, BooleanAtom
 from pinnsolve.declaration.discontinuities import ADVICE, has_delta, refuse_derivative_of_jump
 from pinnsolve.declaration.evaluation import SYMPY_FAILS
 from pinnsolve.declaration.losses import Loss
+from pinnsolve.declaration.quantities import without_prefixes
 from pinnsolve.domains.regions import Region
 from pinnsolve.errors import ProblemError, UnsupportedError
 
@@ -163,7 +164,8 @@ def read_statements(declared: Any, word: str) -> list[Statement]:
 
 
 def resolve(expression: Expr, name: str) -> Expr:
-    """Carry out the derivatives left unevaluated, refusing those of a jump; integrals stay."""
+    """Carry out prefixes of units and the derivatives left unevaluated, refusing those of a jump; integrals stay."""
+    expression = without_prefixes(expression)
     for derivative in expression.atoms(Derivative):
         if not isinstance(derivative.expr, AppliedUndef):
             for variable in derivative.variables:

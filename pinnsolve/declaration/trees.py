@@ -18,6 +18,7 @@ from sympy.core.function import AppliedUndef, UndefinedFunction
 from sympy.functions.elementary.piecewise import ExprCondPair
 from sympy.logic.boolalg import Boolean
 from sympy.physics.units import Quantity
+from sympy.physics.units.prefixes import Prefix
 
 from pinnsolve.declaration.quantities import named_quantities
 from pinnsolve.operators import AppliedField, fields
@@ -119,7 +120,7 @@ class TreeError(ValueError):
 
 
 def to_tree(expression: Basic) -> Tree:
-    """Return the tree of an expression; a number by a function that is not in the table, zeta(3), is stored by its value.
+    """Return the tree of an expression; a number by a function that is not in the table, zeta(3), and a prefix by its value.
 
     Raises:
         TreeError: A node that cannot be stored.
@@ -147,6 +148,8 @@ def to_tree(expression: Basic) -> Tree:
             [*map(to_tree, expression.variables)],
             [*map(to_tree, expression.point)],
         ]
+    if isinstance(expression, Prefix):
+        return to_tree(expression.scale_factor)
     if isinstance(expression, Quantity) and named_quantities().get(str(expression.name)) == expression:
         return ["Quantity", str(expression.name)]
     name = type(expression).__name__

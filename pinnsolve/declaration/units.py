@@ -9,7 +9,7 @@ Elsewhere it is a power of ten, so that the largest coefficient has one digit be
 from __future__ import annotations
 
 import math
-from collections.abc import Mapping, Sequence
+from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass, field
 from functools import cached_property
 from types import MappingProxyType
@@ -62,6 +62,15 @@ class Units:
         """Return what is written behind a number, " mm", or nothing."""
         text = self.texts.get(name, "")
         return f" {text}" if text else ""
+
+    def in_quantities(self, expression: Expr, unit: Expr) -> Expr:
+        """Return an expression of numbers in the units of coordinates, times a unit, as a statement would be written."""
+        return expression.xreplace({c: c / u.expression for c, u in self.symbols.items()}) * unit
+
+    def without(self, symbols: Iterable[Symbol]) -> Units:
+        """Return the units of all but some unknowns."""
+        left_out = set(symbols)
+        return Units({owner: unit for owner, unit in self.given.items() if owner not in left_out})
 
     def reader(self, term: str, fields: Sequence[AppliedUndef]) -> Reader:
         """Return what reads the expressions of a term."""

@@ -14,6 +14,7 @@ from scipy.stats import qmc
 from sympy import Basic, Dummy, Expr, Symbol, lambdify, sympify
 from sympy.core.function import AppliedUndef
 
+from pinnsolve.declaration.quantities import without_prefixes
 from pinnsolve.errors import ProblemError
 from pinnsolve.problem import Problem
 from pinnsolve.reference.finite_differences import Array
@@ -51,7 +52,7 @@ class Exact:
                 raise ProblemError(
                     f"Exact, {key}", f"{value!r} is not an expression", "give a SymPy expression of the coordinates"
                 )
-            read[key] = expression
+            read[key] = without_prefixes(expression)
         object.__setattr__(self, "fields", MappingProxyType(read))
 
 
