@@ -141,6 +141,9 @@ class _Shorthand(_Reading, StrPrinter):
 
     _print_Derivative = _print_Subs = _print_AppliedUndef
 
+    def _print_Prefix(self, expression: Prefix) -> str:
+        return str(expression.name)
+
 
 class _Latex(_Reading, LatexPrinter):
     """Prints LaTeX with derivatives as subscripts."""

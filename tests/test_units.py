@@ -256,7 +256,7 @@ AS_WRITTEN = {"heat", "initial", "left", "right", "warm", "released", "at_rest",
 """Terms of which a part is a field or a derivative alone: it stands there as it did."""
 
 MEASURED = {"radiating", "electron"}
-"""With constants that SymPy has to fewer digits."""
+"""With constants that SciPy has from a later adjustment than SymPy."""
 
 
 def value(expression: Any, problem: ps.Problem, row: int) -> float:
@@ -281,7 +281,7 @@ def test_a_statement_is_that_converted_by_hand(name: str) -> None:
     for term, hand in by_hand(name).items():
         ours, theirs = ([value(e, problem, row) for row in range(2)] for e in (problem.term(term).residual, hand))
         factor = 1.0 if term in AS_WRITTEN else 10.0 ** round(np.log10(ours[0] / theirs[0]))
-        assert np.allclose(ours, factor * np.array(theirs), rtol=1e-9 if name in MEASURED else 1e-13, atol=0), term
+        assert np.allclose(ours, factor * np.array(theirs), rtol=1e-8 if name in MEASURED else 1e-13, atol=0), term
 
 
 def test_numbers_are_moderate_where_no_field_stands_alone() -> None:
@@ -391,7 +391,8 @@ def test_observations_are_numbers_in_the_units_of_their_keys() -> None:
 
 
 def test_every_quantity_of_sympy_has_a_size_in_si_units() -> None:
-    assert all(unit_of(quantity).factor > 0 for quantity in named_quantities().values())
+    every = [quantity for quantity in named_quantities().values() if isinstance(quantity, si.Quantity)]
+    assert len(every) > 100 and all(unit_of(quantity).factor > 0 for quantity in every)
     known = {
         si.kilogram: 1,
         si.newton: 1,

@@ -69,9 +69,9 @@ class Unit:
 
 
 @cache
-def named_quantities() -> Mapping[str, Quantity]:
-    """Return every quantity of `sympy.physics.units` by its own name."""
-    found = [value for value in vars(library).values() if isinstance(value, Quantity)]
+def named_quantities() -> Mapping[str, Quantity | Prefix]:
+    """Return every quantity and prefix of `sympy.physics.units` by its own name."""
+    found = [value for value in vars(library).values() if isinstance(value, Quantity | Prefix)]
     return {str(quantity.name): quantity for quantity in found}
 
 

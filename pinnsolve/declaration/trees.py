@@ -120,7 +120,7 @@ class TreeError(ValueError):
 
 
 def to_tree(expression: Basic) -> Tree:
-    """Return the tree of an expression; a number by a function that is not in the table, zeta(3), and a prefix by its value.
+    """Return the tree of an expression; a number by a function that is not in the table, zeta(3), by its value.
 
     Raises:
         TreeError: A node that cannot be stored.
@@ -148,9 +148,7 @@ def to_tree(expression: Basic) -> Tree:
             [*map(to_tree, expression.variables)],
             [*map(to_tree, expression.point)],
         ]
-    if isinstance(expression, Prefix):
-        return to_tree(expression.scale_factor)
-    if isinstance(expression, Quantity) and named_quantities().get(str(expression.name)) == expression:
+    if isinstance(expression, Quantity | Prefix) and named_quantities().get(str(expression.name)) == expression:
         return ["Quantity", str(expression.name)]
     name = type(expression).__name__
     if _CLASSES.get(name) is type(expression):
