@@ -377,7 +377,7 @@ def observed(key: Expr, **more: Any) -> dict[str, Any]:
 def test_observations_are_numbers_in_the_units_of_their_keys() -> None:
     sigma = symbols("sigma", positive=True)
     slope = ps.Problem(**observed(T.diff(x)))
-    assert slope.term("sensors").misfit.coeff(T.diff(x)) == 1
+    assert slope.term("sensors").residual.coeff(T.diff(x)) == 1
     refuse(observed(T / kelvin), "sensors", "a quantity in the key", kind=ps.DataError)
     refuse(observed(T + T.diff(x)), "sensors", "temperature/length")
     noisy = observed(T, noise=sigma) | {"unknowns": {sigma: 2}}

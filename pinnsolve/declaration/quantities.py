@@ -28,7 +28,15 @@ _BASES = {
 }
 _SYMBOLS = {name: Symbol(name, positive=True) for name in _BASES}
 
-_ANGLES = frozenset({"radian", "steradian", "angular_mil"})
+_CORRECTED = {
+    "radian": Integer(1),
+    "steradian": Integer(1),
+    "angular_mil": 2 * pi / 6400,
+    "josephson_constant": 2 * library.elementary_charge / library.planck,
+    "faraday_constant": library.elementary_charge * library.avogadro_constant,
+}
+"""Of which SymPy (1.14) has no size or another, the reciprocal for K_J, or another dimension, such as C mol for C/mol."""
+
 _SYMPYS_NAMES = {"amount_of_substance": "amount"}
 _GRAMS = 1000
 
@@ -75,7 +83,6 @@ def named_quantities() -> Mapping[str, Quantity | Prefix]:
     return {str(quantity.name): quantity for quantity in found}
 
 
-@cache
 def unit_of(quantity: Quantity) -> Unit:
     """Return factor and dimension of a quantity.
 
@@ -83,24 +90,30 @@ def unit_of(quantity: Quantity) -> Unit:
         NoScaleError: One of the user's own that is related to no other.
     """
     name = str(quantity.name)
-    if named_quantities().get(name) != quantity:
-        return _own(quantity)
-    if (
-        name == "josephson_constant"
-    ):  # SymPy has the reciprocal of its value, and the dimension of the Faraday constant inverted
-        charge, planck = unit_of(library.elementary_charge), unit_of(library.planck)
-        return Unit(2 * charge.factor / planck.factor, charge.dimension / planck.dimension, quantity)
-    if name == "faraday_constant":
-        charge, amount = unit_of(library.elementary_charge), unit_of(library.avogadro_constant)
-        return Unit(charge.factor * amount.factor, charge.dimension * amount.dimension, quantity)
-    if name in _ANGLES:
-        return Unit(exact(2 * pi / 6400) if name == "angular_mil" else Integer(1), NUMBER, quantity)
-    dimension, factor = Integer(1), quantity.scale_factor
-    for base, power in SI.get_dimension_system().get_dimensional_dependencies(quantity.dimension).items():
-        known = str(base.name)
-        dimension *= _SYMBOLS[_SYMPYS_NAMES.get(known, known)] ** power
-        factor /= _GRAMS**power if known == "mass" else 1
-    return Unit(exact(factor), dimension, quantity)
+    return _named(name) if named_quantities().get(name) == quantity else _own(quantity)
+
+
+def product(expression: Expr) -> Unit:
+    """Return the unit that a product of powers of quantities and positive numbers is.
+
+    Raises:
+        ValueError: It is something else.
+        NoScaleError: It contains a quantity without a scale.
+    """
+    factor, dimension = Integer(1), Integer(1)
+    for part in Mul.make_args(without_prefixes(expression)):
+        base, power = part.as_base_exp() if isinstance(part, Pow) else (part, Integer(1))
+        if isinstance(base, Quantity) and power.is_Rational:
+            unit = unit_of(base)
+            factor, dimension = factor * unit.factor**power, dimension * unit.dimension**power
+        elif isinstance(base, Mul) and power.is_Rational:
+            unit = product(base)
+            factor, dimension = factor * unit.factor**power, dimension * unit.dimension**power
+        elif part.is_number and part.is_positive and part.is_finite:
+            factor *= part
+        else:
+            raise ValueError(f"{part} is no unit")
+    return Unit(exact(factor), dimension, expression)
 
 
 def base_unit(dimension: Expr) -> Expr:
@@ -147,6 +160,20 @@ def rounded(expression: Expr) -> Expr:
     return expression.xreplace(long) if long else expression
 
 
+@cache
+def _named(name: str) -> Unit:
+    quantity = named_quantities()[name]
+    if name in _CORRECTED:
+        whole = product(_CORRECTED[name])
+        return Unit(whole.factor, whole.dimension, quantity)
+    dimension, factor = Integer(1), quantity.scale_factor
+    for base, power in SI.get_dimension_system().get_dimensional_dependencies(quantity.dimension).items():
+        known = str(base.name)
+        dimension *= _SYMBOLS[_SYMPYS_NAMES.get(known, known)] ** power
+        factor /= _GRAMS**power if known == "mass" else 1
+    return Unit(exact(factor), dimension, quantity)
+
+
 def _own(quantity: Quantity) -> Unit:
     """Return the unit of a quantity that `set_global_relative_scale_factor` relates to another."""
     related = UnitSystem._quantity_scale_factors_global.get(quantity)
@@ -155,26 +182,3 @@ def _own(quantity: Quantity) -> Unit:
     factor, reference = related
     whole = product(factor * reference)
     return Unit(whole.factor, whole.dimension, quantity)
-
-
-def product(expression: Expr) -> Unit:
-    """Return the unit that a product of powers of quantities and positive numbers is.
-
-    Raises:
-        ValueError: It is something else.
-        NoScaleError: It contains a quantity without a scale.
-    """
-    factor, dimension = Integer(1), Integer(1)
-    for part in Mul.make_args(without_prefixes(expression)):
-        base, power = part.as_base_exp() if isinstance(part, Pow) else (part, Integer(1))
-        if isinstance(base, Quantity) and power.is_Rational:
-            unit = unit_of(base)
-            factor, dimension = factor * unit.factor**power, dimension * unit.dimension**power
-        elif isinstance(base, Mul) and power.is_Rational:
-            unit = product(base)
-            factor, dimension = factor * unit.factor**power, dimension * unit.dimension**power
-        elif part.is_number and part.is_positive and part.is_finite:
-            factor *= part
-        else:
-            raise ValueError(f"{part} is no unit")
-    return Unit(exact(factor), dimension, expression)
