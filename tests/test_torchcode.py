@@ -41,7 +41,8 @@ from sympy import (
     zoo,
 )
 
-from pinnsolve.compiler.torchcode import FUNCTIONS, REWRITES, SINGULAR, emit
+from pinnsolve.compiler.functions import FUNCTIONS, REWRITES, SINGULAR
+from pinnsolve.compiler.torchcode import emit
 from pinnsolve.errors import UnsupportedError
 
 a, b = symbols("a b", real=True)
@@ -315,6 +316,11 @@ def test_tensors_broadcast_against_scalar_unknowns():
     found = run(Piecewise((b * a, a < b), (exp(a * b), True)) + Max(a, b), points, unknown)
     assert found.shape == (5,)
     assert torch.equal(found, 2 * points + 2)
+
+
+def test_the_logarithm_of_the_gamma_function_is_not_real_left_of_zero() -> None:
+    found = run(sympy.loggamma(a), torch.tensor([-0.5, -1.5, 0.5], dtype=torch.float64))
+    assert found[:2].isnan().all() and float(found[2]) == pytest.approx(math.lgamma(0.5))
 
 
 def test_the_gamma_function_keeps_its_sign_left_of_zero() -> None:

@@ -45,7 +45,7 @@ from sympy import (
 )
 
 import pinnsolve as ps
-from pinnsolve.compiler.torchcode import FUNCTIONS, REWRITES, SINGULAR
+from pinnsolve.compiler.functions import FUNCTIONS, REWRITES, SINGULAR
 from pinnsolve.declaration.trees import TreeError, from_tree, to_tree
 
 x, t, s = symbols("x t s")

@@ -20,52 +20,15 @@ from sympy.logic.boolalg import Boolean
 from sympy.physics.units import Quantity
 from sympy.physics.units.prefixes import Prefix
 
+from pinnsolve.declaration.functions import KNOWN
 from pinnsolve.declaration.quantities import named_quantities
 from pinnsolve.operators import AppliedField, fields
 
 Tree = list[Any]
 
-_FUNCTIONS = [
-    "exp",
-    "log",
-    "sin",
-    "cos",
-    "tan",
-    "cot",
-    "sec",
-    "csc",
-    "asin",
-    "acos",
-    "atan",
-    "acot",
-    "atan2",
-    "sinh",
-    "cosh",
-    "tanh",
-    "coth",
-    "sech",
-    "csch",
-    "asinh",
-    "acosh",
-    "atanh",
-    "erf",
-    "erfc",
-    "Abs",
-    "sign",
-    "floor",
-    "ceiling",
-    "Heaviside",
-    "loggamma",
-    "gamma",
-    "sinc",
-    "Mod",
-    "Max",
-    "Min",
-    "Piecewise",
+_NODES = [
+    *KNOWN,
     "ExprCondPair",
-    "re",
-    "im",
-    "conjugate",
     "Add",
     "Mul",
     "Pow",
@@ -86,7 +49,7 @@ _FUNCTIONS = [
     "Tuple",
 ]
 _CLASSES: Mapping[str, Any] = {
-    name: ExprCondPair if name == "ExprCondPair" else getattr(sympy, name) for name in _FUNCTIONS
+    name: ExprCondPair if name == "ExprCondPair" else getattr(sympy, name) for name in _NODES
 }
 _ARGUMENTS: Mapping[str, Any] = {
     **dict.fromkeys(("And", "Or", "Not", "Xor", "ITE", "Implies", "Equivalent"), Boolean),
