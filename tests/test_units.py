@@ -344,6 +344,11 @@ MISTAKES: dict[str, tuple[Callable[[], dict[str, Any]], tuple[str, ...]]] = {
     "quantities without units": (lambda: bar(units={}), ("heat · meter, second", "write units={x: meter, ...}")),
     "no mapping": (lambda: bar(units=[millimeter]), ("units", "write units={x: millimeter, T: kelvin}")),
     "a unit of nothing": (lambda: bar(units={y: meter}), ("units · y is not in the problem", "x, t, T(x, t)")),
+    "a string for a coordinate": (lambda: bar(units={"t": hour}), ("units · t is not that of the problem, but a str",)),
+    "a range of quantities": (
+        lambda: bar(domain=ps.Box({x: (0, 200 * millimeter), t: (0, 3)})),
+        ("200*millimeter is a quantity", "the units that Problem(..., units={...}) gives their coordinates"),
+    ),
     "a string for a unit": (lambda: bar(units={x: "mm"}), ("units, x · 'mm' is not a unit", "meter**2/second")),
     "a negative unit": (lambda: bar(units={x: -meter}), ("units, x", "is not a unit")),
     "a unit without a scale": (lambda: bar(units={T: LONELY}), ("units, T(x, t) · widget has no scale factor",)),
@@ -361,6 +366,12 @@ MISTAKES: dict[str, tuple[Callable[[], dict[str, Any]], tuple[str, ...]]] = {
         ("a normal between x and y", "give them one unit"),
     ),
 }
+
+
+def test_a_face_is_named_by_a_number() -> None:
+    assert STRIP.face(x, 200).bounds[x] == (200, 200)
+    with pytest.raises(ps.ProblemError, match=r"200\*millimeter is a quantity"):
+        STRIP.face(x, 200 * millimeter)
 
 
 @pytest.mark.parametrize("name", MISTAKES)
@@ -388,6 +399,15 @@ def test_observations_are_numbers_in_the_units_of_their_keys() -> None:
     place = {x: [0.2], y: [0.2]}
     key = p.diff(x) + p.diff(y)
     refuse(mixed | {"data": {"s": ps.Observations(at=place, values={key: [1]})}}, "adds values in different units")
+
+
+def test_an_ansatz_is_in_the_unit_of_its_field() -> None:
+    ends = x * (200 * millimeter - x) * t / (meter**2 * hour) * T
+    start = 300 * kelvin + 50 * kelvin * sin(pi * x / (200 * millimeter))
+    problem = ps.Problem(**bar(ansatz={T: start + ends}))
+    assert set(problem.exact) == {"initial", "left", "right"}
+    by_hand = 300 + 50 * sin(pi * x / 200) + x * (200 - x) * t * T / 10**6
+    assert (problem.ansatz[T] - by_hand).expand() == 0
 
 
 def test_every_quantity_of_sympy_has_a_size_in_si_units() -> None:

@@ -40,8 +40,8 @@ _CORRECTED = {
 _SYMPYS_NAMES = {"amount_of_substance": "amount"}
 _GRAMS = 1000
 
-_LARGEST = 2**53
-"""Whole numbers up to here are floats as well."""
+_LARGEST, _LONGEST = 2**53, 10**6
+"""Whole numbers up to the first are floats as well; numerators and denominators up to the second are read at a glance."""
 
 _HIGHEST = 1_000
 """Numerator and denominator of a power in a stored dimension."""
@@ -123,7 +123,7 @@ def base_unit(dimension: Expr) -> Expr:
 
 def dimension_text(dimension: Expr) -> str:
     """Return a dimension as it is read, `length^2/time`."""
-    return "no dimension" if dimension == 1 else sstr(dimension).replace("**", "^").replace("*", " ")
+    return "no dimension" if dimension == 1 else sstr(dimension).replace("**", "^")
 
 
 def powers_of(dimension: Expr) -> dict[str, list[int]]:
@@ -156,7 +156,11 @@ def exact(number: Expr) -> Expr:
 
 def rounded(expression: Expr) -> Expr:
     """Return an expression whose fractions are floats where they are longer than these."""
-    long = {r: Float(float(r)) for r in expression.atoms(Rational) if max(abs(r.p), r.q) > _LARGEST}
+    long = {
+        r: Float(float(r))
+        for r in expression.atoms(Rational)
+        if max(abs(r.p), r.q) > (_LARGEST if r.is_Integer else _LONGEST)
+    }
     return expression.xreplace(long) if long else expression
 
 

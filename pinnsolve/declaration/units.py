@@ -115,6 +115,9 @@ def read_units(
     for key, value in entries.items():
         owner = owners.get(key) if isinstance(key, Expr | UndefinedFunction) else None
         if owner is None:
+            if str(key) in names:
+                found = f"{key} is not that of the problem, but a {type(key).__name__} of the same name"
+                raise ProblemError("units", found, "declare it once, and use it everywhere")
             remedy = f"the problem has {', '.join(names)}"
             raise ProblemError("units", f"{key} is not in the problem", remedy + nearest(str(key), names))
         read[owner] = value if isinstance(value, Unit) else _unit(f"units, {key}", value)
