@@ -216,14 +216,18 @@ def evaluate(run_directory: Path, points: Path | None, grid: Any, output: Path |
 
 @cli.command()
 @click.argument("run_directory", metavar="RUN", type=_EXISTING_RUN)
-def plot(run_directory: Path) -> None:
+@click.option("--film", is_flag=True, help="Also write plots/fields.gif, in which the fields move.")
+def plot(run_directory: Path, film: bool) -> None:
     """Draw the pictures of a RUN again."""
     from pinnsolve.plotting import read_history, write_plots
     from pinnsolve.verification import load_with_reference
 
     history = read_history(run_directory / "metrics.jsonl")
-    for path in write_plots(load_with_reference(run_directory), run_directory / "plots", history=history):
+    solution = load_with_reference(run_directory)
+    for path in write_plots(solution, run_directory / "plots", history=history):
         click.echo(path)
+    if film:
+        click.echo(solution.write(run_directory / "plots" / "fields.gif"))
 
 
 @cli.command()

@@ -257,7 +257,7 @@ class Solution:
         """Write fields, derivatives, residuals and error: on the mesh of the problem, or on a grid where it has none.
 
         Args:
-            path: `.vtu` for one instant, `.pvd` for a series of them, `.csv` or `.npz` for a table.
+            path: `.vtu` for one instant, `.pvd` for a series of them, `.csv` or `.npz` for a table; `.gif` or `.mp4` for a film.
             **held: Values of coordinates that are held, `t=0.5`. A time that is not held is at its end in a `.vtu`, parameters
                 are in the middle of their ranges.
 

@@ -1,7 +1,8 @@
 """Writing: a solution as files for other programs, on the mesh it was solved on or on a regular grid.
 
-`.vtu` and `.pvd` are for ParaView, one instant and a series of them; `.csv` and `.npz` are tables. All have the fields, the
-derivatives that the equations read and all first ones, the residual of every equation, and, where there is a reference, the error.
+`.vtu` and `.pvd` are for ParaView, one instant and a series of them; `.csv` and `.npz` are tables; in `.gif` and `.mp4` the fields
+move. All others have the fields, the derivatives that the equations read and all first ones, the residual of every equation, and,
+where there is a reference, the error.
 Where a field or an equation is not declared the value is NaN.
 """
 
@@ -29,7 +30,7 @@ from pinnsolve.problem import Problem
 from pinnsolve.solution import Solution
 from pinnsolve.tables import Columns, write_table
 
-ENDINGS = (".vtu", ".pvd", ".csv", ".npz")
+ENDINGS = (".vtu", ".pvd", ".csv", ".npz", ".gif", ".mp4")
 
 _INSTANTS = 21
 """Of a series whose instants are not told."""
@@ -65,6 +66,10 @@ def write_solution(solution: Solution, path: Path, held: Mapping[str, float]) ->
     """Write a solution; see `Solution.write`."""
     problem = solution.problem
     given = _held(problem, held)
+    if path.suffix in (".gif", ".mp4"):
+        from pinnsolve.drawing.animation import write_animation
+
+        return write_animation(solution, path, given)
     ordering = ordering_coordinates(problem)
     if set(problem.coordinates) <= {*ordering, *given}:
         ordering = ()  # what evolves in all that is left is a curve, not a series of instants

@@ -96,7 +96,7 @@ def _row(solution: Solution, quantity: Quantity) -> Row:
         return Row(1, lambda axes: _draw_curve(axes[0], solution, quantity, view), title=title)
     if view.axes[0] in ordering_coordinates(problem):
         return Row(2, lambda axes: _draw_evolution(axes, solution, quantity, view, error), height=2.5)
-    values, truth = _values(solution, quantity, view)
+    values, truth = values_on(solution, quantity, view)
     count = 1 if truth is None else 3
     return Row(
         count, lambda axes: _draw_plane(axes, solution, quantity, view, values, truth), shape=view.shape, title=title
@@ -105,7 +105,7 @@ def _row(solution: Solution, quantity: Quantity) -> Row:
 
 def _draw_curve(axes: Axes, solution: Solution, quantity: Quantity, view: View) -> None:
     """Draw a field of one coordinate, its reference dashed, its observations as dots."""
-    values, truth = _values(solution, quantity, view)
+    values, truth = values_on(solution, quantity, view)
     (nodes,) = view.nodes
     axes.plot(nodes, values, color=COLOURS[0], label="solution")
     if truth is not None:
@@ -119,7 +119,7 @@ def _draw_curve(axes: Axes, solution: Solution, quantity: Quantity, view: View) 
 
 def _draw_evolution(axes: Sequence[Axes], solution: Solution, quantity: Quantity, view: View, error: str) -> None:
     """Draw a field of two coordinates, one of which orders a sequence: a map, and curves at several of its values."""
-    values, truth = _values(solution, quantity, view)
+    values, truth = values_on(solution, quantity, view)
     scale = linear_scale(values, truth)
     image = draw_map(axes[0], view, values, norm=scale, colours=FIELD)
     draw_bar(image, axes[0], values, unit=quantity.unit)
@@ -132,7 +132,7 @@ def _draw_evolution(axes: Sequence[Axes], solution: Solution, quantity: Quantity
     curves: list[Values] = []
     for place, colour in zip(np.linspace(low, high, _INSTANTS), colours, strict=True):
         line = view.moved({ordering: float(place)})
-        found, known = _values(solution, quantity, line)
+        found, known = values_on(solution, quantity, line)
         text = value_of(view, ordering, float(place))
         axes[1].plot(line.nodes[0], found, color=colour, label=text)
         if known is not None:
@@ -168,7 +168,7 @@ def _draw_plane(
 
 def _draw_slices(axes: Sequence[Axes], solution: Solution, quantity: Quantity, views: Sequence[View]) -> None:
     """Draw a field of three or more coordinates on several planes with one colour scale."""
-    sheets = [_values(solution, quantity, view) for view in views]
+    sheets = [values_on(solution, quantity, view) for view in views]
     values = np.stack([found for found, _ in sheets])
     known = [truth for _, truth in sheets if truth is not None]
     scale = linear_scale(values, np.stack(known) if known else None)
@@ -180,7 +180,7 @@ def _draw_slices(axes: Sequence[Axes], solution: Solution, quantity: Quantity, v
     draw_bar(image, axes[-1], values, unit=quantity.unit)
 
 
-def _values(solution: Solution, quantity: Quantity, view: View) -> tuple[Array, Array | None]:
+def values_on(solution: Solution, quantity: Quantity, view: View) -> tuple[Array, Array | None]:
     """Return solution and reference on the nodes of a view; None for a reference that is known at stored points only."""
     points = view.points(solution.problem.coordinates)
     found = view.shaped(quantity.part(field_values(solution, quantity.field, points)))
