@@ -30,6 +30,8 @@ if TYPE_CHECKING:
     from pinnsolve.domains.regions import Interval as Interval
     from pinnsolve.domains.spreading import Graded as Graded
     from pinnsolve.domains.surfaces import Surface as Surface
+    from pinnsolve.ensembles import Ensemble as Ensemble
+    from pinnsolve.ensembles import solve_ensemble as solve_ensemble
     from pinnsolve.errors import DataError as DataError
     from pinnsolve.errors import MeshError as MeshError
     from pinnsolve.errors import ProblemError as ProblemError
@@ -122,6 +124,7 @@ _HOMES = {
     "reference.stream_function": ("StreamFunction",),
     "resumption": ("resume",),
     "solution": ("Solution", "load"),
+    "ensembles": ("Ensemble", "solve_ensemble"),
     "fitting": ("Limits",),
     "manufactured_solutions": ("manufactured",),
     "solver": ("solve",),

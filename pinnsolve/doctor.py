@@ -22,6 +22,7 @@ _OPTIONAL = {
     "onnx": "export --to onnx (pip install 'pinnsolve[onnx]')",
     "onnxscript": "export --to onnx (pip install 'pinnsolve[onnx]')",
     "onnxruntime": "running what was exported",
+    "optuna": "sweep (pip install 'pinnsolve[sweep]')",
     "IPython": "notebooks",
 }
 

@@ -44,7 +44,7 @@ def list_runs(folder: Path, *, as_json: bool) -> None:
         click.echo(f"no finished runs below {folder}", err=True)
     else:
         rows = [[_short(value) for value in row.values()] for row in found]
-        click.echo(_table([list(found[0]), *rows]))
+        click.echo(table([list(found[0]), *rows]))
 
 
 def compare_runs(first: Path, second: Path, *, as_json: bool) -> None:
@@ -69,7 +69,13 @@ def compare_runs(first: Path, second: Path, *, as_json: bool) -> None:
         click.echo(json.dumps({name: pair for name, *pair in rows}, indent=1))
         return
     heading = ["", _tail(first), _tail(second), "ratio"]
-    click.echo(_table([heading, *([name, *map(_short, pair), _ratio(*pair)] for name, *pair in rows)]))
+    click.echo(table([heading, *([name, *map(_short, pair), _ratio(*pair)] for name, *pair in rows)]))
+
+
+def table(rows: Sequence[Sequence[str]]) -> str:
+    """Return rows of cells, the heading first, with every column as wide as its widest cell."""
+    widths = [max(len(row[k]) for row in rows) for k in range(len(rows[0]))]
+    return "\n".join("  ".join(f"{v:<{w}}" for v, w in zip(row, widths, strict=True)).rstrip() for row in rows)
 
 
 def _row(record: Mapping[str, Any]) -> dict[str, Any]:
@@ -125,8 +131,3 @@ def _short(value: Any) -> str:
 
 def _tail(path: Path) -> str:
     return "/".join(path.resolve().parts[-2:])
-
-
-def _table(rows: Sequence[Sequence[str]]) -> str:
-    widths = [max(len(row[k]) for row in rows) for k in range(len(rows[0]))]
-    return "\n".join("  ".join(f"{v:<{w}}" for v, w in zip(row, widths, strict=True)).rstrip() for row in rows)

@@ -104,7 +104,7 @@ def _carry_out(
     """Train with display and signals, print the outcome, and return the exit code."""
     keep_freed_memory()
     try:
-        with Display(quiet=quiet, limit=limits.seconds) as display, _signals() as signals:
+        with Display(quiet=quiet, limit=limits.seconds) as display, caught_signals() as signals:
             solution = train(
                 plots=plots,
                 limits=replace(limits, stop=signals.status),
@@ -135,7 +135,7 @@ def _outcome(solution: Solution, tolerance: float | None) -> int:
     return 0 if errors and all(error is not None and error <= tolerance for error in errors) else _MISSED
 
 
-class _Signals:
+class Signals:
     """Remembers a signal until the step in progress is complete; a second one to end stops at once."""
 
     def __init__(self) -> None:
@@ -163,8 +163,9 @@ class _Signals:
 
 
 @contextmanager
-def _signals() -> Iterator[_Signals]:
-    signals = _Signals()
+def caught_signals() -> Iterator[Signals]:
+    """Catch the signals to end and to store, and give them back afterwards."""
+    signals = Signals()
     previous = {number: signal.signal(number, signals.end) for number in (signal.SIGINT, signal.SIGTERM)}
     if hasattr(signal, "SIGUSR1"):
         previous[signal.SIGUSR1] = signal.signal(signal.SIGUSR1, signals.request)

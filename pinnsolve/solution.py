@@ -20,6 +20,7 @@ from sympy import Expr, MatrixBase, Symbol, sympify
 from sympy.core.function import AppliedUndef
 from torch import Tensor, nn
 
+from pinnsolve.columns import Columns, read_numbers
 from pinnsolve.compiler.compile import CompiledTerm, compile_expression, compile_term, evaluate_term
 from pinnsolve.compiler.trial import Trial
 from pinnsolve.declaration.terms import resolve, with_ends_of_integrals
@@ -32,6 +33,7 @@ from pinnsolve.problem import Problem
 if TYPE_CHECKING:
     from matplotlib.figure import Figure
 
+    from pinnsolve.declaration.observations import Observations
     from pinnsolve.defect import Defect
     from pinnsolve.reference.solve import FiniteDifferences
 
@@ -202,6 +204,39 @@ class Solution:
 
         return spread_of(self, samples, seed=seed, coordinates=coordinates)
 
+    def band(
+        self,
+        expression: Expr | None = None,
+        /,
+        *,
+        level: float = 0.9,
+        samples: int = 200,
+        seed: int = 0,
+        calibrated_on: Observations | None = None,
+        **coordinates: Any,
+    ) -> Any:
+        """Return mean, standard deviation and interval over thinned networks, see `spread`, of an expression or of all fields.
+
+        Args:
+            expression: What to evaluate, `u.diff(x)`: of each thinned network, which is one function; the fields when left out.
+            level: Probability with which the field of a further thinned network lies in the interval.
+            samples: Number of thinned networks.
+            seed: Of what is left out.
+            calibrated_on: Measurements that were not trained on: the interval is then one of further measurements.
+            **coordinates: As for a call.
+
+        Returns:
+            A `Band`; for several fields a named tuple of them.
+
+        Raises:
+            ProblemError: Nothing is left out of this network, fewer than two samples, or a level that is no probability.
+            DataError: Measurements of something else, or too few of them.
+        """
+        from pinnsolve.ensembles import thinned_band
+
+        options = {"level": level, "samples": samples, "seed": seed, "calibrated_on": calibrated_on}
+        return thinned_band(self, expression, **options, coordinates=coordinates)  # type: ignore[arg-type]
+
     def defect(self, spec: FiniteDifferences | None = None) -> Defect:
         """Estimate the error without a truth: solve for it by finite differences, with the residuals as sources.
 
@@ -269,7 +304,7 @@ class Solution:
 
         return write_solution(self, Path(path), held)
 
-    def _values(self, name: str, expression: Expr, columns: _Columns) -> Any:
+    def _values(self, name: str, expression: Expr, columns: Columns) -> Any:
         """Evaluate a checked expression, real or complex, in the caller's shape and kind; NaN where a field is not declared."""
         parts = self.problem.split(expression)
         columns = self._at_home(parts, columns)
@@ -278,7 +313,7 @@ class Solution:
         )
         return columns.restore(real if parts[1] == 0 else torch.complex(real, imaginary))
 
-    def _at_home(self, parts: Iterable[Expr], columns: _Columns) -> _Columns:
+    def _at_home(self, parts: Iterable[Expr], columns: Columns) -> Columns:
         """Return columns that also leave out points where a field that an expression reads is declared in other groups of cells."""
         outside = columns.outside
         for applied in {f for part in parts for f in sympify(part).atoms(AppliedUndef)}:
@@ -296,7 +331,7 @@ class Solution:
             self._compiled[expression] = compile_expression(name, expression, inputs, problem=self.problem)
         return self._compiled[expression]
 
-    def _run(self, term: CompiledTerm, columns: _Columns) -> Tensor:
+    def _run(self, term: CompiledTerm, columns: Columns) -> Tensor:
         inputs = [columns.flat[symbol] for symbol in term.inputs]
         points = torch.stack(inputs, dim=1) if inputs else columns.like.new_zeros((columns.count, 0))
         with torch.set_grad_enabled(points.requires_grad):
@@ -309,7 +344,7 @@ class Solution:
         found = indicator_values(self.problem.domain, wanted, arrays)
         flat.update({s: torch.as_tensor(v).to(next(self.trial.parameters())) for s, v in found.items()})
 
-    def _columns(self, needed: set[Symbol], coordinates: Mapping[str, Any]) -> _Columns:
+    def _columns(self, needed: set[Symbol], coordinates: Mapping[str, Any]) -> Columns:
         names = {c.name: c for c in self.problem.coordinates}
         for name in coordinates:
             if name not in names:
@@ -322,7 +357,7 @@ class Solution:
                 "solution(...)", f"no value for {', '.join(missing)}", f"write solution({missing[0]}=..., ...)"
             )
         like = next(self.trial.parameters())
-        given = {names[name]: _numbers(name, value, like) for name, value in coordinates.items()}
+        given = {names[name]: read_numbers(name, value, like) for name, value in coordinates.items()}
         try:
             shape = torch.broadcast_shapes(*(value.shape for value in given.values()))
         except RuntimeError:
@@ -337,45 +372,11 @@ class Solution:
                 stacklevel=3,
             )
         tensors = any(isinstance(value, Tensor) for value in coordinates.values())
-        return _Columns(flat, shape, count, outside, like, tensors)
+        return Columns(flat, shape, count, outside, like, tensors)
 
     def _outside(self, flat: Mapping[Symbol, Tensor], count: int) -> np.ndarray:
         arrays = {symbol: value.detach().double().cpu().numpy() for symbol, value in flat.items()}
         return ~lies_in(self.problem.domain, arrays) if arrays else np.zeros(count, dtype=bool)
-
-
-@dataclass(frozen=True)
-class _Columns:
-    """Coordinates of a call, broadcast and flattened, and how to give the result back in the caller's shape and kind."""
-
-    flat: dict[Symbol, Tensor]
-    shape: tuple[int, ...]
-    count: int
-    outside: np.ndarray
-    like: Tensor
-    tensors: bool
-
-    def zeros(self) -> Tensor:
-        """Return one zero for each point."""
-        return self.like.new_zeros(self.count)
-
-    def restore(self, values: Tensor) -> Any:
-        """Return the values with NaN outside the domain, in the broadcast shape, as array or tensor."""
-        mask = torch.as_tensor(self.outside, device=values.device)
-        values = torch.where(mask, float("nan"), values).reshape(self.shape)
-        return values if self.tensors else values.detach().cpu().numpy()[()]
-
-
-def _numbers(name: str, value: Any, like: Tensor) -> Tensor:
-    """Return a coordinate as a tensor like the weights; through float64, so that 0.1 is not rounded to single precision."""
-    if isinstance(value, Tensor):
-        return value.to(like)
-    try:
-        array = np.array(value, dtype=np.float64)
-    except (TypeError, ValueError):
-        found = f"{name} is {str(value)[:60]!r}, a {type(value).__name__}"
-        raise ProblemError("solution(...)", found, "give a number, an array of numbers or a tensor") from None
-    return torch.from_numpy(array).to(like)
 
 
 def load(path: str | Path, *, network: nn.Module | None = None) -> Solution:

@@ -1,9 +1,10 @@
-"""Verbs about finished runs: their page, exports, comparisons, lists, and the machine."""
+"""Verbs about several runs and about finished ones: sweeps, pages, exports, comparisons, lists; and the machine."""
 
 from __future__ import annotations
 
 import sys
 from pathlib import Path
+from typing import Any
 
 import click
 
@@ -68,4 +69,48 @@ def doctor() -> None:
     sys.exit(report_findings())
 
 
-VERBS = (report, export, compare, list_, doctor)
+@click.command()
+@click.argument("problem", type=click.Path(exists=True, dir_okay=False, path_type=Path))
+@click.option(
+    "--vary",
+    multiple=True,
+    metavar="SETTING=VALUES",
+    help="network.width=20,40,60 or training.phases[0].lr=1e-4..1e-2:log; may be repeated.",
+)
+@click.option(
+    "--seeds", type=click.IntRange(min=1), metavar="N", default=3, show_default=True, help="For each setting."
+)
+@click.option(
+    "--trials", type=click.IntRange(min=1), metavar="N", help="Settings to try; a grid of up to 100 whole, else 30."
+)
+@click.option("--sampler", type=click.Choice(["auto", "grid", "random", "tpe"]), default="auto", show_default=True)
+@click.option(
+    "--seconds", type=click.FloatRange(min=0, min_open=True), metavar="S", help="Bound on the training of each run."
+)
+@click.option("--max-steps", type=click.IntRange(min=1), metavar="N", help="Likewise, on its steps.")
+@click.option("--workers", type=click.IntRange(min=1), metavar="N", default=1, show_default=True, help="Processes.")
+@click.option(
+    "--storage",
+    metavar="URL",
+    help="sqlite:///FILE or another database that several machines share, or a path of a journal file.",
+)
+@click.option("--out", type=click.Path(path_type=Path), help="Folder; default runs/<problem>/sweep-<what it is>.")
+@click.option("--quick", is_flag=True, help="Fewer points and steps in every run.")
+@click.option("--device", type=click.Choice(["auto", "cpu", "cuda"]), default="auto", show_default=True)
+@click.option("--threads", type=click.IntRange(min=1), metavar="N", help="Threads of torch in every process.")
+@click.option("--compile", type=click.Choice(["auto", "on", "off"]), default="auto", show_default=True)
+@click.option("--json", "as_json", is_flag=True, help="Print the contents of sweep.json on stdout.")
+@click.option("-q", "quiet", is_flag=True, help="No lines about runs.")
+@click.option("-v", "verbose", is_flag=True, expose_value=False, help="Tracebacks on the terminal.")  # read by `main`
+@click.option("--join", is_flag=True, hidden=True)
+def sweep(problem: Path, **options: Any) -> None:
+    """Train PROBLEM.py over seeds and settings; the same command again, here or on another machine, joins or goes on.
+
+    Settings are compared by the median over the seeds of the loss on held-out points; the error is told beside it.
+    """
+    from pinnsolve.sweep.campaign import Options, sweep_problem_file
+
+    sys.exit(sweep_problem_file(problem, Options(**options)))
+
+
+VERBS = (report, export, compare, list_, sweep, doctor)

@@ -45,6 +45,12 @@ PROMISED = {
         "test_interruption.test_signals_store_and_stop_and_a_second_process_is_refused",
         "test_interruption.test_kill_at_random_moments_and_the_run_ends_as_if_nothing_had_been",
     ),
+    "a process of a sweep that is killed or interrupted": (
+        "test_sweep_study.test_a_trial_of_a_process_that_died_is_taken_up_with_the_runs_it_had_finished",
+        "test_sweep_study.test_a_trial_that_kills_three_processes_is_given_up",
+        "test_sweep_study.test_an_interrupted_sweep_goes_on_where_it_was",
+        "test_sweep_study.test_workers_that_are_killed_lose_nothing_that_was_finished",
+    ),
     "disk full or read-only while saving": (
         "test_interruption.test_a_disk_that_fills_up_costs_no_checkpoint_and_is_a_sentence",
         "test_checkpoint.test_no_fault_of_the_disk_costs_the_one_before",
