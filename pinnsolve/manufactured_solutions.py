@@ -30,8 +30,8 @@ from sympy import (
 from sympy.core.function import AppliedUndef
 
 from pinnsolve.declaration.ansatz import substitute
+from pinnsolve.declaration.measures import without_prefixes
 from pinnsolve.declaration.observations import Observations
-from pinnsolve.declaration.quantities import without_prefixes
 from pinnsolve.declaration.slots import check_symbols, nearest
 from pinnsolve.declaration.terms import Statement, evaluations, on, read_statements, resolve
 from pinnsolve.domains.regions import Array, Boundary, Region

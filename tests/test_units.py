@@ -46,7 +46,7 @@ from sympy.physics.units import (
 )
 
 import pinnsolve as ps
-from pinnsolve.declaration.quantities import named_quantities, unit_of
+from pinnsolve.declaration.measures import named_quantities, unit_of
 from pinnsolve.declaration.storage import problem_from_data, problem_to_data
 from pinnsolve.declaration.trees import TreeError, from_tree, to_tree
 from pinnsolve.problem_view import problem_latex

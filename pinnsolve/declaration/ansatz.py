@@ -14,8 +14,8 @@ from sympy import Dummy, Expr, Function, Integral, Symbol, lambdify, sympify
 from sympy.core.function import AppliedUndef
 
 from pinnsolve.declaration.complexes import Parts, split
+from pinnsolve.declaration.measures import without_prefixes
 from pinnsolve.declaration.places import region_of
-from pinnsolve.declaration.quantities import without_prefixes
 from pinnsolve.declaration.slots import check_symbols, nearest
 from pinnsolve.declaration.terms import Term, evaluations
 from pinnsolve.declaration.units import Units, field_in_numbers

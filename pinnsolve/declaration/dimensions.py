@@ -37,7 +37,7 @@ from sympy.core.relational import Relational
 from sympy.logic.boolalg import Boolean
 from sympy.physics.units import Quantity
 
-from pinnsolve.declaration.quantities import (
+from pinnsolve.declaration.measures import (
     NUMBER,
     NoScaleError,
     Unit,

@@ -16,8 +16,8 @@ from sympy import Eq, Expr, Symbol, SympifyError, sympify
 from sympy.core.function import AppliedUndef
 
 from pinnsolve.declaration.complexes import Parts
+from pinnsolve.declaration.measures import Unit, dimension_of, powers_of
 from pinnsolve.declaration.mesh_storage import mesh_from_data, mesh_to_data
-from pinnsolve.declaration.quantities import Unit, dimension_of, powers_of
 from pinnsolve.declaration.region_storage import number_from_data, region_from_data, region_to_data, symbol_from_data
 from pinnsolve.declaration.scales import HUGE, Scales
 from pinnsolve.declaration.terms import Term

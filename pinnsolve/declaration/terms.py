@@ -39,7 +39,7 @@ from pinnsolve.declaration.discontinuities import ADVICE, has_delta, refuse_deri
 from pinnsolve.declaration.evaluation import SYMPY_FAILS
 from pinnsolve.declaration.functions import check_functions
 from pinnsolve.declaration.losses import Loss
-from pinnsolve.declaration.quantities import without_prefixes
+from pinnsolve.declaration.measures import without_prefixes
 from pinnsolve.domains.regions import Region
 from pinnsolve.errors import ProblemError, UnsupportedError
 

@@ -21,7 +21,7 @@ from sympy.physics.units import Quantity
 from sympy.physics.units.prefixes import Prefix
 
 from pinnsolve.declaration.functions import KNOWN
-from pinnsolve.declaration.quantities import named_quantities
+from pinnsolve.declaration.measures import named_quantities
 from pinnsolve.operators import AppliedField, fields
 
 Tree = list[Any]

@@ -20,7 +20,7 @@ from sympy.core.function import AppliedUndef, UndefinedFunction
 from sympy.physics.units import Quantity
 
 from pinnsolve.declaration.dimensions import Reader
-from pinnsolve.declaration.quantities import NUMBER, NoScaleError, Unit, base_unit, product, rounded
+from pinnsolve.declaration.measures import NUMBER, NoScaleError, Unit, base_unit, product, rounded
 from pinnsolve.declaration.slots import nearest
 from pinnsolve.declaration.terms import evaluations
 from pinnsolve.errors import ProblemError

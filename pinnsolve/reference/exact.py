@@ -14,7 +14,7 @@ from scipy.stats import qmc
 from sympy import Basic, Dummy, Expr, Symbol, lambdify, sympify
 from sympy.core.function import AppliedUndef
 
-from pinnsolve.declaration.quantities import without_prefixes
+from pinnsolve.declaration.measures import without_prefixes
 from pinnsolve.errors import ProblemError
 from pinnsolve.problem import Problem
 from pinnsolve.reference.finite_differences import Array

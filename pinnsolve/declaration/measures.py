@@ -1,4 +1,4 @@
-"""Quantities: the units and constants of `sympy.physics.units` by name, each with its factor to SI units and its dimension.
+"""Measures: the units and constants of `sympy.physics.units` by name, each with its factor to SI units and its dimension.
 
 A dimension is a product of powers of positive symbols, `temperature/time`, and 1 for a pure number. SymPy counts masses in grams;
 here the base units are m, kg, s, K, A, mol and cd.
