@@ -15,6 +15,7 @@ if TYPE_CHECKING:
     from pinnsolve.declaration.losses import StudentT as StudentT
     from pinnsolve.declaration.observations import Observations as Observations
     from pinnsolve.declaration.privacy import Privacy as Privacy
+    from pinnsolve.declaration.quantities import Quantity as Quantity
     from pinnsolve.declaration.splits import BlockSplit as BlockSplit
     from pinnsolve.declaration.splits import GroupSplit as GroupSplit
     from pinnsolve.declaration.splits import RandomSplit as RandomSplit
@@ -79,6 +80,7 @@ if TYPE_CHECKING:
     from pinnsolve.training.quasi_newton import LBFGS as LBFGS
     from pinnsolve.training.quasi_newton import SSBFGS as SSBFGS
     from pinnsolve.training.quasi_newton import SSBroyden as SSBroyden
+    from pinnsolve.training.saddle_points import SaddlePoint as SaddlePoint
     from pinnsolve.training.schedule import Training as Training
     from pinnsolve.training.soap import SOAP as SOAP
     from pinnsolve.training.weighting import NTK as NTK
@@ -86,6 +88,8 @@ if TYPE_CHECKING:
     from pinnsolve.training.weighting import GradientNorm as GradientNorm
     from pinnsolve.training.weighting import ResidualAttention as ResidualAttention
     from pinnsolve.training.weighting import SelfAdaptive as SelfAdaptive
+    from pinnsolve.weak_adversarial import WeakAdversarial as WeakAdversarial
+    from pinnsolve.weak_adversarial import solve_weakly as solve_weakly
 
 _HOMES = {
     "problem": ("Problem",),
@@ -95,6 +99,7 @@ _HOMES = {
     "declaration.losses": ("Huber", "StudentT"),
     "declaration.observations": ("Observations",),
     "declaration.privacy": ("Privacy",),
+    "declaration.quantities": ("Quantity",),
     "declaration.splits": ("BlockSplit", "GroupSplit", "RandomSplit", "RangeSplit"),
     "domains.balls": ("Ball", "Cylinder", "Disk"),
     "domains.halfspaces": ("HalfSpace",),
@@ -114,6 +119,7 @@ _HOMES = {
     "training.optimizers": ("SGD", "AdaGrad", "Adam", "AdamW", "RMSprop"),
     "training.overlap": ("soft_dice", "soft_iou"),
     "training.quasi_newton": ("LBFGS", "BFGS", "SSBFGS", "SSBroyden"),
+    "training.saddle_points": ("SaddlePoint",),
     "training.schedule": ("Training",),
     "training.soap": ("SOAP",),
     "training.weighting": ("NTK", "Causal", "GradientNorm", "ResidualAttention", "SelfAdaptive"),
@@ -128,6 +134,7 @@ _HOMES = {
     "fitting": ("Limits",),
     "manufactured_solutions": ("manufactured",),
     "solver": ("solve",),
+    "weak_adversarial": ("WeakAdversarial", "solve_weakly"),
 }
 _HOME_OF = {name: module for module, names in _HOMES.items() for name in names}
 

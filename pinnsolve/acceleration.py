@@ -123,6 +123,39 @@ def accelerate(
     return Acceleration("compiled", told)
 
 
+def accelerate_together(
+    objective: Objective,
+    compiled: CompiledProblem,
+    trial: Trial,
+    *,
+    mode: str,
+    evaluations: int,
+    seconds: float | None = None,
+) -> Acceleration:
+    """Choose as `accelerate` does, where several ranks share the points: by what the first finds on its own.
+
+    Args:
+        objective: Of the jets' residuals.
+        compiled: The problem of these residuals.
+        trial: Network and unknowns.
+        mode: As for `accelerate`.
+        evaluations: As for `accelerate`.
+        seconds: As for `accelerate`.
+
+    Returns:
+        What was chosen; the reason is known to the first rank.
+    """
+    group, engines = objective.group, ("plain", "nested", "compiled")
+    found, chunk = Acceleration(engines[0], "as the first rank chose"), 0
+    if group.leads:
+        mine = Objective(trial, partial(compiled.residuals, trial), objective.share, chunk=objective.chunk)
+        found = accelerate(mine, compiled, trial, mode=mode, evaluations=evaluations, seconds=seconds)
+        chunk = mine.chunk or 0
+    engine = engines[group.most(engines.index(found.engine))]
+    accelerate_again(objective, compiled, trial, engine=engine, chunk=group.most(chunk) or None)
+    return replace(found, engine=engine)
+
+
 def accelerate_again(
     objective: Objective, compiled: CompiledProblem, trial: Trial, *, engine: str, chunk: int | None
 ) -> None:

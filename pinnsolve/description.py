@@ -13,7 +13,7 @@ from pinnsolve.declaration.extents import number, place
 from pinnsolve.declaration.terms import Term, evaluations, with_ends_of_integrals
 from pinnsolve.domains.regions import ROUNDING, Box
 from pinnsolve.problem import Problem
-from pinnsolve.typesetting import plain_statement
+from pinnsolve.typesetting import plain_expression, plain_statement
 
 
 def describe_problem(compiled: CompiledProblem, plan: Plan, *, name: str) -> str:
@@ -44,6 +44,8 @@ def describe_problem(compiled: CompiledProblem, plan: Plan, *, name: str) -> str
             lines += ["", title]
         for term in terms:
             lines += _describe_term(term, by_name.get(term.name), problem, plan)
+    if problem.quantities:
+        lines += ["", "quantities", *_quantities(problem)]
     lines += ["", "conditions by face", *_faces(problem)]
     if plan.choices:
         lines += ["", "chosen for you", *_choices(plan.choices)]
@@ -66,6 +68,14 @@ def _describe_term(term: Term, compiled: CompiledTerm | None, problem: Problem, 
     count = f", {points} points" if points else ""
     weight = plan.weights[term.name]
     yield f"    needs {', '.join(needed) or 'no field'}{count}{'' if weight == 1 else f', weight {weight:g}'}"
+
+
+def _quantities(problem: Problem) -> Iterable[str]:
+    for name, wanted in problem.quantities.items():
+        over = "" if wanted.over is None else f" over {wanted.over.text}"
+        known = "" if wanted.known is None else f", known to be {wanted.known:.6g}"
+        yield f"  {name}"
+        yield f"    {plain_expression(wanted.expression, problem)}{over}{known}"
 
 
 def _derivative(field: str, orders: Sequence[int], problem: Problem) -> str:

@@ -8,6 +8,7 @@ import warnings
 from collections.abc import Callable, Mapping
 from contextlib import nullcontext
 from dataclasses import asdict, dataclass, replace
+from pathlib import Path
 
 from torch import nn
 
@@ -18,17 +19,19 @@ from pinnsolve.compiler.compile import CompiledProblem, compile_problem
 from pinnsolve.compiler.trial import build_trial
 from pinnsolve.errors import ProblemError
 from pinnsolve.findings import findings_of
-from pinnsolve.fitting import Limits
+from pinnsolve.fitting import Fitted, Limits
 from pinnsolve.inputs import Inputs, write_inputs
 from pinnsolve.networks.architectures import Architecture
-from pinnsolve.outcome import message_of, record_of
+from pinnsolve.outcome import message_of, record_of, status_of
 from pinnsolve.privacy import account_choices, open_accounts, private_observations, without_private
 from pinnsolve.problem import Problem
+from pinnsolve.ranks import require_separable, require_shared
 from pinnsolve.referee import Referee
 from pinnsolve.run_directory import RunDirectory, versions
 from pinnsolve.solution import Solution
 from pinnsolve.succession import fit
 from pinnsolve.training.checkpoint import EVERY, Checkpoints, Keep, fitting, keep_nothing, never
+from pinnsolve.training.distributed import ALONE, Group
 from pinnsolve.training.progress import Progress
 from pinnsolve.training.schedule import Training
 from pinnsolve.training.state import State, digest_of
@@ -86,6 +89,7 @@ class Conduct:
     watch: Callable[[Mapping[str, float]], object] | None
     notify: Callable[[str], object] | None
     argv: tuple[str, ...]
+    group: Group = ALONE
 
     @property
     def listeners(self) -> list[Callable[[Progress], object]]:
@@ -100,22 +104,28 @@ class Conduct:
             self.directory.log(line)
 
 
-def carry_out(inputs: Inputs, conduct: Conduct, clock: Clock, *, again: bool = False) -> Solution:
+def carry_out(inputs: Inputs, conduct: Conduct, clock: Clock, *, again: Path | None = None) -> Solution:
     """Train and compare as the inputs say.
 
     Args:
         inputs: What the numbers follow from.
         conduct: How it is carried out.
         clock: Running since the beginning.
-        again: Whether to go on with the run in the directory.
+        again: The directory of the run to go on with; None to begin.
+
+    Returns:
+        The solution; of ranks but the first without a comparison.
 
     Raises:
         CheckpointError: There is nothing to go on from.
+        ProblemError: The ranks do not have the same inputs, or cannot share them.
     """
-    checkpoints, start = _found(inputs, conduct) if again else (None, None)
-    with fitting("declaration") if again else nullcontext():
+    require_shared(inputs, conduct.limits, conduct.group)
+    checkpoints, start = (None, None) if again is None else _found(inputs, conduct, again)
+    with nullcontext() if again is None else fitting("declaration"):
         compiled = compile_problem(inputs.problem)
         plan, solution = _prepared(compiled, inputs)
+    require_separable(solution.trial, plan.device, conduct.group)
     accounts = open_accounts(inputs.problem, plan.phases, steps=conduct.limits.steps)
     plan = replace(plan, choices=(*plan.choices, *account_choices(accounts)))
     if start is None:
@@ -123,7 +133,8 @@ def carry_out(inputs: Inputs, conduct: Conduct, clock: Clock, *, again: bool = F
             conduct.tell(line)
     clock.lap("setup")
     referee = Referee(solution, inputs.reference, conduct.tell)
-    referee.prepare(conduct.limits.tolerance)
+    if conduct.group.leads:
+        referee.prepare(conduct.limits.tolerance)
     clock.lap("reference")
     if start is None:
         checkpoints = _begun(inputs, conduct, plan)
@@ -142,24 +153,42 @@ def carry_out(inputs: Inputs, conduct: Conduct, clock: Clock, *, again: bool = F
         keep=keep_nothing if checkpoints is None else _timed(checkpoints, clock),
         start=start,
         accounts=accounts,
+        group=conduct.group,
     )
     spent = {name: account.settle(fitted.releases[name]) for name, account in accounts.items()}
     plan = replace(plan, choices=(*plan.choices, *fitted.choices))
     solution.history = fitted.result.history
+    solution.record = {"schema": 1, "problem": inputs.name, "status": status_of(fitted.result)}
+    if conduct.group.leads:
+        solution.record |= {"privacy": spent} if spent else {}
+        _judge(solution, inputs, conduct, clock, referee=referee, compiled=compiled, plan=plan, fitted=fitted)
+        if conduct.directory is not None:
+            conduct.directory.write(solution, checkpoints=[] if checkpoints is None else checkpoints.listed())
+            _finish(solution, conduct.directory, clock, plots=conduct.plots)
+    return solution
+
+
+def _judge(
+    solution: Solution,
+    inputs: Inputs,
+    conduct: Conduct,
+    clock: Clock,
+    *,
+    referee: Referee,
+    compiled: CompiledProblem,
+    plan: Plan,
+    fitted: Fitted,
+) -> None:
+    """Compare a trained solution, and complete its record."""
     clock.lap("train")
     referee.judge()
     beside = referee.beside(max(_LEAST_SECONDS, _SHARE * clock.seconds["train"]))
     clock.lap("reference")
-    solution.record = {"schema": 1, "problem": inputs.name, **record_of(solution, plan, fitted, referee, inputs.seed)}
-    solution.record |= {"privacy": spent} if spent else {}
+    solution.record |= record_of(solution, plan, fitted, referee, inputs.seed)
     solution.record |= findings_of(compiled, solution, plan, fitted, seed=inputs.seed, tell=conduct.tell)
     solution.record |= {"classical": None if beside is None else finite(asdict(beside))}
     solution.record |= {"wall_seconds": sum(clock.seconds.values()), "seconds": clock.seconds}
     solution.record["message"] = message_of(solution.record, fitted.result)
-    if conduct.directory is not None:
-        conduct.directory.write(solution, checkpoints=[] if checkpoints is None else checkpoints.listed())
-        _finish(solution, conduct.directory, clock, plots=conduct.plots)
-    return solution
 
 
 def _prepared(compiled: CompiledProblem, inputs: Inputs) -> tuple[Plan, Solution]:
@@ -193,21 +222,21 @@ def _begun(inputs: Inputs, conduct: Conduct, plan: Plan) -> Checkpoints | None:
     bounds = {"seconds": limits.seconds, "steps": limits.steps, "tolerance": limits.tolerance}
     begun = {"limits": bounds, "every": conduct.saving.every, "versions": versions(), "hashes": directory.hashes}
     run = write_inputs(directory.declaration, inputs, begun=begun)
-    return _checkpoints(directory, run, conduct)
+    return _checkpoints(directory.checkpoints, run, conduct)
 
 
-def _found(inputs: Inputs, conduct: Conduct) -> tuple[Checkpoints, State]:
-    """Return where the states of a run are, and the one to go on from."""
-    directory = conduct.directory
-    if directory is None:
-        raise ValueError("a run is gone on with in its directory")
-    checkpoints = _checkpoints(directory, digest_of(directory.declaration), conduct)
-    start = checkpoints.load()
+def _found(inputs: Inputs, conduct: Conduct, path: Path) -> tuple[Checkpoints | None, State]:
+    """Return where the states of a run are stored, and the one to go on from, which the first rank chooses."""
+    group = conduct.group
+    checkpoints = _checkpoints(path / "checkpoints", digest_of(path / "declaration"), conduct)
+    start = checkpoints.load() if group.leads else None
+    step = group.most(start["step"] if start is not None else 0)
+    start = checkpoints.at(step) if start is None else start
     with fitting("network"):
         weights = sum(tensor.numel() for tensor in start["part"]["trial"].values())
         if isinstance(inputs.network, Architecture):  # before anything of the size that it asks for is allocated
             require_weights(inputs.network, inputs.problem, weights)
-    return checkpoints, start
+    return (checkpoints if group.leads else None), start
 
 
 def _begun_again(conduct: Conduct, clock: Clock, start: State) -> None:
@@ -219,9 +248,9 @@ def _begun_again(conduct: Conduct, clock: Clock, start: State) -> None:
         conduct.directory.begin_again(step=start["step"], seconds=sum(clock.seconds.values()), argv=conduct.argv)
 
 
-def _checkpoints(directory: RunDirectory, run: str, conduct: Conduct) -> Checkpoints:
+def _checkpoints(folder: Path, run: str, conduct: Conduct) -> Checkpoints:
     saving = conduct.saving
-    return Checkpoints(directory.checkpoints, run=run, every=saving.every, asked=saving.asked, tell=conduct.tell)
+    return Checkpoints(folder, run=run, every=saving.every, asked=saving.asked, tell=conduct.tell)
 
 
 def _timed(checkpoints: Checkpoints, clock: Clock) -> Keep:

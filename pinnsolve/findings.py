@@ -1,4 +1,4 @@
-"""Findings: what a finished training tells beyond its errors: where these sit, and how certain the unknowns are."""
+"""Findings: what a finished training tells beyond its errors: where these sit, numbers that are wanted, certainty of unknowns."""
 
 from __future__ import annotations
 
@@ -11,6 +11,7 @@ from pinnsolve.compiler.compile import CompiledProblem
 from pinnsolve.diagnosis import find_diagnosis
 from pinnsolve.errors import ProblemError
 from pinnsolve.fitting import Fitted
+from pinnsolve.integrals import quantities_of
 from pinnsolve.privacy import private_observations
 from pinnsolve.solution import Solution
 from pinnsolve.uncertainty import find_uncertainty
@@ -28,7 +29,7 @@ def findings_of(
     seed: int,
     tell: Callable[[str], object],
 ) -> dict[str, Any]:
-    """Return diagnosis and uncertainty in the form of `result.json`, those that can be found.
+    """Return diagnosis, quantities and uncertainty in the form of `result.json`, those that can be found.
 
     Args:
         compiled: The terms.
@@ -46,6 +47,10 @@ def findings_of(
         record["diagnosis"] = finite(diagnosis.as_record())
     except _FAULTS as error:
         tell(f"no diagnosis: {error}")
+    try:
+        record["quantities"] = finite(quantities_of(solution))
+    except _FAULTS as error:
+        tell(f"no quantities: {error}")
     if private_observations(compiled.problem):
         return record  # their misfits would tell of them beyond what the budget allows; a diagnosis sees none of them
     try:

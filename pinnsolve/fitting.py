@@ -17,7 +17,14 @@ from typing import Any
 import torch
 from torch import Tensor
 
-from pinnsolve.acceleration import PLAIN_MEMORY, Acceleration, accelerate, accelerate_again, chunk_size
+from pinnsolve.acceleration import (
+    PLAIN_MEMORY,
+    Acceleration,
+    accelerate,
+    accelerate_again,
+    accelerate_together,
+    chunk_size,
+)
 from pinnsolve.choice import Choice, describe
 from pinnsolve.choices import Plan
 from pinnsolve.compiler.compile import CompiledProblem
@@ -28,6 +35,7 @@ from pinnsolve.points import Span, TermPoints, term_places
 from pinnsolve.pseudo_time import PseudoTime
 from pinnsolve.stagnation import CausalOnceStuck, Stagnation
 from pinnsolve.training.checkpoint import Keep, fitting
+from pinnsolve.training.distributed import ALONE, Group
 from pinnsolve.training.evaluation import Value
 from pinnsolve.training.gauss_newton import LevenbergMarquardt
 from pinnsolve.training.krylov import GaussNewtonCG
@@ -107,6 +115,7 @@ def fit_one(
     start: State | None,
     span: Span | None = None,
     sources: Sequence[PrivateGradient] = (),
+    group: Group = ALONE,
 ) -> Fitted:
     """Train on the whole domain, or in one window.
 
@@ -124,18 +133,19 @@ def fit_one(
         start: Such a state to go on from.
         span: The window; None for the whole domain.
         sources: Gradients of what is private; the terms are then without it.
+        group: Ranks that share the points.
 
     Raises:
         CheckpointError: The state to go on from does not fit.
     """
     chunk = _network(compiled, trial, start)
-    points = TermPoints(compiled, plan.counts, plan.sampling, seed, plan.device, training.resampling, span)
+    points = TermPoints(compiled, plan.counts, plan.sampling, seed, plan.device, training.resampling, span, group)
     draws, trained, weighting = _draws(compiled, trial, points, plan=plan, training=training, tell=tell)
     places = term_places(compiled)
 
     def objective_of(terms: CompiledProblem, drawn: Mapping[str, Tensor]) -> PrivateObjective:
-        weights = _of(plan.weights, drawn)
-        return PrivateObjective(trial, partial(terms.residuals, trial), drawn, weights=weights, chunk=chunk)
+        residuals, weights = partial(terms.residuals, trial), _of(plan.weights, drawn)
+        return PrivateObjective(trial, residuals, drawn, weights=weights, chunk=chunk, group=group)
 
     # Held-out residuals are those of the equation itself, whatever is trained on.
     with _threads(plan.threads), _full_float32(), _random(start, plan.device):
@@ -214,9 +224,9 @@ def _draws(
     trained = compiled if sampled is None else replace(compiled, differentiate=sampled)
     stagnation, pseudo_time, weighting = None, None, training.weighting
     if plan.causal is not None or (plan.marching is not None and plan.marching.waits):
-        stagnation = Stagnation(compiled, trial, tell)
+        stagnation = Stagnation(compiled, trial, tell, points.group)
     if plan.marching is not None:
-        pseudo_time = PseudoTime(trained, trial, plan.marching, stagnation)
+        pseudo_time = PseudoTime(trained, trial, plan.marching, stagnation, points.group)
         trained = pseudo_time.compiled
     if plan.causal is not None and stagnation is not None:
         weighting = CausalOnceStuck(plan.causal, stagnation)
@@ -234,7 +244,8 @@ def _accelerated(
     # These take derivatives row by row, or products with the Jacobian: no other way to a gradient helps them.
     by_gradients = sum(p.steps for p in plan.phases if not isinstance(p, _BY_JACOBIANS))
     steps = min(by_gradients, limits.steps or sys.maxsize)
-    return accelerate(objective, trained, trial, mode=compile, evaluations=steps, seconds=limits.seconds)
+    choose = accelerate if objective.group.size == 1 else accelerate_together
+    return choose(objective, trained, trial, mode=compile, evaluations=steps, seconds=limits.seconds)
 
 
 def _ends(limits: Limits, spent: float, objective: PrivateObjective) -> dict[str, Any]:

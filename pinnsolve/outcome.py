@@ -15,11 +15,16 @@ from pinnsolve.held_out import held_out_misfits
 from pinnsolve.referee import Referee
 from pinnsolve.residuals import held_out_residuals
 from pinnsolve.solution import Solution
-from pinnsolve.summary import beside_text, brief, brief_seconds, suffix
+from pinnsolve.summary import beside_text, brief, brief_seconds, quantity_text, suffix
 from pinnsolve.training.progress import TrainingResult
 from pinnsolve.training.status import Status
 
 _STATUS = {Status.DIVERGED: "diverged", Status.INTERRUPTED: "interrupted"}
+
+
+def status_of(result: TrainingResult) -> str:
+    """Return how a run ended: done, diverged or interrupted."""
+    return _STATUS.get(result.status, "done")
 
 
 def record_of(
@@ -31,7 +36,7 @@ def record_of(
 ) -> dict[str, Any]:
     """Return the outcome in the form of result.json."""
     record: dict[str, Any] = {
-        "status": _STATUS.get(fitted.result.status, "done"),
+        "status": status_of(fitted.result),
         "message": "",
         "seed": seed,
         "device": plan.device.type,
@@ -47,6 +52,7 @@ def record_of(
         "held_out": held_out_misfits(solution),
         "unknowns": dict(solution.unknowns),
         "units": solution.problem.units.texts,
+        "quantities": {},
         "choices": [asdict(choice) for choice in plan.choices],
     }
     if referee.reference is not None:
@@ -70,6 +76,7 @@ def message_of(record: dict[str, Any], result: TrainingResult) -> str:
             shape = "" if error.get("iou") is None else f", IoU {error['iou']:.3f}"
             parts.append(f"{name}: relative L2 error {brief(error['relative_l2'])}{shape}")
     found = [f"{name} = {value:.6g}{suffix(record, name)}" for name, value in record["unknowns"].items()]
+    found += [f"{name} = {quantity_text(quantity)}" for name, quantity in record["quantities"].items()]
     kind = record["reference"]["kind"].replace("_", " ")
     compared = f"{', '.join(parts)} (against {kind})" if parts else "no reference to compare with"
     trained = f"after {brief_seconds(record['seconds']['train'])} of training"

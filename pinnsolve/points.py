@@ -7,7 +7,7 @@ from __future__ import annotations
 
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
-from functools import cached_property
+from functools import cached_property, partial
 
 import numpy as np
 import torch
@@ -24,6 +24,7 @@ from pinnsolve.domains.sampling import choose_adaptively, draw
 from pinnsolve.domains.spreading import Graded
 from pinnsolve.problem import Problem
 from pinnsolve.training.chunks import sharing
+from pinnsolve.training.distributed import ALONE, Group, evaluated_in_shares
 from pinnsolve.training.weighting import Place
 
 CANDIDATES = 4
@@ -80,6 +81,7 @@ class TermPoints:
         device: Where the tensors live.
         resampling: How the points of equations are redrawn, one of `schedule.RESAMPLINGS`.
         span: Where, in one coordinate; None for all of it.
+        group: Ranks that evaluate residuals together; each draws all points, the same ones.
     """
 
     compiled: CompiledProblem
@@ -89,6 +91,7 @@ class TermPoints:
     device: torch.device
     resampling: str = "rad"
     span: Span | None = None
+    group: Group = ALONE
 
     def training(self) -> dict[str, Tensor]:
         """Return the first points to train on."""
@@ -150,7 +153,8 @@ class TermPoints:
         dtype = next(trial.parameters()).dtype
         cast = {id(tensor): tensor.to(dtype) for tensor in points.values()}
         with torch.no_grad():
-            residuals = terms.residuals(trial, {name: cast[id(tensor)] for name, tensor in points.items()})
+            given = {name: cast[id(tensor)] for name, tensor in points.items()}
+            residuals = evaluated_in_shares(partial(terms.residuals, trial), given, self.group)
         return [
             (names, np.sum([_relative_size(residuals[name]) for name in names], axis=0)) for names in sharing(points)
         ]

@@ -31,7 +31,8 @@ from pinnsolve.declaration.measurements import check_places_of_data, check_units
 from pinnsolve.declaration.meetings import check_meetings
 from pinnsolve.declaration.misfits import misfit_terms, noise_symbols
 from pinnsolve.declaration.observations import Observations
-from pinnsolve.declaration.places import check_domain, check_inside, check_region
+from pinnsolve.declaration.places import check_domain, check_inside, check_pinned, check_region
+from pinnsolve.declaration.quantities import Quantity, read_quantities
 from pinnsolve.declaration.scales import Scales
 from pinnsolve.declaration.slots import check_places, check_reach, check_symbols, find_fields
 from pinnsolve.declaration.terms import Statement, Term, evaluations, read_statements, resolve, with_ends_of_integrals
@@ -60,6 +61,7 @@ class Problem:
         units: Of coordinates, fields and unknowns, `{x: millimeter, T: kelvin}` by `sympy.physics.units`; what has none is a pure
             number. Ranges, places, observations, starts and results are numbers in these units; statements, `ansatz` and
             `Exact` are written with quantities, `300*kelvin`, and checked for their dimensions.
+        quantities: Numbers wanted of the solution, by name; they change nothing in the training.
 
     Raises:
         ProblemError: A declaration that cannot mean what was written (exit code 3).
@@ -75,6 +77,7 @@ class Problem:
     ansatz: Mapping[AppliedUndef, Expr] = field(default_factory=dict)
     hard: bool | None = None
     units: Any = field(default_factory=dict)
+    quantities: Mapping[str, Quantity] = field(default_factory=dict)
 
     declared_fields: tuple[AppliedUndef, ...] = field(init=False)
     fields: tuple[AppliedUndef, ...] = field(init=False)
@@ -118,6 +121,7 @@ class Problem:
         object.__setattr__(self, "gauges", MappingProxyType(dict(find_gauges(self.terms, free))))
         met = conditions_met(self.terms, self.fields, self.bounds, self.ansatz, periods, domain=self.domain)
         object.__setattr__(self, "exact", met)
+        object.__setattr__(self, "quantities", read_quantities(self.quantities, self))
 
     @property
     def coordinates(self) -> tuple[Symbol, ...]:
@@ -331,7 +335,7 @@ class Problem:
                 )
         for term in self.terms:
             if term.kind == "condition":
-                _check_condition(term, self.coordinates[-1])
+                check_pinned(term, self.coordinates[-1])
         whole = [t for t in equations if t.region is None]
         parameters = set(self.unknowns) - noise_symbols(self.data, self.unknowns)
         sought = bool(parameters) or any(t.kind == "data" for t in self.terms)
@@ -356,17 +360,6 @@ class Problem:
         check_corners(self.terms, self.fields, self.bounds, domain=self.domain)
         check_homes(self.terms, self.homes)
         check_meetings(self.terms, self.fields, self.domain)
-
-
-def _check_condition(term: Term, coordinate: Symbol) -> None:
-    readings = evaluations(with_ends_of_integrals(term.residual)).values()
-    plain = all(argument.is_Symbol for reading in readings for argument in reading.location)
-    if term.region is None and plain:
-        raise ProblemError(
-            term.name,
-            f"{term.statement} would hold everywhere in the domain",
-            f"pin a coordinate, such as {coordinate} = 0, or say where with ps.on(region, ...)",
-        )
 
 
 def _free(expression: Expr, statement: Statement, coordinates: Sequence[Symbol]) -> tuple[Symbol, ...]:

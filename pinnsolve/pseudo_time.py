@@ -9,6 +9,7 @@ from __future__ import annotations
 import math
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, replace
+from functools import partial
 
 import torch
 from sympy import Dummy, Expr
@@ -19,6 +20,7 @@ from pinnsolve.compiler.trial import Trial
 from pinnsolve.declaration.pseudo_time import Drive
 from pinnsolve.stagnation import Stagnation
 from pinnsolve.training.chunks import sharing
+from pinnsolve.training.distributed import ALONE, Group, evaluated_in_shares
 
 _GROWTH = 2
 """Power of the fall of the residual by which steps grow."""
@@ -53,12 +55,18 @@ class PseudoTime:
         trial: What is trained.
         marching: What moves, and how.
         stagnation: Says when a march begins that waits.
+        group: Ranks that evaluate residuals together.
     """
 
     def __init__(
-        self, compiled: CompiledProblem, trial: Trial, marching: Marching, stagnation: Stagnation | None
+        self,
+        compiled: CompiledProblem,
+        trial: Trial,
+        marching: Marching,
+        stagnation: Stagnation | None,
+        group: Group = ALONE,
     ) -> None:
-        self._trial, self._marching, self._stagnation = trial, marching, stagnation
+        self._trial, self._marching, self._stagnation, self._group = trial, marching, stagnation, group
         self._largest = 0.0
         self._plain = compiled
         self._drives = {drive.equation: drive for drive in marching.drives}
@@ -96,18 +104,20 @@ class PseudoTime:
         """Go on from what `state` returned."""
         self._largest = float(state["largest"])
 
-    def _probe(self, points: Mapping[str, Tensor]) -> dict[str, Tensor]:
+    def _probe(self, points: Mapping[str, Tensor]) -> Mapping[str, Tensor]:
         """Evaluate the equations as declared, and what moves, at the points of the equations."""
         dtype = next(self._trial.parameters()).dtype
         cast = {id(points[t.name]): points[t.name].to(dtype) for t in self._equations}
         read = {t.name: cast[id(points[t.name])] for t in self._equations}
         read |= {probe: read[name] for name, probes in self._columns.items() for probe in probes}
+        terms = replace(self._plain, terms=(*self._equations, *self._probes))
         with torch.no_grad():
-            return replace(self._plain, terms=(*self._equations, *self._probes)).residuals(self._trial, read)
+            return evaluated_in_shares(partial(terms.residuals, self._trial), read, self._group)
 
     def _rate(self, residuals: Sequence[Tensor]) -> float:
         """Return 1 / step."""
-        size = math.sqrt(sum(float(residual.square().mean()) for residual in residuals))
+        means = self._group.numbers(torch.stack([residual.square().mean() for residual in residuals]))
+        size = math.sqrt(sum(means))
         if size > self._largest:  # never true for NaN
             self._largest = size
         ratio = size / self._largest if self._largest > 0 and math.isfinite(size) else 1.0

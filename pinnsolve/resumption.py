@@ -22,6 +22,7 @@ from pinnsolve.run_directory import RunDirectory, versions
 from pinnsolve.scaling import complete
 from pinnsolve.solution import Solution
 from pinnsolve.training.checkpoint import fitting, never
+from pinnsolve.training.distributed import ALONE, Group
 from pinnsolve.training.progress import Progress
 from pinnsolve.training.state import State
 
@@ -41,6 +42,7 @@ def resume(
     argv: Sequence[str] = (),
     save_every: float | None = None,
     save_asked: Callable[[], bool] = never,
+    group: Group = ALONE,
 ) -> Solution:
     """Go on with a run that was broken off; the result is that of a run that was not.
 
@@ -62,6 +64,7 @@ def resume(
         argv: The command line, for the record.
         save_every: Seconds of training between two checkpoints; as it was when left out.
         save_asked: As for `solve`.
+        group: As for `solve`; there may be more or fewer than began the run.
 
     Returns:
         The solution.
@@ -75,8 +78,11 @@ def resume(
     own = {"network": network, "training": training, "reference": reference}
     own = {name: value for name, value in own.items() if value is not None}
     with ExitStack() as stack:
-        again = path if isinstance(path, RunDirectory) else stack.enter_context(RunDirectory(Path(path), again=True))
-        stored, missing = read_inputs(again.declaration)
+        place = path.path if isinstance(path, RunDirectory) else Path(path)
+        again = path if isinstance(path, RunDirectory) else None
+        if again is None and group.leads:
+            again = stack.enter_context(RunDirectory(place, again=True))
+        stored, missing = read_inputs(place / "declaration")
         with fitting("inputs"):
             bounds, every = limits_of(stored), float(stored["begun"]["every"])
             if not 0 <= every < math.inf:
@@ -88,11 +94,11 @@ def resume(
             changed = {name: value for name, value in vars(limits).items() if value is not None}
             bounds = replace(bounds, **changed)
         saving = Saving(every if save_every is None else save_every, save_asked)
-        conduct = Conduct(again, bounds, saving, plots, tuple(observers), watch, notify, tuple(argv))
+        conduct = Conduct(again, bounds, saving, plots, tuple(observers), watch, notify, tuple(argv), group)
         if made_with != (now := versions()):
             others = ", ".join(f"{n} {made_with.get(n)} is now {v}" for n, v in now.items() if made_with.get(n) != v)
             conduct.tell(f"WARNING: {others}: the last digits may differ from those of a run that was not broken off")
-        return carry_out(inputs, conduct, clock, again=True)
+        return carry_out(inputs, conduct, clock, again=place)
 
 
 def limits_of(stored: State) -> Limits:

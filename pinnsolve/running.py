@@ -1,4 +1,4 @@
-"""One `pinnsolve run` or `resume`: the run directory, the display, the signals, and the exit code."""
+"""One `pinnsolve run` or `resume`: the ranks, the run directory, the display, the signals, and the exit code."""
 
 from __future__ import annotations
 
@@ -7,7 +7,7 @@ import signal
 import sys
 import traceback
 from collections.abc import Callable, Iterator
-from contextlib import contextmanager
+from contextlib import ExitStack, contextmanager
 from dataclasses import replace
 from functools import partial
 from pathlib import Path
@@ -21,11 +21,13 @@ from pinnsolve.fitting import Limits
 from pinnsolve.inputs import read_inputs
 from pinnsolve.memory import keep_freed_memory
 from pinnsolve.problem_file import load_problem_file
+from pinnsolve.ranks import joined
 from pinnsolve.resumption import limits_of, resume
 from pinnsolve.run_directory import RunDirectory, default_path
 from pinnsolve.solution import Solution
 from pinnsolve.solver import solve
 from pinnsolve.summary import summarise
+from pinnsolve.training.distributed import Group
 from pinnsolve.training.status import Status
 
 _DIVERGED, _MISSED, _SIGNALLED = 5, 6, 128
@@ -50,9 +52,12 @@ def run_problem_file(
     quiet: bool,
 ) -> int:
     """Run a problem file and return the exit code; the options are those of the command line."""
-    file = load_problem_file(path)
-    place = out or default_path(file.name, seed)
-    with RunDirectory(place, problem_file=file.path, tables=file.tables) as directory:
+    with joined() as group, ExitStack() as stack:
+        file = load_problem_file(path)
+        directory = None
+        if group.leads:
+            place = out or default_path(file.name, seed)
+            directory = stack.enter_context(RunDirectory(place, problem_file=file.path, tables=file.tables))
         train = partial(
             solve,
             file.problem,
@@ -70,7 +75,7 @@ def run_problem_file(
             out=directory,
         )
         limits = Limits(max_time, max_steps, tol)
-        return _carry_out(directory, train, limits, plots=not no_plots, as_json=as_json, quiet=quiet)
+        return _carry_out(directory, train, limits, group, plots=not no_plots, as_json=as_json, quiet=quiet)
 
 
 def resume_run(
@@ -85,17 +90,19 @@ def resume_run(
     quiet: bool,
 ) -> int:
     """Go on with a run and return the exit code; the options are those of the command line."""
-    with RunDirectory(path, again=True) as directory:
-        train = partial(resume, directory, problem, save_every=save_every)
-        bounds = limits_of(read_inputs(directory.declaration)[0])
+    with joined() as group, ExitStack() as stack:
+        directory = stack.enter_context(RunDirectory(path, again=True)) if group.leads else None
+        train = partial(resume, path if directory is None else directory, problem, save_every=save_every)
+        bounds = limits_of(read_inputs(path / "declaration")[0])
         limits = replace(bounds, seconds=max_time or bounds.seconds, steps=max_steps or bounds.steps)
-        return _carry_out(directory, train, limits, plots=not no_plots, as_json=as_json, quiet=quiet)
+        return _carry_out(directory, train, limits, group, plots=not no_plots, as_json=as_json, quiet=quiet)
 
 
 def _carry_out(
-    directory: RunDirectory,
+    directory: RunDirectory | None,
     train: Callable[..., Solution],
     limits: Limits,
+    group: Group,
     *,
     plots: bool,
     as_json: bool,
@@ -104,7 +111,7 @@ def _carry_out(
     """Train with display and signals, print the outcome, and return the exit code."""
     keep_freed_memory()
     try:
-        with Display(quiet=quiet, limit=limits.seconds) as display, caught_signals() as signals:
+        with Display(quiet=quiet or not group.leads, limit=limits.seconds) as display, caught_signals() as signals:
             solution = train(
                 plots=plots,
                 limits=replace(limits, stop=signals.status),
@@ -113,11 +120,17 @@ def _carry_out(
                 notify=display.note,
                 argv=sys.argv,
                 save_asked=signals.take_request,
+                group=group,
             )
     except BaseException as error:
-        with contextlib.suppress(OSError):  # a full disk is told of all the same
-            directory.log("".join(traceback.format_exception(error)))
+        if directory is not None:
+            with contextlib.suppress(OSError):  # a full disk is told of all the same
+                directory.log("".join(traceback.format_exception(error)))
         raise
+    if solution.status == "interrupted" and not signals.exit_code:  # by a signal that another rank was sent
+        signals.exit_code = _SIGNALLED + signal.SIGTERM
+    if directory is None:
+        return signals.exit_code or (_DIVERGED if solution.status == "diverged" else 0)
     if as_json:
         click.echo((directory.path / "result.json").read_text(encoding="utf-8"), nl=False)
     else:
@@ -136,7 +149,10 @@ def _outcome(solution: Solution, tolerance: float | None) -> int:
 
 
 class Signals:
-    """Remembers a signal until the step in progress is complete; a second one to end stops at once."""
+    """Remembers a signal until the step in progress is complete; a second SIGINT stops at once.
+
+    A second SIGTERM does not: whoever starts ranks passes on what the system may have sent to each of them already.
+    """
 
     def __init__(self) -> None:
         self.exit_code = 0
@@ -144,9 +160,9 @@ class Signals:
 
     def end(self, number: int, frame: FrameType | None) -> None:
         """Take in a signal to end."""
-        if self.exit_code:
+        if self.exit_code and number == signal.SIGINT:
             raise KeyboardInterrupt
-        self.exit_code = _SIGNALLED + number
+        self.exit_code = self.exit_code or _SIGNALLED + number
 
     def request(self, number: int, frame: FrameType | None) -> None:
         """Take in a signal to store a checkpoint and go on."""

@@ -23,10 +23,11 @@ from torch import Tensor, nn
 from pinnsolve.columns import Columns, read_numbers
 from pinnsolve.compiler.compile import CompiledTerm, compile_expression, compile_term, evaluate_term
 from pinnsolve.compiler.trial import Trial
+from pinnsolve.declaration.groups import away_from_home
 from pinnsolve.declaration.terms import resolve, with_ends_of_integrals
 from pinnsolve.domains.indicators import indicator_values
 from pinnsolve.domains.regions import Boundary
-from pinnsolve.domains.shapes import lies_in
+from pinnsolve.domains.shapes import Shape, lies_in
 from pinnsolve.errors import ProblemError
 from pinnsolve.problem import Problem
 
@@ -92,6 +93,11 @@ class Solution:
         are no unknowns or measurements, or too many parameters.
         """
         return self.record.get("uncertainty", {})
+
+    @property
+    def quantities(self) -> Mapping[str, Mapping[str, float]]:
+        """The numbers that the problem wants, `{"drag": {"value": ..., "known": ..., "relative_error": ...}}`."""
+        return self.record.get("quantities", {})
 
     @property
     def diagnosis(self) -> Mapping[str, Any]:
@@ -182,6 +188,16 @@ class Solution:
         if name not in self._compiled:
             self._compiled[name] = compile_term(term, self.problem)
         return columns.restore(self._run(self._compiled[name], columns))
+
+    def integral(self, expression: Expr, *, over: Shape | Boundary, **held: Any) -> Any:
+        """Integrate an expression over a region or a boundary: `(u.diff(x) * n[0], over=disk.boundary)` with `n = disk.normal`.
+
+        The normal points out of the region whose boundary it is. Other coordinates are held, `t=0.5`; arrays of them broadcast.
+        What `evaluate` refuses, and a region that leaves the domain, is a ProblemError.
+        """
+        from pinnsolve.integrals import integral_of
+
+        return integral_of(self, expression, over, held)
 
     def spread(self, samples: int = 100, /, *, seed: int = 0, **coordinates: Any) -> Any:
         """Return the standard deviation of the fields over thinned networks, with units or branches left out as in training.
@@ -315,14 +331,10 @@ class Solution:
 
     def _at_home(self, parts: Iterable[Expr], columns: Columns) -> Columns:
         """Return columns that also leave out points where a field that an expression reads is declared in other groups of cells."""
-        outside = columns.outside
-        for applied in {f for part in parts for f in sympify(part).atoms(AppliedUndef)}:
-            regions = self.problem.homes.get(applied.func.__name__, ())
-            if regions and all(c in applied.args and c in columns.flat for c in regions[0].coordinates):
-                arrays = [columns.flat[c].detach().double().cpu().numpy() for c in regions[0].coordinates]
-                points = np.stack(arrays, axis=1)
-                outside = outside | ~np.logical_or.reduce([region.contains(points) for region in regions])
-        return columns if outside is columns.outside else replace(columns, outside=outside)
+        fields = {f for part in parts for f in sympify(part).atoms(AppliedUndef)}
+        places = {c: column.detach().double().cpu().numpy() for c, column in columns.flat.items()}
+        outside = columns.outside | away_from_home(self.problem.homes, fields, places, columns.count)
+        return replace(columns, outside=outside)
 
     def _program(self, name: str, expression: Expr) -> CompiledTerm:
         if expression not in self._compiled:
@@ -365,25 +377,19 @@ class Solution:
             raise ProblemError("solution(...)", f"shapes that do not broadcast: {shapes}", "give one shape") from None
         flat = {symbol: value.expand(shape).reshape(-1) for symbol, value in given.items()}
         count = math.prod(shape)
-        outside = self._outside(flat, count)
-        if outside.any():
-            warnings.warn(
-                f"{int(outside.sum())} of {count} points lie outside the domain; the solution is NaN there",
-                stacklevel=3,
-            )
-        tensors = any(isinstance(value, Tensor) for value in coordinates.values())
-        return Columns(flat, shape, count, outside, like, tensors)
-
-    def _outside(self, flat: Mapping[Symbol, Tensor], count: int) -> np.ndarray:
         arrays = {symbol: value.detach().double().cpu().numpy() for symbol, value in flat.items()}
-        return ~lies_in(self.problem.domain, arrays) if arrays else np.zeros(count, dtype=bool)
+        outside = ~lies_in(self.problem.domain, arrays) if arrays else np.zeros(count, dtype=bool)
+        if outside.any():
+            found = f"{int(outside.sum())} of {count} points lie outside the domain; the solution is NaN there"
+            warnings.warn(found, stacklevel=3)
+        return Columns(flat, shape, count, outside, like, any(isinstance(v, Tensor) for v in coordinates.values()))
 
 
 def load(path: str | Path, *, network: nn.Module | None = None) -> Solution:
-    """Load a stored solution, or the solution of a run directory; the problem file is not needed, and nothing is executed.
+    """Load a solution from a run directory, or a folder written by `save`; it needs no problem file, and nothing is executed.
 
     Args:
-        path: A folder written by `Solution.save`, or a run directory.
+        path: The folder.
         network: The module to put the weights into, for a solution whose network was a module of the user's.
 
     Raises:

@@ -1,4 +1,4 @@
-"""Solution view: a solution in a notebook, as its outcome, errors and unknowns, a picture, and the mathematics."""
+"""Solution view: a solution in a notebook, as its outcome, errors, unknowns and quantities, a picture, and the mathematics."""
 
 from __future__ import annotations
 
@@ -8,12 +8,13 @@ import io
 
 from pinnsolve.problem_view import problem_html
 from pinnsolve.solution import Solution
+from pinnsolve.summary import quantity_text
 
 _DOTS_PER_INCH = 80
 
 
 def solution_html(solution: Solution) -> str:
-    """Return the outcome, errors and unknowns, a picture of the fields, and what was solved."""
+    """Return the outcome, errors, unknowns and quantities, a picture of the fields, and what was solved."""
     rows = [
         f"<tr><td>{html.escape(name)}</td><td>relative L² error {_number(error['relative_l2'])}</td></tr>"
         for name, error in solution.errors.items()
@@ -23,6 +24,8 @@ def solution_html(solution: Solution) -> str:
         known, suffix = intervals.get(name), solution.problem.units.suffix(name)
         ends = f", from {known['low']:.5g} to {known['high']:.5g}" if known and known["low"] is not None else ""
         rows.append(f"<tr><td>{html.escape(name)}</td><td>{value:.6g}{html.escape(suffix + ends)}</td></tr>")
+    for name, quantity in solution.quantities.items():
+        rows.append(f"<tr><td>{html.escape(name)}</td><td>{quantity_text(quantity)}</td></tr>")
     stream = io.BytesIO()
     solution.plot().savefig(stream, format="png", dpi=_DOTS_PER_INCH)
     picture = base64.b64encode(stream.getvalue()).decode()

@@ -19,6 +19,7 @@ from pinnsolve.run_directory import RunDirectory
 from pinnsolve.scaling import complete
 from pinnsolve.solution import Solution
 from pinnsolve.training.checkpoint import EVERY, never
+from pinnsolve.training.distributed import ALONE, Group
 from pinnsolve.training.progress import Progress
 from pinnsolve.training.schedule import Training
 
@@ -45,6 +46,7 @@ def solve(
     argv: Sequence[str] = (),
     save_every: float = EVERY,
     save_asked: Callable[[], bool] = never,
+    group: Group = ALONE,
 ) -> Solution:
     """Train a network on a problem and compare it with a reference.
 
@@ -71,6 +73,7 @@ def solve(
         argv: The command line, for the record.
         save_every: Seconds of training between two checkpoints in `out`, from which `resume` goes on.
         save_asked: Asked after every step; true stores a checkpoint and goes on.
+        group: Ranks that share the points, all of which call this with the same; the first alone writes, tells and compares.
 
     Returns:
         The solution; a run that failed says so in `solution.status` and `solution.message`.
@@ -82,9 +85,9 @@ def solve(
     check_private(problem, network, training, reference)
     clock = Clock()
     with ExitStack() as stack:
-        directory = (
-            out if out is None or isinstance(out, RunDirectory) else stack.enter_context(RunDirectory(Path(out)))
-        )
+        directory = None
+        if out is not None and group.leads:
+            directory = out if isinstance(out, RunDirectory) else stack.enter_context(RunDirectory(Path(out)))
         built, exactness = complete(problem, network, training)
         inputs = Inputs(
             problem=built,
@@ -102,7 +105,9 @@ def solve(
             quick=quick,
         )
         saving = Saving(save_every, save_asked)
-        conduct = Conduct(directory, limits or Limits(), saving, plots, tuple(observers), watch, notify, tuple(argv))
+        conduct = Conduct(
+            directory, limits or Limits(), saving, plots, tuple(observers), watch, notify, tuple(argv), group
+        )
         return carry_out(inputs, conduct, clock)
 
 

@@ -9,6 +9,7 @@ from __future__ import annotations
 import math
 from collections.abc import Callable, Hashable, Mapping
 from dataclasses import dataclass
+from functools import partial
 from statistics import median
 from typing import Any
 
@@ -18,6 +19,7 @@ from torch import Tensor
 
 from pinnsolve.compiler.compile import CompiledProblem, CompiledTerm, compile_expression, term_inputs
 from pinnsolve.compiler.trial import Trial
+from pinnsolve.training.distributed import ALONE, Group, evaluated_in_shares
 from pinnsolve.training.objective import Objective
 from pinnsolve.training.weighting import Causal, Place
 from pinnsolve.training.weights import Weights
@@ -43,11 +45,14 @@ class Stagnation:
         compiled: The terms as declared.
         trial: What is trained; it is set back to where it is now once it is stuck.
         tell: Called with one line then.
+        group: Ranks that evaluate residuals together.
     """
 
-    def __init__(self, compiled: CompiledProblem, trial: Trial, tell: Callable[[str], object]) -> None:
+    def __init__(
+        self, compiled: CompiledProblem, trial: Trial, tell: Callable[[str], object], group: Group = ALONE
+    ) -> None:
         problem = compiled.problem
-        self._compiled, self._trial, self._tell = compiled, trial, tell
+        self._compiled, self._trial, self._tell, self._group = compiled, trial, tell, group
         self._names = [t.name for t in compiled.terms if problem.term(t.name).kind == "equation"]
         self._parts = CompiledProblem(problem, tuple(self._sizes_of_parts(name) for name in self._names))
         self._start = {name: tensor.clone() for name, tensor in trial.state_dict().items()}
@@ -87,8 +92,10 @@ class Stagnation:
         dtype = next(self._trial.parameters()).dtype
         cast = {id(points[name]): points[name].to(dtype) for name in self._names}
         with torch.no_grad():
-            found = terms.residuals(self._trial, {name: cast[id(points[name])] for name in self._names})
-        return math.sqrt(sum(float(values.square().mean()) for values in found.values()))
+            given = {name: cast[id(points[name])] for name in self._names}
+            found = evaluated_in_shares(partial(terms.residuals, self._trial), given, self._group)
+        means = self._group.numbers(torch.stack([values.square().mean() for values in found.values()]))
+        return math.sqrt(sum(means))
 
     def _sizes_of_parts(self, name: str) -> CompiledTerm:
         """Compile the sum of the sizes of the terms that an equation is made of."""

@@ -16,6 +16,7 @@ from pinnsolve.fitting import Fitted, Limits, fit_one
 from pinnsolve.networks.windows import Window, WindowedFields
 from pinnsolve.privacy import Account, private_gradients, public_part
 from pinnsolve.training.checkpoint import Keep, fitting, keep_nothing
+from pinnsolve.training.distributed import ALONE, Group, lead
 from pinnsolve.training.evaluation import Value
 from pinnsolve.training.loop import Observer
 from pinnsolve.training.losses import as_residual
@@ -43,6 +44,7 @@ def fit(
     keep: Keep = keep_nothing,
     start: State | None = None,
     accounts: Mapping[str, Account] | None = None,
+    group: Group = ALONE,
 ) -> Fitted:
     """Train as planned.
 
@@ -59,6 +61,7 @@ def fit(
         keep: Told after every step how to get at the state, with its `step`, `window` and `loss`.
         start: Such a state to go on from.
         accounts: How private observations are trained on, by their names.
+        group: Ranks that share the points; all begin with the network of the first.
 
     Raises:
         CheckpointError: The state to go on from does not fit.
@@ -67,7 +70,9 @@ def fit(
     compiled = replace(compiled, losses=losses)
     sources = private_gradients(compiled, accounts or {}, trial, plan.weights)
     compiled = public_part(compiled, accounts or {})
-    one = partial(fit_one, training=training, seed=seed, compile=compile, tell=tell, sources=tuple(sources.values()))
+    released = tuple(sources.values())
+    one = partial(fit_one, training=training, seed=seed, compile=compile, tell=tell, sources=released, group=group)
+    lead(trial, group)
     start = None if start is None else on_device(start, plan.device)
     if isinstance(trial.network, WindowedFields):
         return _fit_windows(

@@ -46,6 +46,8 @@ def summarise(record: Mapping[str, Any]) -> str:
     uncertainty = record.get("uncertainty", {})
     for name, value in record["unknowns"].items():
         lines.append(f"unknown    {name} = {value:.6g}{suffix(record, name)}{_interval(uncertainty, name)}")
+    for name, quantity in record.get("quantities", {}).items():
+        lines.append(f"quantity   {name} = {quantity_text(quantity)}")
     lines += [f"remark     {remark}" for remark in uncertainty.get("remarks", [])]
     if "diagnosis" in record:
         lines.append(f"diagnosis  {record['diagnosis']['sentence']}")
@@ -101,6 +103,16 @@ def beside_text(classical: Mapping[str, Any] | None) -> str:
 def brief(value: float | None) -> str:
     """Return an error with two digits."""
     return "not finite" if value is None else f"{value:.1e}"
+
+
+def quantity_text(quantity: Mapping[str, float | None]) -> str:
+    """Return a wanted number, and how far it is from the one that is known."""
+    value, known, error = (quantity.get(key) for key in ("value", "known", "relative_error"))
+    found = "not finite" if value is None else f"{value:.6g}"
+    if known is None:
+        return found
+    off = "" if error is None else f", off by {100 * error:.2g} %" if known else f", off by {error:.2g}"
+    return f"{found} (known: {known:.6g}{off})"
 
 
 def brief_seconds(value: float) -> str:

@@ -55,6 +55,11 @@ def plain_statement(term: Term, problem: Problem) -> str:
     return f"{show(left)} as measured" if right is None else f"{show(left)} = {show(right)}"
 
 
+def plain_expression(expression: Any, problem: Problem) -> str:
+    """Return an expression as text, `u_x*n[x]`."""
+    return str(_Shorthand(problem).doprint(expression))
+
+
 def sides(term: Term) -> tuple[Any, Any]:
     """Return both sides of what a term states; the right one is None for a quantity that was measured."""
     if isinstance(term.statement, str) or (term.kind != "data" and term.name.endswith((".re", ".im"))):

@@ -84,6 +84,12 @@ PROMISED = {
         "test_cli.test_tables_that_cannot_be_used_are_named",
         "test_wrong_files.test_a_mistake_is_answered_once_where_it_was_written",
     ),
+    "one rank killed under torchrun; ranks with different problems": (
+        "test_torchrun.test_one_rank_killed_under_torchrun",
+        "test_torchrun.test_a_rank_that_is_killed_is_noticed_without_torchrun",
+        "test_torchrun.test_different_problems_are_refused_in_one_sentence",
+        "test_torchrun.test_a_signal_to_one_rank_ends_all_and_others_go_on_from_what_they_stored",
+    ),
     "stdout closed, no terminal, 40 columns, C locale, paths with spaces and accents, read-only HOME": (
         "test_program.test_a_reader_of_stdout_who_leaves_is_no_fault",
         "test_program.test_a_narrow_terminal_in_the_c_locale_without_colour",

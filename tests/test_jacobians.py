@@ -131,7 +131,7 @@ def test_a_jacobian_that_is_kept_stays_where_it_was(setting: tuple[Jacobian, Ten
 def test_columns_and_normal_products_of_the_scaled_rows(setting: tuple[Jacobian, Tensor]) -> None:
     jacobian, matrix = setting
     scales = torch.linspace(0.5, 2, len(matrix), dtype=torch.float64)
-    scaled, expected = ScaledJacobian([(jacobian, scales)]), scales[:, None] * matrix
+    scaled, expected = ScaledJacobian([(jacobian, scales)], like=matrix[0]), scales[:, None] * matrix
     torch.testing.assert_close(scaled.columns(3, 21), expected[:, 3:21], rtol=1e-10, atol=1e-10)
     right = torch.ones(scaled.size, dtype=torch.float64)
     torch.testing.assert_close(scaled.normal_times(right), expected.T @ (expected @ right), rtol=1e-9, atol=1e-9)

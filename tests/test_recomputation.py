@@ -9,7 +9,7 @@ import pytest
 import torch
 from torch import Tensor, nn
 
-from pinnsolve.bench.engine import _peak_bytes
+from pinnsolve.bench.engine import peak_bytes
 from pinnsolve.jets import derivatives, operator, plan_jets
 from pinnsolve.networks import ResNet, build
 from pinnsolve.training.objective import Objective, Points
@@ -43,7 +43,7 @@ def test_gradients_are_those_of_blocks_that_are_kept():
 
 def peak(one: Objective) -> int:
     one.evaluate()
-    return _peak_bytes(one.evaluate, dict(one.points))
+    return peak_bytes(one.evaluate, dict(one.points))
 
 
 def test_less_is_remembered_for_the_reverse_pass():

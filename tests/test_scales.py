@@ -282,6 +282,19 @@ def test_a_small_beginning_that_may_grow_is_no_size() -> None:
     assert scales_of(problem) == Scales()
 
 
+def test_small_walls_do_not_hide_a_source() -> None:
+    """The walls of u = sin(3 x) exp(-x) say 0.02, which is 30 times less than it is between them."""
+    u, exact = ps.fields("u", x), sin(3 * x) * exp(-x)
+    problem = ps.Problem(
+        domain=ps.Interval(x, 0, 3),
+        equations={"poisson": Eq(u.diff(x, 2), exact.diff(x, 2))},
+        conditions={"left": Eq(u(0), 0), "right": Eq(u(3), exact.subs(x, 3).evalf())},
+    )
+    assert scales_of(problem) == Scales()
+    solution = ps.solve(problem, reference=ps.Exact({u: exact}), limits=ps.Limits(steps=600), compile="off")
+    assert solution.errors["u"]["relative_l2"] < 1e-4
+
+
 def test_whole_numbers_that_no_machine_word_holds_are_sizes() -> None:
     u = ps.fields("u", x)
     problem = ps.Problem(

@@ -202,3 +202,11 @@ def test_a_steel_bar_in_units_trains_as_well_as_its_twin_in_none() -> None:
     ours, theirs = (np.median([error(build(), seed) for seed in range(3)]) for build in (bar, twin))
     print(f"a steel bar in mm, hours and K: {ours:.1e}, its twin in none {theirs:.1e}")
     assert ours < 2 * theirs
+
+
+def test_wanted_numbers_are_in_the_units_of_their_fields() -> None:
+    face = ps.Box({x: (0, 500), t: (0, 5e3 / 3600)}).face(x, 0)
+    wanted = bar(quantities={"lost": ps.Quantity(T.diff(x), over=face)})[0].quantities["lost"]
+    assert wanted.expression == T.diff(x)
+    with pytest.raises(ps.ProblemError, match=r"lost · a unit in .* · write numbers"):
+        bar(quantities={"lost": ps.Quantity(watt / meter / kelvin * T.diff(x), over=face)})

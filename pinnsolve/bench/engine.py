@@ -144,7 +144,7 @@ class Setting:
         shared = dict.fromkeys(self.points, first[:_PROBE_POINTS])
         objective = Objective(self.trial, partial(nested(self.compiled).residuals, self.trial), shared)
         objective.evaluate()
-        return _peak_bytes(objective.evaluate, shared) * len(first) // min(len(first), _PROBE_POINTS)
+        return peak_bytes(objective.evaluate, shared) * len(first) // min(len(first), _PROBE_POINTS)
 
     def objective(self, engine: str) -> Objective:
         """Return the loss, evaluated in one of the ways."""
@@ -187,7 +187,7 @@ def _row(setting: Setting, name: str, points: int, dtype: str, engine: str) -> R
         products = _products(setting, objective, engine)
         products()
         seconds, alone = _seconds((objective.evaluate, products), setting.points)
-        peak = _peak_bytes(objective.evaluate, setting.points)
+        peak = peak_bytes(objective.evaluate, setting.points)
     except CompilationError as error:
         return Row(name, points, dtype, engine, None, None, None, str(error))
     except (MemoryError, RuntimeError) as error:
@@ -210,7 +210,7 @@ def _seconds(calls: Sequence[Callable[[], object]], points: dict[str, Tensor]) -
     return [median(own) for own in times]
 
 
-def _peak_bytes(evaluate: Callable[[], object], points: dict[str, Tensor]) -> int:
+def peak_bytes(evaluate: Callable[[], object], points: dict[str, Tensor]) -> int:
     """Return the most memory that tensors took during a call."""
     if next(iter(points.values())).is_cuda:
         before = torch.cuda.memory_allocated()

@@ -2,13 +2,15 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping, Sequence
+from collections.abc import Iterable, Mapping, Sequence
 
 import numpy as np
 from sympy import Symbol
+from sympy.core.function import AppliedUndef
 
 from pinnsolve.declaration.terms import Statement, Term, evaluations, with_ends_of_integrals
 from pinnsolve.domains.facets import Facets
+from pinnsolve.domains.images import Array, Mask
 from pinnsolve.domains.mesh import Mesh
 from pinnsolve.domains.regions import Boundary
 from pinnsolve.domains.sampling import draw
@@ -93,3 +95,16 @@ def homes(terms: Sequence[Term]) -> dict[str, tuple[Shape, ...]]:
             if known is not None and term.region not in known:
                 known.append(term.region)
     return {name: tuple(regions) for name, regions in found.items() if regions}
+
+
+def away_from_home(
+    known: Mapping[str, Sequence[Shape]], fields: Iterable[AppliedUndef], places: Mapping[Symbol, Array], count: int
+) -> Mask:
+    """Return at which of so many places (count,) one of some fields is declared in other groups of cells."""
+    away = np.zeros(count, dtype=bool)
+    for applied in fields:
+        regions = known.get(applied.func.__name__, ())
+        if regions and all(c in applied.args and c in places for c in regions[0].coordinates):
+            points = np.stack([places[c] for c in regions[0].coordinates], axis=1)
+            away |= ~np.logical_or.reduce([region.contains(points) for region in regions])
+    return away

@@ -87,6 +87,18 @@ def check_region(name: str, region: Region, bounds: Bounds) -> None:
             )
 
 
+def check_pinned(term: Term, coordinate: Symbol) -> None:
+    """Raise when a condition would hold everywhere."""
+    readings = evaluations(with_ends_of_integrals(term.residual)).values()
+    plain = all(argument.is_Symbol for reading in readings for argument in reading.location)
+    if term.region is None and plain:
+        raise ProblemError(
+            term.name,
+            f"{term.statement} would hold everywhere in the domain",
+            f"pin a coordinate, such as {coordinate} = 0, or say where with ps.on(region, ...)",
+        )
+
+
 def check_inside(terms: Sequence[Term], fields: Sequence[AppliedUndef], domain: Shape) -> None:
     """Raise when an equation or a condition holds where a domain that is no box is not.
 

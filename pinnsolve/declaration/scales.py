@@ -3,8 +3,9 @@
 A network whose weights are drawn for numbers of size one does not find 2e-5 m in a bar of 2e11 Pa. With a field u = c + s N of the
 network N, and every residual counted by its own size, a problem trains alike in all units (Lin and Segel, Mathematics applied to
 deterministic problems in the natural sciences, 1988, section 6.3, on scaling). What conditions and measurements say of a field's
-values gives c and s. Where all they say is one value, a source f beside a derivative a D^α u does: s = |f| h^α / |a|, with the
-mean of |f|, the median of |a| and half the range h of a coordinate for its length. The size of a residual is the largest change of
+values gives c and s. Where all they say is one value, or ten times less than it, a source f beside a derivative a D^α u does:
+s = |f| h^α / |a|, with the mean of |f|, the median of |a|, and for the length h in a coordinate half its range, or |f| / |f'| where
+the source oscillates in less. The size of a residual is the largest change of
 one of its summands when fields change by 2 s over whole ranges, so that it is that of the problem in the variables x / 2 h and
 u / 2 s.
 """
@@ -21,6 +22,7 @@ from numpy.typing import NDArray
 from sympy import Add, Dummy, Expr, Integral, Symbol, expand_mul, lambdify
 from sympy.core.function import AppliedUndef
 
+from pinnsolve.declaration.evaluation import SYMPY_FAILS
 from pinnsolve.declaration.terms import Evaluation, Term, evaluations
 from pinnsolve.domains.sampling import draw
 from pinnsolve.domains.shapes import Shape
@@ -37,6 +39,9 @@ _LEAST, _LARGEST = 0.05, 20.0
 _FAR, _STEADY = 1e3, 0.3
 """A field known by sources alone is left as it is up to this factor where their mean is less than this part of their largest value:
 sources that oscillate make fields smaller than this reckoning does."""
+
+_BELIEVED = 10.0
+"""Factor by which sources may say that a field is larger than its declared values: these may be those of walls alone."""
 
 _UNEVEN = 300.0
 """Residuals are counted by their own sizes where one is so far from one."""
@@ -93,7 +98,7 @@ def find_scales(
     scaled: dict[AppliedUndef, tuple[float, float]] = {}
     for u in fields:
         name = u.func.__name__
-        centre, size, far = _reckon(name, opened, lengths)
+        centre, size, far = _reckon(u, opened, lengths)
         sizes[name] = centre, size
         if far and u in ansatz:
             reach = _largest(ansatz[u].xreplace({u: _NETWORK}).diff(_NETWORK), {**known, _NETWORK: np.ones(1)})
@@ -141,9 +146,10 @@ def _open(term: Term, known: Mapping[Symbol, Array]) -> _Opened | None:
 
 
 def _reckon(
-    name: str, opened: Sequence[_Opened], lengths: Mapping[str, tuple[float, ...]]
+    u: AppliedUndef, opened: Sequence[_Opened], lengths: Mapping[str, tuple[float, ...]]
 ) -> tuple[float, float, bool]:
     """Return centre and size of a field, and whether they are far from zero and one."""
+    name = u.func.__name__
     values: list[Array] = []
     by_sources, steady, grows = 0.0, True, False
     for each in opened:
@@ -155,7 +161,8 @@ def _reckon(
         own = {s: c for s, c in coefficients.items() if each.readings[s].field == name}
         if len(coefficients) == 1 and len(own) == 1 and not any(each.readings[next(iter(own))].orders):
             values.append(_numbers(-source / next(iter(own.values())), each.known))
-        strengths = [_usual(c, each.known) / _length(each.readings[s], lengths) for s, c in own.items()]
+        within = {name: _lengths_within(source, u.args, lengths[name], each.known)}
+        strengths = [_usual(c, each.known) / _length(each.readings[s], within) for s, c in own.items()]
         if strengths and 0 < max(strengths) < math.inf and any(any(each.readings[s].orders) for s in own):
             sources = _numbers(source, each.known)
             strong = float(np.mean(np.abs(sources))) if sources.size else 0.0
@@ -165,7 +172,7 @@ def _reckon(
     told = np.concatenate(values) if values else np.zeros(0)
     low, high = (float(told.min()), float(told.max())) if told.size else (0.0, 0.0)
     centre, size, most = (low + high) / 2, (high - low) / 2, max(abs(low), abs(high))
-    if size > _ROUNDING * most and by_sources < _FAR * size:
+    if size > _ROUNDING * most and by_sources < _BELIEVED * size:
         return centre, size, not (size >= _LEAST and most <= _LARGEST)
     if not 0 < by_sources < math.inf:
         # What is nonlinear may grow by any factor from a small value, as an epidemic does from its first cases.
@@ -175,6 +182,25 @@ def _reckon(
     if least <= size <= largest and most <= _LARGEST:
         return centre, size if steady else 1.0, False
     return centre, size, True
+
+
+def _lengths_within(
+    source: Expr, coordinates: Sequence[Expr], lengths: Sequence[float], known: Mapping[Symbol, Array]
+) -> tuple[float, ...]:
+    """Return for each coordinate its length, or that within which a source changes by as much as it is, the shorter one."""
+    found = []
+    for coordinate, length in zip(coordinates, lengths, strict=True):
+        try:
+            slope = _root_mean_square(source.diff(coordinate), known)
+        except SYMPY_FAILS:
+            slope = 0.0
+        found.append(min(length, _root_mean_square(source, known) / slope) if slope else length)
+    return tuple(found)
+
+
+def _root_mean_square(expression: Expr, known: Mapping[Symbol, Array]) -> float:
+    values = _numbers(expression, known)
+    return float(np.sqrt(np.mean(np.square(values)))) if values.size else 0.0
 
 
 def _coefficients(each: _Opened) -> dict[Symbol, Expr] | None:

@@ -18,6 +18,7 @@ from sympy.core.function import AppliedUndef
 from pinnsolve.declaration.complexes import Parts
 from pinnsolve.declaration.measures import Unit, dimension_of, powers_of
 from pinnsolve.declaration.mesh_storage import mesh_from_data, mesh_to_data
+from pinnsolve.declaration.quantities import Quantity
 from pinnsolve.declaration.region_storage import number_from_data, region_from_data, region_to_data, symbol_from_data
 from pinnsolve.declaration.scales import HUGE, Scales
 from pinnsolve.declaration.terms import Term
@@ -58,6 +59,7 @@ def problem_to_data(problem: Problem, arrays: dict[str, NDArray[Any]] | None = N
         },
         "units": [[to_tree(owner), _unit_to_data(unit)] for owner, unit in problem.units.given.items()],
         "terms": [_term_to_data(term, meshes) for term in problem.terms],
+        "quantities": {name: _quantity_to_data(wanted, meshes) for name, wanted in problem.quantities.items()},
     }
     if meshes and arrays is None:
         raise TreeError("a mesh without a place for its arrays")
@@ -94,6 +96,7 @@ def problem_from_data(data: Mapping[str, Any], arrays: Mapping[str, NDArray[Any]
             "scales": _scales_from_data(data.get("scales", {"fields": (), "terms": {}})),  # older ones have none
             "units": Units({_expression(owner): _unit_from_data(unit) for owner, unit in data.get("units", ())}),
             "terms": tuple(_term_from_data(term, meshes) for term in data["terms"]),
+            "quantities": _quantities_from_data(data.get("quantities", {}), meshes),  # older ones have none
             "equations": {},
             "conditions": {},
             "data": {},
@@ -183,6 +186,23 @@ def _term_from_data(data: Mapping[str, Any], meshes: Sequence[Mesh | Surface]) -
     )
 
 
+def _quantity_to_data(wanted: Quantity, meshes: list[Mesh | Surface]) -> dict[str, Any]:
+    over = None if wanted.over is None else region_to_data(wanted.over, meshes)
+    return {"expression": to_tree(wanted.expression), "over": over, "known": wanted.known}
+
+
+def _quantities_from_data(data: Mapping[str, Any], meshes: Sequence[Mesh | Surface]) -> Mapping[str, Quantity]:
+    found = {
+        str(name): Quantity(
+            _expression(one["expression"]),
+            None if one["over"] is None else region_from_data(one["over"], meshes),
+            None if one["known"] is None else number_from_data(one["known"]),
+        )
+        for name, one in data.items()
+    }
+    return MappingProxyType(found)
+
+
 def _require_fit(problem: Problem) -> None:
     """Raise unless fields read the domain's coordinates, and terms, ansatz and complex parts read the fields."""
     if not isinstance(problem.domain, Shape):
@@ -196,9 +216,13 @@ def _require_fit(problem: Problem) -> None:
     for field in (*problem.fields, *problem.declared_fields):
         if len(set(field.args)) != len(field.args) or not set(field.args) <= set(problem.coordinates):
             raise TreeError(f"the field {field} of something else than the coordinates")
-    for expression in (*(t.residual for t in problem.terms), *problem.ansatz.values()):
+    wanted = (quantity.expression for quantity in problem.quantities.values())
+    for expression in (*(t.residual for t in problem.terms), *problem.ansatz.values(), *wanted):
         if not {f.func.__name__ for f in expression.atoms(AppliedUndef)} <= set(names):
             raise TreeError(f"a field that is not declared in {str(expression)[:80]}")
+    for name, quantity in problem.quantities.items():
+        if quantity.over is not None and not set(quantity.over.coordinates) <= set(problem.coordinates):
+            raise TreeError(f"the quantity {name[:80]} over other coordinates")
     if not set(problem.scales.fields) <= set(problem.fields):
         raise TreeError("a scale for a field that is not declared")
     if not set(problem.scales.terms) <= {term.name for term in problem.terms}:

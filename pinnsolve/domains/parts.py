@@ -147,9 +147,13 @@ class Part:
     def image(self, cube: Array) -> Image:
         """Keep what belongs to the part."""
         points, kept, normals = self.piece.image(cube)
-        outward = self.piece.normals_at(points) if normals is None else normals
+        chosen, turned = self.choose(points, self.piece.normals_at(points) if normals is None else normals)
+        return Image(points, kept & chosen, turned)
+
+    def choose(self, points: Array, outward: Array) -> tuple[Mask, Array]:
+        """Return which points of the piece belong to the part, and its normals there, from those of the piece."""
         sign, on = self._sides(points, outward)
-        return Image(points, kept & on & self._chosen(points), sign[:, None] * outward)
+        return on & self._chosen(points), sign[:, None] * outward
 
     def holds(self, points: Array, scale: float) -> Mask:
         """Return which points lie on the part."""

@@ -168,6 +168,21 @@ class Checkpoints:
                 _set_aside(path)
         return found
 
+    def at(self, step: int) -> dict[str, Any]:
+        """Return the state of one step, touching no other.
+
+        Raises:
+            CheckpointError: It is not as it was written.
+        """
+        path = self._folder / f"{step:09d}"
+        try:
+            if (fault := self._use(path)) is not None:
+                raise StateError(fault)
+            return read_state(path)[1]
+        except StateError as error:
+            remedy = "let all ranks see the folder of the run"
+            raise CheckpointError(str(path), f"not usable here: {error}", remedy) from None
+
     def listed(self) -> list[dict[str, Any]]:
         """Return step and sum of every checkpoint there is, for the record of the run."""
         usable = [path for path in sorted(self._all()) if self._use(path) is None]

@@ -142,7 +142,7 @@ class DampedStepper:
             return Step(0.0, value.terms, 1, 0.0, Status.CONVERGED)
         model = self._method.linearise(objective, expired)
         sound = math.isfinite(model.largest) and bool(model.residual.isfinite().all() & model.gradient.isfinite().all())
-        if not sound:
+        if objective.group.any(not sound):
             return Step(math.nan, value.terms, 1, 0.0)
         if torch.finfo(start.dtype).eps * model.largest == 0:  # no damping would ever be large beside it
             return Step(value.loss, value.terms, 1, 0.0, _explain(model, value.loss))
@@ -183,7 +183,9 @@ class DampedStepper:
             tries += 1
             self._damping = max(self._damping, least)
             proposal = model.propose(self._damping)
-            if proposal is not None and bool(proposal.step.isfinite().all()):
+            unusable = proposal is None or not bool(proposal.step.isfinite().all())
+            if not objective.group.any(unusable) and proposal is not None:
+                objective.group.led(proposal.step)
                 value, length, more = self._backtrack(objective, proposal, loss, expired)
                 tries += more - 1
                 if value is not None:

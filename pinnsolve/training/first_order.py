@@ -28,6 +28,20 @@ from pinnsolve.training.objective import Evaluation, Objective
 from pinnsolve.training.phase import PRECISIONS, Expired, State, Step, never, require
 
 
+class FlatParameters(Protocol):
+    """What is moved: an `Objective`, or one side of a game."""
+
+    @property
+    def vector(self) -> Tensor:
+        """A copy of all parameters as one vector."""
+        ...
+
+    @property
+    def shapes(self) -> list[torch.Size]:
+        """Shapes of the parameters that the vector strings together."""
+        ...
+
+
 class Rule(Protocol):
     """How an optimizer moves, and what it remembers from one move to the next.
 
@@ -101,11 +115,22 @@ class FirstOrder(ABC):
 
     def start(self, objective: Objective) -> FirstOrderStepper:
         """Begin with nothing remembered."""
-        return FirstOrderStepper(self, self._rule(objective))
+        return FirstOrderStepper(self, self.rule(objective))
 
     @abstractmethod
-    def _rule(self, objective: Objective) -> Rule:
-        """Return how this optimizer moves."""
+    def rule(self, parameters: FlatParameters) -> Rule:
+        """Return how this optimizer moves, with nothing remembered."""
+
+    def shortened(self, gradient: Tensor, length: float) -> Tensor:
+        """Return a gradient no longer than `clip`, and with no entry larger than `clip_value`.
+
+        Args:
+            gradient: Of any length.
+            length: Its norm.
+        """
+        if self.clip is not None and length > self.clip:
+            gradient = gradient * (self.clip / length)
+        return gradient if self.clip_value is None else gradient.clamp(-self.clip_value, self.clip_value)
 
     def _checks(self) -> dict[str, tuple[bool, str]]:
         """Check the arguments that only this optimizer has, in the form that `require` takes."""
@@ -183,16 +208,13 @@ class FirstOrderStepper:
 
     def _clipped(self, evaluation: Evaluation, objective: Objective) -> Tensor:
         gradient, length = evaluation.gradient, evaluation.gradient_norm
-        longest, largest = self._phase.clip, self._phase.clip_value
         if self._phase.l2:
             gradient = gradient.clone()
             weights = matrices(objective.vector, objective.shapes)
             for part, weight in zip(matrices(gradient, objective.shapes), weights, strict=True):
                 part.add_(weight, alpha=2 * self._phase.l2)
             length = float(torch.linalg.vector_norm(gradient))
-        if longest is not None and length > longest:
-            gradient = gradient * (longest / length)
-        return gradient if largest is None else gradient.clamp(-largest, largest)
+        return self._phase.shortened(gradient, length)
 
 
 def matrices(vector: Tensor, shapes: Sequence[torch.Size]) -> list[Tensor]:

@@ -107,9 +107,10 @@ class _Path:
         if not self._system.damp(damping):
             return None
         step = -self._system.solve(self.residual)
-        if not bool(step.isfinite().all()):
+        group = self._objective.group
+        if group.any(not bool(step.isfinite().all())):
             return None
-        along, square = torch.stack([self.gradient.dot(step), step.dot(step)]).tolist()
+        along, square = group.numbers(torch.stack([self.gradient.dot(step), step.dot(step)]))
         start, bend = self._objective.vector, -2 * self.residual
         for sign in (1, -1):
             self._objective.vector = start + sign * _PROBE * step

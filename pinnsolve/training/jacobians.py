@@ -19,6 +19,7 @@ from torch import Tensor, nn
 
 from pinnsolve.jets.fusion import differentiable_arithmetic
 from pinnsolve.training.chunks import sharing
+from pinnsolve.training.distributed import ALONE, Group
 from pinnsolve.training.gradients import ResidualModule, Residuals
 
 ROW_MEMORY = 256 * 2**20
@@ -238,22 +239,36 @@ class _Linear:
 class ScaledJacobian:
     """R = S J and ρ = S r with S a scale for each row: the loss is |ρ|², and half its gradient R'ρ.
 
+    Rows lie with the ranks that evaluate them; vectors over the rows, and over the parameters, are whole on every rank.
+
     Args:
         parts: Jacobians at some of the points each, with the scales of their rows; no product holds more than one at a time.
+        like: A vector of the length of the parameters.
+        group: The ranks.
+        heights: How many rows each of them has; None where there is but one.
     """
 
-    def __init__(self, parts: Sequence[tuple[Jacobian, Tensor]]) -> None:
-        self._parts = parts
+    def __init__(
+        self,
+        parts: Sequence[tuple[Jacobian, Tensor]],
+        *,
+        like: Tensor,
+        group: Group = ALONE,
+        heights: Sequence[int] | None = None,
+    ) -> None:
+        self._parts, self._like, self.group = parts, like, group
+        self._own = [len(scales) for _, scales in parts]
+        self._heights = [sum(self._own)] if heights is None else list(heights)
 
     @property
     def count(self) -> int:
         """Number of rows."""
-        return sum(len(scales) for _, scales in self._parts)
+        return sum(self._heights)
 
     @property
     def size(self) -> int:
         """Number of parameters."""
-        return self._parts[0][0].size
+        return len(self._like)
 
     def keep(self) -> None:
         """Linearise here and now, for many products."""
@@ -261,41 +276,54 @@ class ScaledJacobian:
             jacobian.keep()
 
     def columns(self, first: int, last: int) -> Tensor:
-        """Return the columns of R from `first` up to `last`, shape (rows, last - first)."""
-        matrix = self._parts[0][1].new_empty(self.count, last - first)
-        heights = [len(scales) for _, scales in self._parts]
-        for (jacobian, scales), part in zip(self._parts, matrix.split(heights), strict=True):
+        """Return the columns of R from `first` up to `last` in the rows of this rank, shape (rows, last - first)."""
+        matrix = self._like.new_empty(sum(self._own), last - first)
+        for (jacobian, scales), part in zip(self._parts, matrix.split(self._own) if self._own else (), strict=True):
             torch.mul(jacobian.columns(first, last), scales[:, None], out=part)
         return matrix
 
+    def turned(self, columns: Tensor) -> Tensor:
+        """Return some of these columns in all rows, shape (rows, fewer), on every rank others: all of them on one rank."""
+        return self.group.turned(columns, self._heights)
+
     def parts(self) -> Iterator[Tensor]:
-        """Yield R in parts of some rows, shape (rows, parameters), one at a time."""
+        """Yield R, in the rows of this rank, in parts of some rows, shape (rows, parameters), one at a time."""
         for jacobian, scales in self._parts:
             yield jacobian.rows().mul_(scales[:, None])
 
+    def own(self, vector: Tensor) -> Tensor:
+        """Return the rows of this rank of a vector over the rows."""
+        return vector if self.group.size == 1 else vector.split(self._heights)[self.group.rank]
+
+    def whole(self, rows: Tensor) -> Tensor:
+        """Return a vector over all rows from that over the rows of this rank."""
+        return self.group.gathered(rows, self._heights)
+
     def residual(self) -> Tensor:
         """Return ρ, shape (rows,)."""
-        return torch.cat([scales * jacobian.residual() for jacobian, scales in self._parts])
+        return self.whole(self._joined([scales * jacobian.residual() for jacobian, scales in self._parts]))
 
     def times(self, vector: Tensor) -> Tensor:
         """Return R v, shape (rows,)."""
-        return torch.cat([scales * jacobian.times(vector) for jacobian, scales in self._parts])
+        return self.whole(self._joined([scales * jacobian.times(vector) for jacobian, scales in self._parts]))
 
     def transposed_times(self, vector: Tensor) -> Tensor:
         """Return R'u, shape (parameters,)."""
-        pieces = vector.split([len(scales) for _, scales in self._parts])
-        first, *others = (
-            jacobian.transposed_times(scales * piece)
-            for (jacobian, scales), piece in zip(self._parts, pieces, strict=True)
-        )
-        return sum(others, start=first)
+        pieces = zip(self._parts, self.own(vector).split(self._own) if self._own else (), strict=True)
+        return self._sum([jacobian.transposed_times(scales * piece) for (jacobian, scales), piece in pieces])
 
     def normal_times(self, vector: Tensor) -> Tensor:
         """Return R'R v, shape (parameters,)."""
-        first, *others = (
-            jacobian.transposed_times(scales.square() * jacobian.times(vector)) for jacobian, scales in self._parts
-        )
-        return sum(others, start=first)
+        squares = ((jacobian, scales.square()) for jacobian, scales in self._parts)
+        return self._sum([jacobian.transposed_times(square * jacobian.times(vector)) for jacobian, square in squares])
+
+    def _joined(self, pieces: list[Tensor]) -> Tensor:
+        return torch.cat(pieces) if pieces else self._like.new_empty(0)
+
+    def _sum(self, vectors: list[Tensor]) -> Tensor:
+        """Return the sum over the parts, and over the ranks."""
+        found = sum(vectors[1:], start=vectors[0]) if vectors else torch.zeros_like(self._like)
+        return self.group.total(found)[0]
 
 
 def _flat(part: Tensor | None, leaf: Tensor, count: int) -> Tensor:

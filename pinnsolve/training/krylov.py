@@ -21,6 +21,7 @@ import torch
 from torch import Tensor
 
 from pinnsolve.training.damped_descent import FEW_ROWS_DAMPING, DampedStepper, Proposal, require_damped
+from pinnsolve.training.distributed import ALONE, Group
 from pinnsolve.training.jacobians import ScaledJacobian
 from pinnsolve.training.normal_equations import scaled_jacobian
 from pinnsolve.training.objective import Objective
@@ -121,7 +122,9 @@ class Solved:
     iterations: int
 
 
-def nystrom(times: Product, size: int, rank: int, *, like: Tensor, generator: torch.Generator) -> Nystrom | None:
+def nystrom(
+    times: Product, size: int, rank: int, *, like: Tensor, generator: torch.Generator, group: Group = ALONE
+) -> Nystrom | None:
     """Sketch a positive semidefinite matrix by its products with random vectors (Frangella and others 2023, algorithm 2.1).
 
     Args:
@@ -130,26 +133,27 @@ def nystrom(times: Product, size: int, rank: int, *, like: Tensor, generator: to
         rank: Number of products.
         like: Whose precision and device are used.
         generator: Where the random numbers come from; on the host, so that they are the same on every device.
+        group: Ranks that make the products together.
 
     Returns:
         The sketch; None where a product was not finite, or nothing but rounding.
     """
     rank = min(rank, size)
     normal = torch.randn(size, rank, generator=generator, dtype=torch.float64).to(like)
-    probe = torch.linalg.qr(normal)[0]
+    probe = group.led(torch.linalg.qr(normal)[0])
     image = torch.stack([times(column) for column in probe.unbind(1)], dim=1)
-    if not bool(image.isfinite().all()):
+    if group.any(not bool(image.isfinite().all())):
         return None
     shift = math.sqrt(size) * torch.finfo(like.dtype).eps * float(torch.linalg.vector_norm(image))
     image += shift * probe
     factor, failed = torch.linalg.cholesky_ex(probe.t() @ image)
-    if shift == 0 or bool(failed):
+    if group.any(shift == 0 or bool(failed)):
         return None
     half = torch.linalg.solve_triangular(factor.mT, image, upper=True, left=False)
-    if not bool(half.isfinite().all()):
+    if group.any(not bool(half.isfinite().all())):
         return None
     basis, roots, _ = torch.linalg.svd(half, full_matrices=False)
-    return Nystrom(basis, (roots.square() - shift).clamp(min=0))
+    return Nystrom(group.led(basis), group.led((roots.square() - shift).clamp(min=0)))
 
 
 def conjugate_gradients(
@@ -160,6 +164,7 @@ def conjugate_gradients(
     iterations: int,
     tolerance: float,
     expired: Expired = never,
+    group: Group = ALONE,
 ) -> Solved:
     """Solve A x = b from x = 0 (Frangella and others 2023, algorithm 5.1).
 
@@ -173,25 +178,27 @@ def conjugate_gradients(
         iterations: At most.
         tolerance: Length of the residual, relative to b, at which to end.
         expired: Asked before every iteration but the first.
+        group: Ranks that make the products together.
     """
     solution, residual = torch.zeros_like(right), right
-    enough = tolerance * float(torch.linalg.vector_norm(right))
     image = precondition(residual)
-    direction, square = image, float(residual.dot(image))
+    length, square = group.numbers(torch.stack([torch.linalg.vector_norm(right), residual.dot(image)]))
+    direction, enough = image, tolerance * length
     made = 0
     while made < iterations and 0 < square < math.inf and not (made and expired()):
         product = times(direction)
-        curvature = float(direction.dot(product))
+        (curvature,) = group.numbers(direction.dot(product)[None])
         if not 0 < curvature < math.inf:
             break
         made += 1
         length = square / curvature
         solution = torch.add(solution, direction, alpha=length)
         residual = torch.sub(residual, product, alpha=length)
-        if not float(torch.linalg.vector_norm(residual)) > enough:
+        (rest,) = group.numbers(torch.linalg.vector_norm(residual)[None])
+        if not rest > enough:
             break
-        image = precondition(residual)
-        before, square = square, float(residual.dot(image))
+        image, before = precondition(residual), square
+        (square,) = group.numbers(residual.dot(image)[None])
         direction = torch.add(image, direction, alpha=square / before)
     return Solved(solution, residual, made)
 
@@ -218,9 +225,9 @@ class _Iterated:
             rows.keep()
         model = _Products(self.phase, rows, expired)
         if self.phase.rank and (self._sketch is None or self._age >= _RENEWAL):
-            rank, generator = self.phase.rank, self._generator
-            times = rows.normal_times
-            self._sketch = nystrom(times, rows.size, rank, like=model.gradient, generator=generator)
+            rank, like, generator = self.phase.rank, model.gradient, self._generator
+            times, group = rows.normal_times, objective.group
+            self._sketch = nystrom(times, rows.size, rank, like=like, generator=generator, group=group)
             self._age = 0
         self._age += 1
         model.sketch = None if self._sketch is None else self._sketch.like(model.gradient)
@@ -259,8 +266,8 @@ class _Products:
         self.gradient = rows.transposed_times(self.residual)
         # The curvature along the gradient is of the size of the largest eigenvalue of R'R, whose diagonal nobody knows.
         norm = torch.linalg.vector_norm(self.gradient)
-        along = rows.times(self.gradient / norm) if float(norm) else norm[None]
-        self.largest = float(along.dot(along))
+        along = rows.times(self.gradient / norm) if rows.group.any(bool(norm)) else norm[None]
+        (self.largest,) = rows.group.numbers(along.dot(along)[None])
         self.least = FEW_ROWS_DAMPING if rows.count < rows.size else 0.0
 
     def propose(self, damping: float) -> Proposal | None:
@@ -273,11 +280,12 @@ class _Products:
             iterations=self._phase.iterations,
             tolerance=self._phase.tolerance,
             expired=self._expired,
+            group=self._rows.group,
         )
         step = found.solution
         if not found.iterations:
             return None
         products = torch.stack([self.gradient.dot(step), step.dot(step), found.residual.dot(step)])
-        along, square, rest = products.tolist()
+        along, square, rest = self._rows.group.numbers(products)
         # |R d|^2 = d'R'R d, and (R'R + lambda I) d = -R'rho - rest.
         return Proposal(step, -2 * along, -along - damping * square - rest)

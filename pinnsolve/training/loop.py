@@ -12,6 +12,7 @@ import time
 from collections.abc import Callable, Mapping, Sequence
 from contextlib import AbstractContextManager, nullcontext
 from dataclasses import replace
+from functools import partial
 from typing import Any
 
 from torch import Tensor
@@ -23,7 +24,7 @@ from pinnsolve.training.objective import Objective, Value
 from pinnsolve.training.phase import PRECISIONS, Phase, Step, Stepper
 from pinnsolve.training.progress import PhaseRecord, Progress, TrainingResult
 from pinnsolve.training.state import State
-from pinnsolve.training.status import Status
+from pinnsolve.training.status import Status, agreed
 from pinnsolve.training.weighting import Place, Weighting
 
 _FIRST_SHARE = 0.3
@@ -237,7 +238,7 @@ class _Run:
             self._enter(phase)
             self.stepper = phase.start(self.objective)
         deadline = self.max_seconds if last else self.began + _FIRST_SHARE * (self.max_seconds - self.began)
-        status = self._limit(phase, deadline)
+        status = agreed(self._limit(phase, deadline), self.objective.group)
         while status is None:
             status = self._advance(phase, self.stepper, deadline)
             if status is None:
@@ -259,12 +260,12 @@ class _Run:
         if self.weighting is not None and self.made % self.weighting.every == 0:
             self._weigh(self.weighting, stepper)
         with self._mode(phase):
-            outcome = stepper.step(self.objective, expired=lambda: self.seconds >= deadline)
+            outcome = stepper.step(self.objective, expired=partial(self._expired, deadline))
         self.made += 1
         self.step += 1
         self.evaluations += outcome.evaluations
         status, event = self._judge(outcome, stepper)
-        status = status or self._limit(phase, deadline)
+        status = agreed(status or self._limit(phase, deadline), self.objective.group)
         broken_off = status in _OPEN
         redraws = phase.resample and self.made % phase.resample == 0
         check = (status is not None and not broken_off) or self.made % self.check_every == 0 or redraws
@@ -275,7 +276,7 @@ class _Run:
         progress = self._progress(phase, outcome, event)
         if check or event:
             self.history.append(progress)
-        status = self._tell(progress) or status
+        status = agreed(self._tell(progress), self.objective.group) or status
         if status in _OPEN:
             self.keep(self.state, True)  # before the last look, which a training that goes on does not take
             if broken_off and not check:
@@ -315,6 +316,10 @@ class _Run:
             return Status.LIMIT
         return Status.SHARE if now >= deadline else None
 
+    def _expired(self, deadline: float) -> bool:
+        """Whether the time of a phase is up on any rank."""
+        return deadline < math.inf and self.objective.group.any(self.seconds >= deadline)
+
     def _redraw(self, stepper: Stepper) -> None:
         """Replace the points; losses on the old ones no longer tell what is high."""
         weights, before = self.objective.weights, self.objective.points
@@ -327,7 +332,7 @@ class _Run:
     def _weigh(self, weighting: Weighting, stepper: Stepper) -> None:
         """Update the weights."""
         weights = weighting.update(self.objective, self.places)
-        if weights is not self.objective.weights:
+        if self.objective.group.any(weights is not self.objective.weights):
             self.objective.weights = weights
             stepper.restart(self.objective)
 

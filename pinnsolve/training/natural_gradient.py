@@ -25,6 +25,7 @@ import torch
 from torch import Tensor
 
 from pinnsolve.training.damped_descent import FEW_ROWS_DAMPING, DampedStepper, Proposal, require_damped
+from pinnsolve.training.distributed import Group
 from pinnsolve.training.normal_equations import System, scaled_jacobian, smaller_system
 from pinnsolve.training.objective import Objective
 from pinnsolve.training.phase import Expired, State, require
@@ -90,7 +91,7 @@ class _Momentum:
         residual = rows.residual()
         system = smaller_system(rows, residual, size=objective.size)
         last = None if self._last is None else self._last.to(residual)
-        self._model = _Projection(system, residual, last, self._momentum, self._count)
+        self._model = _Projection(objective.group, system, residual, last, self._momentum, self._count)
         return self._model
 
     def accept(self, proposal: Proposal) -> None:
@@ -116,6 +117,7 @@ class _Projection:
     """The damped projection of mu phi onto what the rows ask for.
 
     Args:
+        group: The ranks.
         system: Of the rows.
         residual: rho.
         last: phi of the step before, None at rest.
@@ -123,8 +125,10 @@ class _Projection:
         count: Number of steps that phi sums up.
     """
 
-    def __init__(self, system: System, residual: Tensor, last: Tensor | None, momentum: float, count: int) -> None:
-        self._system, self._momentum = system, momentum
+    def __init__(
+        self, group: Group, system: System, residual: Tensor, last: Tensor | None, momentum: float, count: int
+    ) -> None:
+        self._group, self._system, self._momentum = group, system, momentum
         self._kept = momentum * last if last is not None and momentum else None
         self.count = count
         self.share = 1.0
@@ -144,5 +148,5 @@ class _Projection:
             step += kept
         step *= self.share
         image = self._system.times(step)
-        slope, bend = torch.stack([-2 * self.residual.dot(image), image.dot(image)]).tolist()
+        slope, bend = self._group.numbers(torch.stack([-2 * self.residual.dot(image), image.dot(image)]))
         return Proposal(step, slope, bend)

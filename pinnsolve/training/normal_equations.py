@@ -56,10 +56,10 @@ def scaled_jacobian(objective: Objective, *, parts: int | None = None) -> Scaled
         objective: Whose residuals are differentiated.
         parts: Number of parts; None: as few as have at most `PART_BYTES` each.
     """
-    points = objective.points
+    points, like = objective.share, objective.vector
     scales = dict(zip(points, objective.row_scales().split([len(p) for p in points.values()]), strict=True))
     count = sum(map(len, scales.values()))
-    number = parts or max(1, -(-count * objective.size * objective.vector.element_size() // PART_BYTES))
+    number = parts or max(1, -(-count * len(like) * like.element_size() // PART_BYTES))
     found = []
     for k in range(number):
         cut = {n: slice(k * len(s) // number, (k + 1) * len(s) // number) for n, s in scales.items()}
@@ -67,7 +67,7 @@ def scaled_jacobian(objective: Objective, *, parts: int | None = None) -> Scaled
         some = {n: shared.setdefault(id(p), p[cut[n]]) for n, p in points.items() if cut[n].start < cut[n].stop}
         if some:
             found.append((objective.jacobian(some), torch.cat([scales[n][cut[n]] for n in some])))
-    return ScaledJacobian(found)
+    return ScaledJacobian(found, like=like, group=objective.group, heights=objective.heights)
 
 
 def smaller_system(rows: ScaledJacobian, residual: Tensor, *, size: int) -> System:
@@ -86,15 +86,16 @@ class Primal:
     def __init__(self, rows: ScaledJacobian, residual: Tensor) -> None:
         self._rows = rows
         self.gradient = rows.transposed_times(residual)
-        self._matrix = residual.new_zeros(len(self.gradient), len(self.gradient))
+        matrix = residual.new_zeros(len(self.gradient), len(self.gradient))
         for part in rows.parts():
-            self._matrix += symmetric_product(part)
-        self.largest = float(self._matrix.diagonal().max())
+            matrix += symmetric_product(part)
+        (self._matrix,) = rows.group.total(matrix)
+        (self.largest,) = rows.group.numbers(self._matrix.diagonal().max()[None])
 
     def damp(self, damping: float) -> bool:
         """Factorise R'R + lambda I."""
         self._factor, failed = _cholesky(self._matrix, damping)
-        return not failed
+        return not self._rows.group.any(failed)
 
     def solve(self, vector: Tensor) -> Tensor:
         """Return (R'R + lambda I)^-1 R'v."""
@@ -115,36 +116,39 @@ class Dual:
 
     def __init__(self, rows: ScaledJacobian, residual: Tensor) -> None:
         self._rows = rows
-        self._matrix: Tensor | None = None
+        self._matrix: Tensor | None = None  # of the rows of this rank
         line = rows.count * residual.element_size()  # bytes of a column
+        own = rows.own(residual)
         if rows.size * line <= _KEPT_BYTES:
             self._matrix = rows.columns(0, rows.size)
-            self._kernel = symmetric_product(self._matrix.t())
-            self.gradient = self._matrix.t() @ residual
-            self.largest = float(self._matrix.square().sum(0).max())
-            return
-        self._kernel, pieces, self.largest = residual.new_zeros(rows.count, rows.count), [], 0.0
-        width = max(1, PART_BYTES // line)
-        for first in range(0, rows.size, width):
-            part = rows.columns(first, min(first + width, rows.size))
-            self._kernel += symmetric_product(part.t())
-            pieces.append(part.t() @ residual)
-            self.largest = float(part.square_().sum(0).max().clamp(min=self.largest))  # of NaN it is NaN
-        self.gradient = torch.cat(pieces)
+            kernel = symmetric_product(rows.turned(self._matrix).t())
+            gradient, squares = self._matrix.t() @ own, self._matrix.square().sum(0)
+        else:
+            kernel, pieces = residual.new_zeros(rows.count, rows.count), []
+            width = max(1, PART_BYTES // line)
+            for first in range(0, rows.size, width):
+                part = rows.columns(first, min(first + width, rows.size))
+                kernel += symmetric_product(rows.turned(part).t())
+                pieces.append(torch.stack([part.t() @ own, part.square_().sum(0)]))
+            gradient, squares = torch.cat(pieces, dim=1)
+        self._kernel, self.gradient, squares = rows.group.total(kernel, gradient, squares)
+        (self.largest,) = rows.group.numbers(squares.max()[None])  # of NaN it is NaN
 
     def damp(self, damping: float) -> bool:
         """Factorise R R' + lambda I."""
         self._factor, failed = _cholesky(self._kernel, damping)
-        return not failed
+        return not self._rows.group.any(failed)
 
     def solve(self, vector: Tensor) -> Tensor:
         """Return R'(R R' + lambda I)^-1 v."""
         found = torch.cholesky_solve(vector[:, None], self._factor)[:, 0]
-        return self._rows.transposed_times(found) if self._matrix is None else self._matrix.t() @ found
+        if self._matrix is None:
+            return self._rows.transposed_times(found)
+        return self._rows.group.total(self._matrix.t() @ self._rows.own(found))[0]
 
     def times(self, vector: Tensor) -> Tensor:
         """Return R x."""
-        return self._rows.times(vector) if self._matrix is None else self._matrix @ vector
+        return self._rows.times(vector) if self._matrix is None else self._rows.whole(self._matrix @ vector)
 
 
 def symmetric_product(matrix: Tensor) -> Tensor:

@@ -18,7 +18,8 @@ from typing import TYPE_CHECKING, Any, TypeVar
 import torch
 from torch import Tensor, nn
 
-from pinnsolve.training.chunks import Chunk, split
+from pinnsolve.training.chunks import Chunk, part_of, rows_of, split
+from pinnsolve.training.distributed import ALONE, Group, rows_of_all
 from pinnsolve.training.evaluation import Evaluation, Value
 from pinnsolve.training.gradients import CompilationError, CompiledStep, PlainStep, Residuals, TermWeights, means_of
 from pinnsolve.training.jacobians import Jacobian
@@ -51,6 +52,7 @@ class Objective:
         weights: Weight per term; 1 where none is given.
         chunk: Points, over all sets, to evaluate at a time, where every term is named as its set and a row of its residual
             follows from a row of its points; half as many when memory runs out. None: all at once.
+        group: Ranks that share the points, where rows follow from rows; each is to make the same calls in the same order.
 
     Raises:
         ValueError: Nothing in the module can be trained, or (on first use) a weight names no term.
@@ -64,8 +66,10 @@ class Objective:
         *,
         weights: Mapping[str, float] | None = None,
         chunk: int | None = None,
+        group: Group = ALONE,
     ) -> None:
         self.module = module
+        self.group = group
         self._residuals = residuals
         self._chunk = chunk
         self._given_weights = dict(weights or {})
@@ -120,7 +124,7 @@ class Objective:
 
     @property
     def chunks(self) -> Sequence[Chunk]:
-        """The parts that the points are cut into."""
+        """The parts that the points of this rank are cut into."""
         return self._chunks
 
     @property
@@ -144,6 +148,20 @@ class Objective:
         return self._points
 
     @property
+    def share(self) -> Points:
+        """Those of the points in use that this rank evaluates; sets of which it has none are left out."""
+        if self.group.size == 1:
+            return self._points
+        cut = {id(tensor): tensor[: self._counted[name]] for name, tensor in self._own.items()}
+        return {name: cut[id(tensor)] for name, tensor in self._own.items() if self._counted[name]}
+
+    @property
+    def heights(self) -> list[int]:
+        """How many rows of the Jacobian each rank has."""
+        size, lengths = self.group.size, [len(tensor) for tensor in self._points.values()]
+        return [sum(len(rows_of(length, rank, size)) for length in lengths) for rank in range(size)]
+
+    @property
     def count(self) -> int:
         """Number of points over all sets: what the cost of one evaluation is proportional to."""
         return sum(len(tensor) for tensor in self._points.values())
@@ -151,15 +169,16 @@ class Objective:
     @property
     def rows(self) -> int:
         """Number of points over all sets; those that sets share count once."""
-        return self._rows
+        return sum({id(tensor): len(tensor) for tensor in self._points.values()}.values())
 
     @property
     def vector(self) -> Float[Tensor, " parameters"]:
-        """A copy of all trainable parameters as one vector; assigning to it sets them."""
+        """A copy of all trainable parameters as one vector; assigning to it sets them, on all ranks to those of the first."""
         return torch.cat([parameter.detach().reshape(-1) for parameter in self._parameters])
 
     @vector.setter
     def vector(self, vector: Float[Tensor, " parameters"]) -> None:
+        vector = self.group.led(vector)
         with torch.no_grad():
             for parameter, part in zip(self._parameters, vector.split(self._sizes), strict=True):
                 parameter.copy_(part.view_as(parameter))
@@ -234,22 +253,27 @@ class Objective:
         return Jacobian(self.module, self._residuals, self._points if points is None else points)
 
     def row_scales(self) -> Float[Tensor, " rows"]:
-        """Return sqrt(w_k v_k,i / N_k) for every row of the Jacobian: the loss is the sum of squares of rows so scaled."""
-        of = self.terms
-        ones = {name: tensor.new_ones(len(tensor)) for name, tensor in self._points.items()}
-        return torch.cat([(self._of_points.get(n, one) * (of[n] / len(one))).sqrt() for n, one in ones.items()])
+        """Return sqrt(w_k v_k,i / N_k) for every row of the Jacobian at `share`: scaled so, squares of rows add up to the loss."""
+        of, numbers = self.terms, {name: len(tensor) for name, tensor in self._points.items()}
+        ones = {name: tensor.new_ones(len(tensor)) for name, tensor in self.share.items()}
+        return torch.cat(
+            [(self._own_weights.get(n, one)[: len(one)] * (of[n] / numbers[n])).sqrt() for n, one in ones.items()]
+        )
 
     def vectors(self) -> dict[str, Tensor]:
         """Evaluate one residual vector per term in chunks, not to be differentiated."""
         with torch.enable_grad():
             parts = self._in_chunks(lambda: [self._vectors_of(chunk) for chunk in self._chunks])
-        return {name: torch.cat([part[name] for part in parts])[: self._counts.get(name)] for name in parts[0]}
+        if self.group.size == 1:
+            return {name: torch.cat([part[name] for part in parts])[: self._counts.get(name)] for name in parts[0]}
+        own = {name: torch.cat([part[name] for part in parts])[: len(self._own[name])] for name in parts[0]}
+        return rows_of_all(own, self._counts, self.group)
 
     def gradients(self) -> dict[str, Tensor]:
         """Evaluate the flat gradient of every term without its weight, by a reverse pass for each."""
         rows = torch.eye(len(self.terms), dtype=self.dtype, device=self.device).unbind()
         return {
-            name: self._in_chunks(partial(self._means_and_gradient, row))[1]
+            name: self.group.total(self._in_chunks(partial(self._means_and_gradient, row))[1])[0]
             for name, row in zip(self._names, rows, strict=True)
         }
 
@@ -265,8 +289,9 @@ class Objective:
 
         The graph is recorded all the same: residuals may themselves differentiate with autograd.
         """
-        means = self._in_chunks(self._means)
-        total, *terms = torch.cat([(means[1] @ self._weights_of(self._names))[None], means[0]]).tolist()
+        (means,) = self.group.total(self._in_chunks(self._means))
+        numbers = torch.cat([(means[1] @ self._weights_of(self._names))[None], means[0]])
+        total, *terms = self.group.numbers(numbers)
         return Value(total, dict(zip(self._names, terms, strict=True)))
 
     def evaluate(self, vector: Float[Tensor, " parameters"] | None = None) -> Evaluation:
@@ -282,11 +307,11 @@ class Objective:
         """
         if vector is not None:
             self.vector = vector
-        means, gradient = self._in_chunks(self._means_and_gradient)
+        means, gradient = self.group.total(*self._in_chunks(self._means_and_gradient))
         norm = torch.linalg.vector_norm(gradient)
         # The only wait for the device: every number the host needs comes over in one transfer.
         loss = means[1] @ self._weights_of(self._names)
-        total, length, *terms = torch.cat([loss[None], norm[None], means[0]]).tolist()
+        total, length, *terms = self.group.numbers(torch.cat([loss[None], norm[None], means[0]]))
         return Evaluation(total, gradient, length, dict(zip(self._names, terms, strict=True)))
 
     def _means(self) -> Tensor:
@@ -347,13 +372,19 @@ class Objective:
         self._place()
 
     def _place(self) -> None:
-        """Cast and cut the points."""
+        """Cast the points, and cut those of this rank."""
         self._points, self._of_points = self._cast(self._given), self._cast(self._weights.points)
         self._weight_vector = None
-        self._rows = sum({id(tensor): len(tensor) for tensor in self._points.values()}.values())
+        rank, size = self.group.rank, self.group.size
+        self._own, self._own_weights = self._points, self._of_points
+        if size > 1:
+            self._own, self._own_weights = part_of(self._points, rank, size), part_of(self._of_points, rank, size)
+        self._counted = {name: len(rows_of(len(tensor), rank, size)) for name, tensor in self._points.items()}
+        self._rows = sum({id(tensor): len(tensor) for tensor in self._own.values()}.values())
         number = 1 if self._chunk is None else max(1, -(-self._rows // self._chunk))
-        self._chunks = split(self._points, number, weights=self._of_points)
-        self._counts = {name: len(tensor) for name, tensor in self._points.items()} if number > 1 else {}
+        self._chunks = split(self._own, number, weights=self._own_weights, counted=self._counted)
+        whole = number == size == 1
+        self._counts = {} if whole else {name: len(tensor) for name, tensor in self._points.items()}
 
     def _cast(self, points: Points) -> dict[str, Tensor]:
         # Sets that share a tensor go on sharing it: terms on the same points are evaluated together.

@@ -22,8 +22,7 @@ import torch
 from torch import Tensor
 
 from pinnsolve.training.decays import Decay, Plateau, constant
-from pinnsolve.training.first_order import FirstOrder, Rule, matrices
-from pinnsolve.training.objective import Objective
+from pinnsolve.training.first_order import FirstOrder, FlatParameters, Rule, matrices
 
 
 @dataclass(frozen=True)
@@ -68,8 +67,9 @@ class Adam(AdaptiveMoments):
 
     name: ClassVar[str] = "adam"
 
-    def _rule(self, objective: Objective) -> Rule:
-        return AdamRule(self, torch.zeros_like(objective.vector))
+    def rule(self, parameters: FlatParameters) -> Rule:
+        """Return how it moves, with nothing remembered."""
+        return AdamRule(self, torch.zeros_like(parameters.vector))
 
 
 @dataclass(frozen=True)
@@ -95,8 +95,9 @@ class AdamW(AdaptiveMoments):
         sound = 0 <= self.weight_decay * self.lr < 1
         return {**super()._checks(), "weight_decay": (sound, "a small positive number such as 1e-2")}
 
-    def _rule(self, objective: Objective) -> Rule:
-        return _AdamWRule(self, objective)
+    def rule(self, parameters: FlatParameters) -> Rule:
+        """Return how it moves, with nothing remembered."""
+        return _AdamWRule(self, parameters)
 
 
 @dataclass(frozen=True)
@@ -124,8 +125,9 @@ class SGD(FirstOrder):
             "nesterov": (not self.nesterov or self.momentum > 0, "nesterov=False, or a positive momentum"),
         }
 
-    def _rule(self, objective: Objective) -> Rule:
-        return _SGDRule(self, torch.zeros_like(objective.vector))
+    def rule(self, parameters: FlatParameters) -> Rule:
+        """Return how it moves, with nothing remembered."""
+        return _SGDRule(self, torch.zeros_like(parameters.vector))
 
 
 @dataclass(frozen=True)
@@ -150,8 +152,9 @@ class AdaGrad(FirstOrder):
     def _checks(self) -> dict[str, tuple[bool, str]]:
         return {"eps": (self.eps > 0, "a small positive number such as 1e-10")}
 
-    def _rule(self, objective: Objective) -> Rule:
-        return _AdaGradRule(self, torch.zeros_like(objective.vector))
+    def rule(self, parameters: FlatParameters) -> Rule:
+        """Return how it moves, with nothing remembered."""
+        return _AdaGradRule(self, torch.zeros_like(parameters.vector))
 
 
 @dataclass(frozen=True)
@@ -182,8 +185,9 @@ class RMSprop(FirstOrder):
             "momentum": (0 <= self.momentum < 1, "a number from 0 to 1 such as 0.9"),
         }
 
-    def _rule(self, objective: Objective) -> Rule:
-        return _RMSpropRule(self, torch.zeros_like(objective.vector))
+    def rule(self, parameters: FlatParameters) -> Rule:
+        """Return how it moves, with nothing remembered."""
+        return _RMSpropRule(self, torch.zeros_like(parameters.vector))
 
 
 class AdamRule:
@@ -191,7 +195,7 @@ class AdamRule:
 
     Args:
         phase: Their decay.
-        zero: A zero vector of the objective's size, precision and device.
+        zero: A zero vector of the parameters' size, precision and device.
     """
 
     momenta: ClassVar[tuple[str, ...]] = ("mean",)
@@ -212,9 +216,9 @@ class AdamRule:
 class _AdamWRule:
     momenta: ClassVar[tuple[str, ...]] = AdamRule.momenta
 
-    def __init__(self, phase: AdamW, objective: Objective) -> None:
-        self._weight_decay, self._shapes = phase.weight_decay, objective.shapes
-        self._adam = AdamRule(phase, torch.zeros_like(objective.vector))
+    def __init__(self, phase: AdamW, parameters: FlatParameters) -> None:
+        self._weight_decay, self._shapes = phase.weight_decay, parameters.shapes
+        self._adam = AdamRule(phase, torch.zeros_like(parameters.vector))
         self.memory = self._adam.memory
 
     def move(self, vector: Tensor, gradient: Tensor, *, rate: float, step: int) -> Tensor:

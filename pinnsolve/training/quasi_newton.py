@@ -213,12 +213,12 @@ class QuasiNewtonStepper:
             return Step(math.nan, current.terms, count, 0.0)
         if current.loss == 0 or current.gradient_norm <= self._phase.tolerance_gradient:
             return Step(current.loss, current.terms, count, 0.0, Status.CONVERGED)
-        line = self._line(objective.vector, current)
+        line = self._line(objective, objective.vector, current)
         result = self._search(objective, line, expired)
         count += result.evaluations
         if result.evaluation is None and not self._inverse.empty and not expired():
             self._inverse.reset()
-            line = self._line(line.start, current)
+            line = self._line(objective, line.start, current)
             result = self._search(objective, line, expired)
             count += result.evaluations
         if result.evaluation is None:
@@ -227,7 +227,7 @@ class QuasiNewtonStepper:
             return Step(current.loss, current.terms, count, 0.0, status)
         end = line.at(result.step)
         objective.vector = end
-        self._learn(end - line.start, current, result.evaluation, result.step)
+        self._learn(objective, end - line.start, before=current, after=result.evaluation, step=result.step)
         self._current = result.evaluation
         self._decrease = current.loss - result.evaluation.loss
         status = None if self._progressed(result.evaluation, end.dtype) else Status.CONVERGED
@@ -258,11 +258,11 @@ class QuasiNewtonStepper:
         self._inverse.load(state)
         self._current = Evaluation.load(state)
 
-    def _line(self, start: Tensor, current: Evaluation) -> _Line:
+    def _line(self, objective: Objective, start: Tensor, current: Evaluation) -> _Line:
         """Lay a line along -H g, or along -g where H is empty or rounding has spoilt it."""
         if not self._inverse.empty:
             direction = -self._inverse.apply(current.gradient)
-            slope = float(direction.dot(current.gradient))
+            (slope,) = objective.group.numbers(direction.dot(current.gradient)[None])
             if -math.inf < slope < 0:
                 return _Line(start, current.loss, direction, slope, self._first_trial(slope))
             self._inverse.reset()
@@ -282,7 +282,7 @@ class QuasiNewtonStepper:
     def _search(self, objective: Objective, line: _Line, expired: Expired) -> SearchResult:
         def evaluate(step: float) -> tuple[Evaluation, float]:
             evaluation = objective.evaluate(line.at(step))
-            return evaluation, float(line.direction.dot(evaluation.gradient))
+            return evaluation, objective.group.numbers(line.direction.dot(evaluation.gradient)[None])[0]
 
         return strong_wolfe(
             evaluate,
@@ -306,10 +306,13 @@ class QuasiNewtonStepper:
         self._shortest = min(self._shortest, evaluation.gradient_norm)
         return lower or shorter
 
-    def _learn(self, displacement: Tensor, before: Evaluation, after: Evaluation, step: float) -> None:
+    def _learn(
+        self, objective: Objective, displacement: Tensor, *, before: Evaluation, after: Evaluation, step: float
+    ) -> None:
         """Update the inverse Hessian unless the change of the gradient along the way is no more than its rounding."""
         change = after.gradient - before.gradient
-        curvature, length = torch.stack([displacement.dot(change), displacement.dot(displacement)]).tolist()
+        products = torch.stack([displacement.dot(change), displacement.dot(displacement)])
+        curvature, length = objective.group.numbers(products)
         if curvature > torch.finfo(change.dtype).eps * math.sqrt(length) * before.gradient_norm:
             self._inverse.update(displacement, before=before.gradient, after=after.gradient, step=step)
 

@@ -17,8 +17,7 @@ from typing import ClassVar
 import torch
 from torch import Tensor
 
-from pinnsolve.training.first_order import Rule, matrices
-from pinnsolve.training.objective import Objective
+from pinnsolve.training.first_order import FlatParameters, Rule, matrices
 from pinnsolve.training.optimizers import AdamRule, AdaptiveMoments
 
 
@@ -51,8 +50,9 @@ class SOAP(AdaptiveMoments):
     def _checks(self) -> dict[str, tuple[bool, str]]:
         return {**super()._checks(), "precondition": (self.precondition >= 1, "a number of steps of at least 1")}
 
-    def _rule(self, objective: Objective) -> Rule:
-        return _SOAPRule(self, objective)
+    def rule(self, parameters: FlatParameters) -> Rule:
+        """Return how it moves, with nothing remembered."""
+        return _SOAPRule(self, parameters)
 
 
 @dataclass(frozen=True, eq=False)
@@ -77,9 +77,9 @@ class _Side:
 class _SOAPRule:
     momenta: ClassVar[tuple[str, ...]] = AdamRule.momenta
 
-    def __init__(self, phase: SOAP, objective: Objective) -> None:
-        zero = torch.zeros_like(objective.vector)
-        self._phase, self._shapes = phase, objective.shapes
+    def __init__(self, phase: SOAP, parameters: FlatParameters) -> None:
+        zero = torch.zeros_like(parameters.vector)
+        self._phase, self._shapes = phase, parameters.shapes
         self._adam = AdamRule(phase, zero)
         self.memory = dict(self._adam.memory)
         self._sides: list[tuple[_Side, _Side]] = []

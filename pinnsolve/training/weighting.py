@@ -263,7 +263,8 @@ class Causal:
             losses += torch.zeros_like(losses).index_add_(0, bins[name], vectors[name].square()) / counts
         earlier = torch.cat([losses.new_zeros(1), losses.cumsum(0)[:-1]])
         factors = torch.exp(-self.tolerances[before.stage] * earlier)
-        ended = float(factors[-1]) > self.threshold and before.stage + 1 < len(self.tolerances)
+        (least,) = objective.group.numbers(factors[-1:])
+        ended = least > self.threshold and before.stage + 1 < len(self.tolerances)
         of_tensor = {id(points[name]): normalised(factors[bins[name]]) for name in columns}
         weights = {name: of_tensor[id(points[name])] for name in columns}
         return replace(before, points={**before.points, **weights}, stage=before.stage + ended)

@@ -1,7 +1,8 @@
 """Makes the meshes of the problem files: `pip install gmsh scikit-fem`, then `python problems/meshes/make.py`.
 
 They are shipped; this script is needed only to change them. It also solves the bracket by quadratic finite elements on its mesh,
-refined twice, whose values at the points of the mesh are the reference of `bracket.py`.
+refined twice, whose values at the points of the mesh are the reference of `bracket.py`, and the beam on its mesh refined once,
+whose values on a grid are the reference of `beam_3d.py`.
 """
 
 from __future__ import annotations
@@ -12,10 +13,11 @@ from pathlib import Path
 import gmsh
 import numpy as np
 import skfem
-from skfem.helpers import dot, grad
+from skfem.helpers import ddot, div, dot, grad, sym_grad
 
 HERE = Path(__file__).parent
 BIOT = 0.5
+SIDE, POISSON, MEAN_LOAD = 0.25, 0.3, 1 / 64
 
 
 def write(name: str, size: float, draw: Callable[[], object], *, dimension: int = 2) -> None:
@@ -78,6 +80,26 @@ def wall() -> None:
     )
 
 
+def beam() -> None:
+    """Draw half of a beam of length one, a quarter high and wide, cut along its plane of symmetry y = 0.
+
+    The cells are smaller at the clamped end.
+    """
+    occ, field = gmsh.model.occ, gmsh.model.mesh.field
+    occ.addBox(0, 0, 0, 1, SIDE / 2, SIDE)
+    occ.synchronize()
+    gmsh.model.addPhysicalGroup(3, [tag for _, tag in gmsh.model.getEntities(3)], name="beam")
+    groups: dict[str, list[int]] = {"clamped": [], "loaded": [], "middle": [], "free": []}
+    for _, tag in gmsh.model.getEntities(2):
+        x, y, _ = np.round(occ.getCenterOfMass(2, tag), 9)
+        groups["clamped" if x == 0 else "loaded" if x == 1 else "middle" if y == 0 else "free"].append(tag)
+    for name, tags in groups.items():
+        gmsh.model.addPhysicalGroup(2, tags, name=name)
+    field.add("MathEval", 1)
+    field.setString(1, "F", "0.045 + 0.1 * x")
+    field.setAsBackgroundMesh(1)
+
+
 def solve_bracket() -> None:
     """Write the temperature at the points of the mesh of the bracket."""
     mesh = skfem.Mesh.load(HERE / "bracket.msh")
@@ -96,7 +118,38 @@ def solve_bracket() -> None:
     np.savez_compressed(HERE.parent / "data" / "bracket.npz", x=x, y=y, u=values[basis.nodal_dofs[0, :coarse]])
 
 
+def solve_beam() -> None:
+    """Write the displacement of the beam, from its mesh refined once, at the points of a grid."""
+    mesh = skfem.Mesh.load(HERE / "beam.msh").refined()
+    element = skfem.ElementVector(skfem.ElementTetP2())
+    basis = skfem.Basis(mesh, element)
+    loaded = skfem.FacetBasis(mesh, element, facets=mesh.facets_satisfying(lambda x: np.isclose(x[0], 1)))
+    first, second = POISSON / ((1 + POISSON) * (1 - 2 * POISSON)), 1 / (2 * (1 + POISSON))
+
+    @skfem.BilinearForm
+    def stiffness(u, v, w):
+        return first * div(u) * div(v) + 2 * second * ddot(sym_grad(u), sym_grad(v))
+
+    matrix = stiffness.assemble(basis)
+    shear = skfem.LinearForm(lambda v, w: -6 * MEAN_LOAD * w.x[2] * (SIDE - w.x[2]) / SIDE**2 * v[2])
+    load = shear.assemble(loaded)
+    clamped = basis.get_dofs(lambda x: np.isclose(x[0], 0))
+    middle = basis.get_dofs(lambda x: np.isclose(x[1], 0)).all("u^2")
+    values = skfem.solve(*skfem.condense(matrix, load, D=np.union1d(clamped.all(), middle)))
+    alone = skfem.Basis(mesh, skfem.ElementTetP2())
+    axes = [np.linspace(0, 1, 41), np.linspace(0, SIDE / 2, 6), np.linspace(0, SIDE, 11)]
+    points = np.stack([axis.ravel() for axis in np.meshgrid(*axes, indexing="ij")])
+    fields = {}
+    for k, name in enumerate("uvw"):
+        own = alone.zeros()
+        own[alone.nodal_dofs[0]], own[alone.edge_dofs[0]] = values[basis.nodal_dofs[k]], values[basis.edge_dofs[k]]
+        fields[name] = alone.interpolator(own)(points)
+    np.savez_compressed(HERE.parent / "data" / "beam_3d.npz", **dict(zip("xyz", points, strict=True)), **fields)
+
+
 if __name__ == "__main__":
     write("bracket.msh", 0.1, bracket)
     write("wall.msh", 0.12, wall)
+    write("beam.msh", 1, beam, dimension=3)
     solve_bracket()
+    solve_beam()
