@@ -32,7 +32,7 @@ def poisson(**more: Any) -> ps.Problem:
 
 def ensemble(seeds: Any, *, first: int = 20, second: int = 0, width: int = 10, **more: Any) -> ps.Ensemble:
     """Solve from several seeds: some steps of Adam, and of Levenberg-Marquardt."""
-    phases = [ps.Adam(steps=first, lr=5e-3), *([ps.LevenbergMarquardt(steps=second)] if second else [])]
+    phases: list[Any] = [ps.Adam(steps=first, lr=5e-3), *([ps.LevenbergMarquardt(steps=second)] if second else [])]
     training = ps.Training(points={"poisson": 100}, phases=phases)
     network = ps.MLP(width=width, depth=2)
     return ps.solve_ensemble(poisson(), network, training, ps.Exact({u: TRUTH}), seeds=seeds, compile="off", **more)
