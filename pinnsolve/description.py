@@ -19,11 +19,14 @@ from pinnsolve.typesetting import plain_expression, plain_statement
 def describe_problem(compiled: CompiledProblem, plan: Plan, *, name: str) -> str:
     """Return every term with the place where it holds, the derivatives it needs, conditions per face, and the choices made."""
     problem = compiled.problem
+    units = problem.units
     lines = [f"problem      {name}"]
-    lines += [f"coordinates  {', '.join(f'{number(a)} <= {c} <= {number(b)}' for c, (a, b) in problem.bounds.items())}"]
+    ranges = [f"{number(a)} <= {c} <= {number(b)}{units.suffix(c.name)}" for c, (a, b) in problem.bounds.items()]
+    lines += [f"coordinates  {', '.join(ranges)}"]
     if not isinstance(problem.domain, Box):
         lines += [f"domain       {problem.domain.text}"]
     lines += [f"fields       {', '.join(map(str, problem.fields))}"]
+    lines += [f"units        {', '.join(f'{name} in {text}' for name, text in units.texts.items())}"] if units else []
     for parts in problem.complex_fields.values():
         lines.append(f"             {parts.whole} = {parts.real} + i {parts.imaginary}")
     for field, coordinates in problem.gauges.items():
@@ -31,7 +34,7 @@ def describe_problem(compiled: CompiledProblem, plan: Plan, *, name: str) -> str
         lines.append(f"             {field} is fixed only up to {of}")
     for symbol, value in problem.unknowns.items():
         sign = ", positive" if symbol.is_positive else ", negative" if symbol.is_negative else ""
-        lines.append(f"unknown      {symbol}, from {value:g}{sign}")
+        lines.append(f"unknown      {symbol}, from {value:g}{units.suffix(symbol.name)}{sign}")
     for field, expression in problem.ansatz.items():
         lines.append(f"ansatz       {field} = {expression}, with the network in place of {field}")
     by_name = {term.name: term for term in compiled.terms}

@@ -14,7 +14,7 @@ from collections.abc import Callable, Iterator, Mapping
 from contextlib import contextmanager
 from importlib.util import find_spec
 from pathlib import Path
-from typing import TYPE_CHECKING, cast
+from typing import TYPE_CHECKING, Any, cast
 
 import torch
 from torch import Tensor, nn
@@ -203,11 +203,13 @@ def _name(field: int, coordinate: int | None = None) -> str:
     return f"field {field}" if coordinate is None else f"field {field} by coordinate {coordinate}"
 
 
-def _names(solution: Solution) -> dict[str, list[str]]:
+def _names(solution: Solution) -> dict[str, Any]:
+    """Return coordinates and fields in the order of the columns, and the units of those that have one."""
     problem = solution.problem
     return {
         "coordinates": [c.name for c in problem.coordinates],
         "fields": [f.func.__name__ for f in problem.fields],
+        "units": problem.units.texts,
     }
 
 

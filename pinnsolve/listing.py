@@ -11,7 +11,7 @@ import click
 
 from pinnsolve.archive import ArchiveError
 from pinnsolve.run_directory import read_result
-from pinnsolve.summary import brief, brief_seconds
+from pinnsolve.summary import brief, brief_seconds, suffix
 
 _LONGEST = 60
 """Letters of an entry in a table."""
@@ -88,7 +88,9 @@ def _row(record: Mapping[str, Any]) -> dict[str, Any]:
         "parameters": int(record["parameters"]),
         "error": "unknown" if worst is None else brief(worst),
         "train": brief_seconds(float(record["seconds"]["train"])),
-        "unknowns": ", ".join(f"{name} = {float(value):.5g}" for name, value in record["unknowns"].items()),
+        "unknowns": ", ".join(
+            f"{name} = {float(value):.5g}{suffix(record, name)}" for name, value in record["unknowns"].items()
+        ),
     }
 
 

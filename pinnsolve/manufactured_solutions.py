@@ -30,12 +30,13 @@ from sympy import (
 from sympy.core.function import AppliedUndef
 
 from pinnsolve.declaration.ansatz import substitute
+from pinnsolve.declaration.measures import without_prefixes
 from pinnsolve.declaration.observations import Observations
 from pinnsolve.declaration.slots import check_symbols, nearest
 from pinnsolve.declaration.terms import Statement, evaluations, on, read_statements, resolve
 from pinnsolve.domains.regions import Array, Boundary, Region
 from pinnsolve.domains.sampling import draw
-from pinnsolve.errors import ProblemError
+from pinnsolve.errors import ProblemError, UnsupportedError
 from pinnsolve.problem import Problem
 
 Solution = Mapping[AppliedUndef, Expr]
@@ -60,11 +61,14 @@ def manufactured(problem: Problem, solution: Mapping[Any, Any]) -> Problem:
 
     Args:
         problem: The declaration.
-        solution: An expression for each declared field, `{u: exp(-t) * sin(pi * x)}`; the keys are fields, u(x, t) or u.
+        solution: An expression for each declared field, `{u: exp(-t) * sin(pi * x)}`; the keys are fields, u(x, t) or u. In a
+            problem with units it is written with quantities, and so are the sources.
 
     Raises:
         ProblemError: A field without an expression or an expression without a field, a symbol that is not a coordinate of the
-            field or an unknown, values that are not finite, or that the field cannot have; a problem loaded from a run.
+            field or an unknown, values that are not finite, or that the field cannot have, a dimension that it does not have; a
+            problem loaded from a run.
+        UnsupportedError: A source that contains an integral, in a problem with units.
     """
     equations = read_statements(problem.equations, "equation")
     if not equations:
@@ -77,6 +81,7 @@ def manufactured(problem: Problem, solution: Mapping[Any, Any]) -> Problem:
         conditions=_grouped(_shifted(problem, read_statements(problem.conditions, "condition"), exact)),
         data={name: _observed(problem, name, observations, exact) for name, observations in problem.data.items()},
         hard=problem.hard,
+        units=problem.units.without(problem.unknowns),
     )
 
 
@@ -95,7 +100,8 @@ def _read(problem: Problem, solution: Mapping[Any, Any]) -> dict[AppliedUndef, E
             raise ProblemError(
                 f"manufactured, {key}", "no such field", f"the fields are {known}" + nearest(name, fields)
             )
-        read[field] = _expression(problem, field, value).xreplace(values)
+        form = problem.form(f"manufactured, {field}", field, _expression(problem, field, value))
+        read[field] = form.xreplace(values)
     if missing := [f for f in fields.values() if f not in read]:
         raise ProblemError(
             f"manufactured, {', '.join(map(str, missing))}", "no expression", "give one for every field of the problem"
@@ -108,7 +114,7 @@ def _read(problem: Problem, solution: Mapping[Any, Any]) -> dict[AppliedUndef, E
 def _expression(problem: Problem, field: AppliedUndef, value: Any) -> Expr:
     name = f"manufactured, {field}"
     try:
-        expression = None if isinstance(value, str) else sympify(value)
+        expression = None if isinstance(value, str) else without_prefixes(sympify(value))
     except SympifyError:
         expression = None
     if not isinstance(expression, Expr):
@@ -144,15 +150,23 @@ def _check_values(problem: Problem, field: AppliedUndef, expression: Expr) -> No
 def _shifted(problem: Problem, statements: Sequence[Statement], exact: Solution) -> Iterator[Statement]:
     """Yield r - r[e] for every r."""
     values = _values_of_unknowns(problem)
+    measured = {
+        k: value * problem.units.symbols[k].expression for k, value in values.items() if k in problem.units.symbols
+    }
     for statement in statements:
-        declared = resolve(statement.expression, statement.name)
-        residual = declared.xreplace(values)
-        if lost := evaluations(declared).keys() - evaluations(residual).keys():
+        written = resolve(statement.expression, statement.name)
+        declared = problem.convert(statement.name, written)
+        residual = declared.expression.xreplace(values)
+        if lost := evaluations(declared.expression).keys() - evaluations(residual).keys():
             found = f"{', '.join(sorted(map(str, lost)))} drops out at the initial values of the unknowns"
             raise ProblemError(f"manufactured, {statement.name}", found, "give initial values other than 0")
         left = _put(problem, residual, exact)
         _check_source(problem, statement, left)
-        yield replace(statement, expression=residual - _without_rounding(problem, statement.region, left))
+        source = _without_rounding(problem, statement.region, left)
+        if problem.units:
+            residual = written.xreplace({**values, **measured})
+            source = problem.units.in_quantities(source, declared.unit)
+        yield replace(statement, expression=residual - source)
 
 
 def _put(problem: Problem, expression: Expr, exact: Solution) -> Expr:
@@ -163,6 +177,9 @@ def _put(problem: Problem, expression: Expr, exact: Solution) -> Expr:
 
 
 def _check_source(problem: Problem, statement: Statement, source: Expr) -> None:
+    if problem.units and source.has(Integral):
+        where = "a source with an integral, in a problem with units"
+        raise UnsupportedError(f"manufactured, {statement.name}", where, "state the problem in pure numbers")
     found = source.has(nan, zoo, oo, -oo)
     if not found and not source.has(Integral):
         found = not np.isfinite(_values(source, _places(problem, statement.region))).all()

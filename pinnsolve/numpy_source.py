@@ -7,7 +7,7 @@ from __future__ import annotations
 
 import operator
 import textwrap
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from typing import Any
 
 import torch
@@ -24,13 +24,16 @@ class UnknownOperation(ValueError):
     """An operation without a translation."""
 
 
-def numpy_source(program: ExportedProgram, *, coordinates: Sequence[str], fields: Sequence[str]) -> str:
+def numpy_source(
+    program: ExportedProgram, *, coordinates: Sequence[str], fields: Sequence[str], units: Mapping[str, str]
+) -> str:
     """Return a module with one function, `fields(points)`, from a program decomposed into core operations.
 
     Args:
         program: From points to values and derivatives.
         coordinates: Names of the columns of the points.
         fields: Names of the columns of the values.
+        units: Of coordinates and fields that have one.
 
     Raises:
         UnknownOperation: One that has no translation.
@@ -60,6 +63,7 @@ import numpy as np
 
 COORDINATES = {list(coordinates)!r}
 FIELDS = {list(fields)!r}
+UNITS = {dict(units)!r}
 
 {weights}
 

@@ -15,7 +15,7 @@ from pinnsolve.held_out import held_out_misfits
 from pinnsolve.referee import Referee
 from pinnsolve.residuals import held_out_residuals
 from pinnsolve.solution import Solution
-from pinnsolve.summary import beside_text, brief, brief_seconds, quantity_text
+from pinnsolve.summary import beside_text, brief, brief_seconds, quantity_text, suffix
 from pinnsolve.training.progress import TrainingResult
 from pinnsolve.training.status import Status
 
@@ -51,6 +51,7 @@ def record_of(
         "residuals": held_out_residuals(solution, seed=seed),
         "held_out": held_out_misfits(solution),
         "unknowns": dict(solution.unknowns),
+        "units": solution.problem.units.texts,
         "quantities": {},
         "choices": [asdict(choice) for choice in plan.choices],
     }
@@ -74,7 +75,7 @@ def message_of(record: dict[str, Any], result: TrainingResult) -> str:
         else:
             shape = "" if error.get("iou") is None else f", IoU {error['iou']:.3f}"
             parts.append(f"{name}: relative L2 error {brief(error['relative_l2'])}{shape}")
-    found = [f"{name} = {value:.6g}" for name, value in record["unknowns"].items()]
+    found = [f"{name} = {value:.6g}{suffix(record, name)}" for name, value in record["unknowns"].items()]
     found += [f"{name} = {quantity_text(quantity)}" for name, quantity in record["quantities"].items()]
     kind = record["reference"]["kind"].replace("_", " ")
     compared = f"{', '.join(parts)} (against {kind})" if parts else "no reference to compare with"

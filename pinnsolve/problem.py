@@ -27,6 +27,7 @@ from pinnsolve.declaration.coverage import check_coverage
 from pinnsolve.declaration.exactness import exact_conditions
 from pinnsolve.declaration.gauges import find_gauges
 from pinnsolve.declaration.groups import check_groups, check_homes, homes
+from pinnsolve.declaration.measurements import check_places_of_data, check_units_of_data, read_data
 from pinnsolve.declaration.meetings import check_meetings
 from pinnsolve.declaration.misfits import misfit_terms, noise_symbols
 from pinnsolve.declaration.observations import Observations
@@ -35,10 +36,11 @@ from pinnsolve.declaration.quantities import Quantity, read_quantities
 from pinnsolve.declaration.scales import Scales
 from pinnsolve.declaration.slots import check_places, check_reach, check_symbols, find_fields
 from pinnsolve.declaration.terms import Statement, Term, evaluations, read_statements, resolve, with_ends_of_integrals
+from pinnsolve.declaration.units import Converted, field_in_numbers, in_numbers, measured_in_numbers, read_units
 from pinnsolve.declaration.unknowns import read_unknowns
 from pinnsolve.domains.indicators import find_indicators
 from pinnsolve.domains.mesh import Mesh
-from pinnsolve.domains.regions import Boundary, Box
+from pinnsolve.domains.regions import Boundary
 from pinnsolve.domains.shapes import Shape
 from pinnsolve.errors import DataError, ProblemError, UnsupportedError
 
@@ -56,6 +58,9 @@ class Problem:
         ansatz: For a field, an expression of coordinates and the field itself that the network is put into.
         hard: Whether to build the ansatz from the conditions, those that can be met exactly: values on whole faces of a box, first
             slopes beside them, periodicity, values on all of the boundary of another region. None: `solve` decides.
+        units: Of coordinates, fields and unknowns, `{x: millimeter, T: kelvin}` by `sympy.physics.units`; what has none is a pure
+            number. Ranges, places, observations, starts and results are numbers in these units; statements, `ansatz` and
+            `Exact` are written with quantities, `300*kelvin`, and checked for their dimensions.
         quantities: Numbers wanted of the solution, by name; they change nothing in the training.
 
     Raises:
@@ -71,6 +76,7 @@ class Problem:
     unknowns: Mapping[Symbol, float] = field(default_factory=dict)
     ansatz: Mapping[AppliedUndef, Expr] = field(default_factory=dict)
     hard: bool | None = None
+    units: Any = field(default_factory=dict)
     quantities: Mapping[str, Quantity] = field(default_factory=dict)
 
     declared_fields: tuple[AppliedUndef, ...] = field(init=False)
@@ -88,13 +94,17 @@ class Problem:
         declared = (
             read_statements(self.equations, "equation"),
             read_statements(self.conditions, "condition"),
-            _read_data(self.data),
+            read_data(self.data),
         )
         equations, conditions, data = _resolved(declared)
         if not equations:
             raise ProblemError("equations", "none", "state at least one equation")
         _refuse_repeated_names([equations, conditions, data])
         self._read_fields(equations, conditions, data)
+        object.__setattr__(self, "units", read_units(self.units, self.coordinates, self.unknowns, self.declared_fields))
+        self._check_symbols([*equations, *conditions, *data])
+        equations, conditions = self._in_numbers(equations), self._in_numbers(conditions)
+        check_units_of_data(data, self.data, self.units, self.declared_fields)
         self._check_statements([*equations, *conditions, *data])
         object.__setattr__(self, "ansatz", self._read_ansatz())
         terms = [t for s in equations for t in self._terms(s, "equation")]
@@ -157,7 +167,8 @@ class Problem:
         """
         other = copy(self)
         object.__setattr__(other, "data", dict(data))
-        (statements,) = _resolved([_read_data(data)])
+        (statements,) = _resolved([read_data(data)])
+        check_units_of_data(statements, data, self.units, self.declared_fields)
         measured = [term for statement in statements for term in other._data_terms(statement)]
         object.__setattr__(other, "terms", (*(term for term in self.terms if term.kind != "data"), *measured))
         return other
@@ -176,8 +187,30 @@ class Problem:
         """Return the real and the imaginary part of an expression of the declared fields, in the real fields."""
         return split(expression, self.complex_fields)
 
-    def check_expression(self, name: str, expression: Expr) -> None:
-        """Raise when an expression contains a field, symbol or place that this problem does not have."""
+    def convert(self, name: str, statement: Expr) -> Converted:
+        """Return what vanishes by a statement as numbers in the units of the problem, which may contain quantities.
+
+        Raises:
+            ProblemError: Dimensions that do not go together.
+        """
+        sizes = {c: max(map(abs, ends)) for c, ends in self.bounds.items()} | dict(self.unknowns)
+        normals = dict(zip(self.normal, self.coordinates, strict=True))
+        return in_numbers(name, statement, self.units, self.declared_fields, sizes=sizes, normals=normals)
+
+    def form(self, name: str, field: AppliedUndef, expression: Expr) -> Expr:
+        """Return what a field is, written with quantities, as numbers in its unit.
+
+        Raises:
+            ProblemError: It has another dimension than the field.
+        """
+        return field_in_numbers(name, field, expression, self.units, self.declared_fields)
+
+    def checked_expression(self, name: str, expression: Expr) -> Expr:
+        """Return an expression to be evaluated, as numbers.
+
+        Raises:
+            ProblemError: It contains a field, symbol or place that this problem does not have, or has no unit of its own.
+        """
         slots = {f.func.__name__: f for f in (*self.declared_fields, *self.fields)}
         for applied in expression.atoms(AppliedUndef):
             if applied.func.__name__ not in slots:
@@ -187,7 +220,9 @@ class Problem:
             with_ends_of_integrals(expression),
             [*self.coordinates, *self.unknowns, *self.normal, *self.indicators],
         )
+        expression = measured_in_numbers(name, expression, self.units, self.declared_fields)
         check_places(name, expression, slots, self.bounds)
+        return expression
 
     def _read_fields(self, equations: list[Statement], conditions: list[Statement], data: list[Statement]) -> None:
         named = [[(s.name, s.expression) for s in group] for group in (equations, conditions, data)]
@@ -205,12 +240,18 @@ class Problem:
         object.__setattr__(self, "complex_fields", MappingProxyType(parts))
         object.__setattr__(self, "fields", tuple(real))
 
-    def _check_statements(self, statements: list[Statement]) -> None:
-        slots = {f.func.__name__: f for f in self.declared_fields}
+    def _check_symbols(self, statements: list[Statement]) -> None:
         for statement in statements:
             normals = list(self.normal) if isinstance(statement.region, Boundary) else []
             allowed = [*self.coordinates, *self.unknowns, *normals, *self.indicators]
             check_symbols(statement.name, with_ends_of_integrals(statement.expression), allowed)
+
+    def _in_numbers(self, statements: list[Statement]) -> list[Statement]:
+        return [replace(s, expression=self.convert(s.name, s.expression).expression) for s in statements]
+
+    def _check_statements(self, statements: list[Statement]) -> None:
+        slots = {f.func.__name__: f for f in self.declared_fields}
+        for statement in statements:
             if statement.region is not None:
                 check_region(statement.name, statement.region, self.bounds)
             within = statement.region.bounds if statement.region is not None else None
@@ -255,7 +296,8 @@ class Problem:
             fields = ", ".join(map(str, self.declared_fields))
             raise DataError(statement.name, f"no field in the key {key}", f"observe an expression of {fields}")
         columns = {c: observations.at[c] for c in self.coordinates if c in observations.at}
-        self._check_places_of_data(statement, columns)
+        free = _free(statement.expression, statement, self.coordinates)
+        check_places_of_data(statement, self.data[statement.group], free, self.domain)
         both = self.split(statement.expression)
         parts = list(zip(both, (measured.real, np.imag(measured)), ("re", "im"), strict=True))
         if parts[1][0] == 0 and np.any(parts[1][1] != 0):
@@ -268,39 +310,10 @@ class Problem:
         ]
         return misfit_terms(pairs, statement.group, key, self.data, unknowns=self.unknowns, columns=columns)
 
-    def _check_places_of_data(self, statement: Statement, columns: Mapping[Symbol, Any]) -> None:
-        at = self.data[statement.group].at
-        for extra in sorted(set(at) - set(self.coordinates), key=str):
-            twin = extra.name in [c.name for c in self.coordinates]
-            raise DataError(
-                statement.name,
-                f"{extra} in `at` is not a coordinate"
-                + (", but another symbol of this name with other assumptions" if twin else ""),
-                f"use {', '.join(map(str, self.coordinates))}, each symbol declared once",
-            )
-        needed = {c for c in self.coordinates if c in _free(statement.expression, statement, self.coordinates)}
-        for coordinate in needed - set(columns):
-            raise DataError(
-                statement.name, f"no values of the coordinate {coordinate}", f"give at={{{coordinate}: ...}}"
-            )
-        count = self.data[statement.group].count
-        points = np.stack([columns.get(c, np.full(count, low)) for c, (low, _) in self.bounds.items()], axis=1)
-        # Where a coordinate is pinned in the key, only the ranges of the others can be asked about.
-        region = self.domain if set(columns) == set(self.coordinates) else Box(self.bounds)
-        inside = region.contains(points)
-        if not inside.all():
-            row = int(np.argmin(inside))
-            place = ", ".join(f"{c} = {columns[c][row]:g}" for c in columns)
-            raise DataError(
-                statement.name,
-                f"row {row + 1} lies outside the domain ({place}; {(~inside).sum()} such rows)",
-                "remove these rows or enlarge the domain",
-            )
-
     def _read_ansatz(self) -> Mapping[AppliedUndef, Expr]:
         if not isinstance(self.ansatz, Mapping):
             raise ProblemError("ansatz", f"{self.ansatz!r} is not a mapping", "write ansatz={u: t*u + sin(x)}")
-        return check_ansatz(self.ansatz, self.declared_fields, self.complex_fields, self.coordinates)
+        return check_ansatz(self.ansatz, self.declared_fields, self.complex_fields, self.coordinates, self.units)
 
     def _exact_conditions(self) -> tuple[Mapping[AppliedUndef, Expr], Mapping[Symbol, float]]:
         if self.ansatz:
@@ -372,21 +385,6 @@ def _refuse_repeated_names(kinds: Sequence[Sequence[Statement]]) -> None:
         for name in sorted(names & seen):
             raise ProblemError(name, "two terms have this name", "give every equation, condition and data its own")
         seen |= names
-
-
-def _read_data(data: Mapping[str, Observations]) -> list[Statement]:
-    if not isinstance(data, Mapping):
-        raise ProblemError("data", f"{type(data).__name__}", 'write data={"sensors": ps.Observations(...)}')
-    read = []
-    for name, observations in data.items():
-        if not isinstance(observations, Observations):
-            raise ProblemError(
-                str(name), f"{type(observations).__name__}", "give a ps.Observations(at=..., values=...)"
-            )
-        for index, key in enumerate(observations.values):
-            label = name if len(observations.values) == 1 else f"{name}[{index}]"
-            read.append(Statement(label, name, key, key, None))
-    return read
 
 
 def _names(fields: Sequence[AppliedUndef]) -> str:

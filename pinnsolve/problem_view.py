@@ -14,7 +14,9 @@ _MOST_TERMS = 50
 def problem_html(problem: Problem) -> str:
     """Return every term as MathML, with the place where it holds."""
     sought = [expression_mathml(field, problem) for field in problem.declared_fields]
-    sought += [f"{expression_mathml(symbol, problem)} (first guess {v:g})" for symbol, v in problem.unknowns.items()]
+    for symbol, value in problem.unknowns.items():
+        guess = html.escape(f"{value:g}{problem.units.suffix(symbol.name)}")
+        sought.append(f"{expression_mathml(symbol, problem)} (first guess {guess})")
     rows = [
         f"<tr><th style='text-align:left'>{html.escape(term.name)}</th>"
         f"<td style='text-align:left'>{statement_mathml(term, problem)}</td>"

@@ -134,7 +134,11 @@ def _domain(problem: Problem) -> dict[str, Any]:
         "coordinates": _formula(coordinates_mathml(problem.coordinates, problem)),
         "text": "" if isinstance(problem.domain, Box) else problem.domain.text,
         "fields": [_formula(text) for text in symbols.values()],
-        "unknowns": [(_formula(expression_mathml(s, problem)), value) for s, value in problem.unknowns.items()],
+        "unknowns": [
+            (_formula(expression_mathml(s, problem)), value, problem.units.suffix(s.name))
+            for s, value in problem.unknowns.items()
+        ],
+        "units": problem.units.texts,
         "ansatz": [
             (_formula(expression_mathml(field, problem)), _formula(expression_mathml(expression, problem)))
             for field, expression in problem.ansatz.items()

@@ -7,7 +7,7 @@ and the problem stays a flow without divergence.
 
 from __future__ import annotations
 
-from collections.abc import Iterator
+from collections.abc import Iterator, Mapping
 from dataclasses import replace
 
 from sympy import Dummy, Expr, Float, I, Integer, Rational, Symbol, nsimplify, pi, sin
@@ -35,12 +35,19 @@ def choose_solution(problem: Problem) -> tuple[dict[AppliedUndef, Expr], Problem
         ProblemError: The equations have no finite value for either.
     """
     problem = replace(problem, ansatz={}, hard=False)
-    about_zero = _waves(problem, Integer(0))
+    about_zero = _in_units(problem, _waves(problem, Integer(0)))
     try:
         return about_zero, manufactured(problem, about_zero)
     except ProblemError:
-        above = _waves(problem, Integer(_ABOVE))
+        above = _in_units(problem, _waves(problem, Integer(_ABOVE)))
         return above, manufactured(problem, above)
+
+
+def _in_units(problem: Problem, waves: Mapping[AppliedUndef, Expr]) -> dict[AppliedUndef, Expr]:
+    own = problem.units.given
+    return {
+        f: problem.units.in_quantities(wave, own[f].expression if f in own else Integer(1)) for f, wave in waves.items()
+    }
 
 
 def _waves(problem: Problem, middle: Expr) -> dict[AppliedUndef, Expr]:

@@ -153,7 +153,7 @@ class Solution:
             )
         name = str(expression)
         expression = resolve(sympify(expression), name)
-        self.problem.check_expression(name, expression)
+        expression = self.problem.checked_expression(name, expression)
         reached = with_ends_of_integrals(expression).free_symbols
         if reached & set(self.problem.normal):
             raise ProblemError(

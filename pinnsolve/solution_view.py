@@ -21,9 +21,9 @@ def solution_html(solution: Solution) -> str:
     ]
     intervals = solution.uncertainty.get("unknowns", {})
     for name, value in solution.unknowns.items():
-        known = intervals.get(name)
+        known, suffix = intervals.get(name), solution.problem.units.suffix(name)
         ends = f", from {known['low']:.5g} to {known['high']:.5g}" if known and known["low"] is not None else ""
-        rows.append(f"<tr><td>{html.escape(name)}</td><td>{value:.6g}{html.escape(ends)}</td></tr>")
+        rows.append(f"<tr><td>{html.escape(name)}</td><td>{value:.6g}{html.escape(suffix + ends)}</td></tr>")
     for name, quantity in solution.quantities.items():
         rows.append(f"<tr><td>{html.escape(name)}</td><td>{quantity_text(quantity)}</td></tr>")
     stream = io.BytesIO()

@@ -12,7 +12,7 @@ _ROUNDING = 1e-12
 
 def summarise(record: Mapping[str, Any]) -> str:
     """Return the contents of result.json as lines for people."""
-    seconds = record["seconds"]
+    seconds, units = record["seconds"], record.get("units", {})
     lines = [
         f"problem    {record['problem']}  ({record['status']}, seed {record['seed']}, {record['device']}, "
         f"{record['dtype']}, {record['threads']} threads)",
@@ -36,16 +36,16 @@ def summarise(record: Mapping[str, Any]) -> str:
     for name, error in record["errors"].items():
         lines.append(
             f"error      {name}: relative L2 {_number(error['relative_l2'])}, "
-            f"max {_number(error['max'])}{place_text(error.get('max_at'))}{_overlap(error)}"
+            f"max {_number(error['max'])}{suffix(record, name)}{place_text(error.get('max_at'), units)}{_overlap(error)}"
         )
     if "classical" in record:
         lines.append(f"classical  {_classical(record['classical'])}")
     lines += [f"privacy    {line}" for line in _privacy(record.get("privacy", {}))]
-    lines += [f"residual   {line}" for line in residual_lines(record.get("residuals", {}))]
+    lines += [f"residual   {line}" for line in residual_lines(record.get("residuals", {}), units)]
     lines += [f"held out   {line}" for line in held_out_lines(record.get("held_out", {}))]
     uncertainty = record.get("uncertainty", {})
     for name, value in record["unknowns"].items():
-        lines.append(f"unknown    {name} = {value:.6g}{_interval(uncertainty, name)}")
+        lines.append(f"unknown    {name} = {value:.6g}{suffix(record, name)}{_interval(uncertainty, name)}")
     for name, quantity in record.get("quantities", {}).items():
         lines.append(f"quantity   {name} = {quantity_text(quantity)}")
     lines += [f"remark     {remark}" for remark in uncertainty.get("remarks", [])]
@@ -55,18 +55,30 @@ def summarise(record: Mapping[str, Any]) -> str:
     return "\n".join([*lines, f"outcome    {record['message']}"])
 
 
-def place_text(place: Mapping[str, float] | None) -> str:
-    """Return " at x = 0.5, t = 1", or nothing where the place is not known or one of very many coordinates."""
+def suffix(record: Mapping[str, Any], name: str) -> str:
+    """Return the unit of a field, a coordinate or an unknown as it stands behind a number, " mm", or nothing."""
+    unit = record.get("units", {}).get(name, "")
+    return f" {unit}" if unit else ""
+
+
+def place_text(place: Mapping[str, float] | None, units: Mapping[str, str] | None = None) -> str:
+    """Return " at x = 0.5 mm, t = 1", or nothing where the place is not known or one of very many coordinates.
+
+    Args:
+        place: Numbers by the names of coordinates.
+        units: Their units, of those that have one.
+    """
     if not place or len(place) > _MOST_COORDINATES:
         return ""
-    return " at " + ", ".join(f"{name} = {value:.4g}" for name, value in place.items())
+    known = {"units": units or {}}
+    return " at " + ", ".join(f"{name} = {value:.4g}{suffix(known, name)}" for name, value in place.items())
 
 
-def residual_lines(residuals: Mapping[str, Mapping[str, Any]]) -> list[str]:
+def residual_lines(residuals: Mapping[str, Mapping[str, Any]], units: Mapping[str, str] | None = None) -> list[str]:
     """Return a line for every term with its held-out residual, and one for all that hold to rounding."""
     exact = [name for name, r in residuals.items() if r["max"] is not None and r["max"] <= _ROUNDING]
     lines = [
-        f"{name}: rms {_number(r['rms'])}, max {_number(r['max'])}{place_text(r['max_at'])}"
+        f"{name}: rms {_number(r['rms'])}, max {_number(r['max'])}{place_text(r['max_at'], units)}"
         for name, r in residuals.items()
         if name not in exact
     ]

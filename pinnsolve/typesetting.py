@@ -15,6 +15,8 @@ from typing import Any
 from sympy import Derivative, Eq, Expr, Float, Integer, Pow, Subs, Symbol, preorder_traversal
 from sympy.core.basic import Basic
 from sympy.core.function import AppliedUndef
+from sympy.physics.units import Quantity
+from sympy.physics.units.prefixes import Prefix
 from sympy.printing.latex import LatexPrinter
 from sympy.printing.mathml import MathMLPresentationPrinter
 from sympy.printing.str import StrPrinter
@@ -95,7 +97,9 @@ def coordinates_mathml(coordinates: Sequence[Symbol], problem: Problem) -> str:
     ranges = []
     for c in chosen:
         low, high = (f"<mn>{number(value)}</mn>".replace("-", "−") for value in problem.bounds[c])
-        ranges.append(f"<math>{low}<mo>≤</mo>{show.markup(c)}<mo>≤</mo>{high}</math>")
+        unit = problem.units.suffix(c.name).strip()
+        behind = f"<mtext>&#160;{html.escape(unit)}</mtext>" if unit else ""
+        ranges.append(f"<math>{low}<mo>≤</mo>{show.markup(c)}<mo>≤</mo>{high}{behind}</math>")
     if many:
         ranges.insert(_SHOWN, "…")
     return ", ".join(ranges)
@@ -141,6 +145,9 @@ class _Shorthand(_Reading, StrPrinter):
         return f"{name}({', '.join(map(self._print, place))})" if place else name
 
     _print_Derivative = _print_Subs = _print_AppliedUndef
+
+    def _print_Prefix(self, expression: Prefix) -> str:
+        return str(expression.name)
 
 
 class _Latex(_Reading, LatexPrinter):
@@ -220,6 +227,11 @@ class _MathML(_Reading, MathMLPresentationPrinter):
             return self._text("mn", mantissa)
         power = self._element("msup", self._text("mn", "10"), self._text("mn", str(int(exponent))))
         return self._element("mrow", self._text("mn", mantissa), self._text("mo", "·"), power)
+
+    def _print_Quantity(self, expression: Quantity | Prefix) -> Any:
+        return self._text("mtext", str(expression.abbrev))
+
+    _print_Prefix = _print_Quantity
 
     def _print_conjugate(self, expression: Expr) -> Any:
         return self._element("mover", self._print(expression.args[0]), self._text("mo", "‾"))

@@ -5,6 +5,7 @@ from __future__ import annotations
 import json
 import math
 import textwrap
+from collections.abc import Mapping
 from dataclasses import replace
 from pathlib import Path
 from typing import Any
@@ -26,7 +27,7 @@ from pinnsolve.reference.solve import FiniteDifferences, solve_reference
 from pinnsolve.residuals import held_out_residuals
 from pinnsolve.smooth_solutions import choose_solution
 from pinnsolve.solution import Solution, load
-from pinnsolve.summary import place_text, residual_lines
+from pinnsolve.summary import place_text, residual_lines, suffix
 
 _MISSED = 6
 _WIDTH = 100
@@ -173,6 +174,7 @@ def _of_reference(reference: Reference | None) -> dict[str, Any]:
 def _of_solution(solution: Solution, defect: Defect | None) -> dict[str, Any]:
     """Return errors with their verdicts, residuals where nothing was trained, and the estimate from the defect."""
     outcome: dict[str, Any] = {"errors": {}, "residuals": held_out_residuals(solution)}
+    outcome["units"] = solution.problem.units.texts
     if solution.reference is not None:
         own = estimate(solution, solution.reference)
         for name, error in compare(solution, solution.reference).items():
@@ -201,16 +203,16 @@ def _rows(reference: Reference) -> list[dict[str, Any]]:
 
 
 def _text(outcome: dict[str, Any]) -> str:
-    lines = _reference_lines(outcome)
+    lines, units = _reference_lines(outcome), outcome.get("units", {})
     for name, error in outcome["errors"].items():
         lines.append(
-            f"error of {name}: relative L2 {error['relative_l2']:.2e}, max {error['max']:.2e}"
-            f"{place_text(error['max_at'])}: {error['verdict']}"
+            f"error of {name}: relative L2 {error['relative_l2']:.2e}, max {error['max']:.2e}{suffix(outcome, name)}"
+            f"{place_text(error['max_at'], units)}: {error['verdict']}"
         )
-    residuals = residual_lines(finite(outcome.get("residuals", {})))
+    residuals = residual_lines(finite(outcome.get("residuals", {})), units)
     if residuals:
         lines += ["residuals at points that were not trained on", *(f"  {line}" for line in residuals)]
-    return "\n".join([*lines, *(_defect_lines(outcome["defect"]) if "defect" in outcome else [])])
+    return "\n".join([*lines, *(_defect_lines(outcome["defect"], units) if "defect" in outcome else [])])
 
 
 def _reference_lines(outcome: dict[str, Any]) -> list[str]:
@@ -240,7 +242,8 @@ def _table_lines(rows: list[dict[str, Any]]) -> list[str]:
     return lines
 
 
-def _defect_lines(defect: dict[str, Any]) -> list[str]:
+def _defect_lines(defect: dict[str, Any], units: Mapping[str, str]) -> list[str]:
+    known = {"units": units}
     lines = [
         f"estimate from the defect: {defect['method']} ({defect['seconds']:.1f} s)",
         *_table_lines(defect["table"]),
@@ -249,7 +252,7 @@ def _defect_lines(defect: dict[str, Any]) -> list[str]:
         uncertainty = defect["uncertainty"][name]
         within = f"to about {100 * uncertainty:.1g} %" if math.isfinite(uncertainty) else "uncertainty unknown"
         lines.append(
-            f"estimated error of {name}: relative L2 {error['relative_l2']:.2e}, max {error['max']:.2e}"
-            f"{place_text(error['max_at'])} ({within}, by refinement)"
+            f"estimated error of {name}: relative L2 {error['relative_l2']:.2e}, max {error['max']:.2e}{suffix(known, name)}"
+            f"{place_text(error['max_at'], units)} ({within}, by refinement)"
         )
     return [*lines, *textwrap.wrap(defect["meaning"], _WIDTH, initial_indent="  ", subsequent_indent="  ")]

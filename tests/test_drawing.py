@@ -12,8 +12,9 @@ import pytest
 from matplotlib.axes import Axes
 from numpy.testing import assert_allclose
 
+from pinnsolve.drawing.labels import label, number, plain
 from pinnsolve.drawing.losses import loss_figure, read_history
-from pinnsolve.drawing.panels import centred_scale, label, linear_scale, log_scale, number, plain
+from pinnsolve.drawing.panels import centred_scale, linear_scale, log_scale
 from pinnsolve.training.loop import Progress
 
 

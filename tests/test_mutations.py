@@ -42,7 +42,7 @@ MUTATIONS = {
         "declaration/terms.py", "entry = entry.lhs - entry.rhs", "entry = entry.lhs", "test_terms.py"
     ),
     "a sum whose coefficients have the other sign": Mutation(
-        "compiler/torchcode.py",
+        "compiler/functions.py",
         "torch.add(total, term, alpha=factor)",
         "torch.add(total, term, alpha=-factor)",
         "test_zero_residual.py",

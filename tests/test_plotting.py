@@ -25,7 +25,7 @@ from torch import Tensor, nn
 import pinnsolve as ps
 from pinnsolve.archive import build_trial
 from pinnsolve.comparison import compare
-from pinnsolve.drawing.panels import number
+from pinnsolve.drawing.labels import number
 from pinnsolve.drawing.views import arrange, ordering_coordinates, reference_values
 from pinnsolve.plotting import error_figure, fields_figure, residual_figure, write_plots
 from pinnsolve.reference.solve import solve_reference

@@ -202,7 +202,7 @@ def test_data_outside_the_domain_are_judged_to_rounding():
 
 def test_expressions_are_checked_against_the_declaration():
     problem = burgers()
-    problem.check_expression("slope", u.diff(x) * x + Integral(u(s, t), (s, -1, 1)))
+    problem.checked_expression("slope", u.diff(x) * x + Integral(u(s, t), (s, -1, 1)))
     for expression, piece in (
         (u + v, "field v"),
         (Symbol("q") * u, "symbol q"),
@@ -210,7 +210,7 @@ def test_expressions_are_checked_against_the_declaration():
         (u(3, t), "outside its range"),
     ):
         with pytest.raises(ProblemError, match=piece):
-            problem.check_expression("it", expression)
+            problem.checked_expression("it", expression)
 
 
 def test_the_normal_of_a_face_is_a_symbol_in_the_terms_on_a_boundary():

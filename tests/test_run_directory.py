@@ -40,7 +40,18 @@ SCHEMA: dict[str, Any] = {
     "errors": {"q": {"relative_l2": float, "max": float}},
     "unknowns": {"k": float},
 }
-EXTENSIONS = {"choices", "method", "max_at", "residuals", "held_out", "classical", "diagnosis", "uncertainty"}
+EXTENSIONS = {
+    "choices",
+    "method",
+    "max_at",
+    "residuals",
+    "held_out",
+    "classical",
+    "diagnosis",
+    "uncertainty",
+    "units",
+    "quantities",
+}
 """What is added to the promised schema."""
 
 STATES = ("declaration", "checkpoints/000000030", "checkpoints/000000035")

@@ -14,9 +14,11 @@ from sympy import Dummy, Expr, Function, Integral, Symbol, lambdify, sympify
 from sympy.core.function import AppliedUndef
 
 from pinnsolve.declaration.complexes import Parts, split
+from pinnsolve.declaration.measures import without_prefixes
 from pinnsolve.declaration.places import region_of
 from pinnsolve.declaration.slots import check_symbols, nearest
 from pinnsolve.declaration.terms import Term, evaluations
+from pinnsolve.declaration.units import Units, field_in_numbers
 from pinnsolve.domains.regions import Box, Region
 from pinnsolve.domains.sampling import draw
 from pinnsolve.domains.shapes import Shape
@@ -31,11 +33,13 @@ def check_ansatz(
     declared: Sequence[AppliedUndef],
     parts: Mapping[str, Parts],
     coordinates: tuple[Symbol, ...],
+    units: Units,
 ) -> dict[AppliedUndef, Expr]:
-    """Return the ansatz for the real fields.
+    """Return the ansatz for the real fields, as numbers in their units.
 
     Raises:
-        ProblemError: A key that is not a field, a symbol that is not a coordinate, or an expression without the field.
+        ProblemError: A key that is not a field, a symbol that is not a coordinate, an expression without the field, or of another
+            dimension.
     """
     fields = {f.func.__name__: f for f in declared}
     read: dict[AppliedUndef, Expr] = {}
@@ -47,7 +51,7 @@ def check_ansatz(
                 f"the key {key} is not a field",
                 f"use one of {', '.join(map(str, declared))}" + nearest(name, fields),
             )
-        expression = sympify(value)
+        expression = without_prefixes(sympify(value))
         check_symbols(f"ansatz of {name}", expression, coordinates)
         if expression.atoms(AppliedUndef) != {key}:
             raise ProblemError(
@@ -55,6 +59,7 @@ def check_ansatz(
                 f"it contains {', '.join(sorted(map(str, expression.atoms(AppliedUndef)))) or 'no field'}",
                 f"write it in the coordinates and {key} alone, which stands for the network",
             )
+        expression = field_in_numbers(f"ansatz of {name}", key, expression, units, declared)
         real, imaginary = split(expression, parts)
         if name in parts:
             read |= {parts[name].real: real, parts[name].imaginary: imaginary}

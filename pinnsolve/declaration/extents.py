@@ -22,7 +22,9 @@ def place(term: Term, problem: Problem) -> str:
         parts += [f"on {term.region.text}"] if on_boundary else []
         ranges |= term.region.bounds
     pinned = _pinned(term, problem)
-    parts += [f"{c} = {' and '.join(number(v) for v in values)}" for c, values in pinned.items()]
+    parts += [
+        f"{c} = {' and '.join(number(v) for v in values)}{problem.units.suffix(c.name)}" for c, values in pinned.items()
+    ]
     region = region_of(term, problem.domain, problem.fields)
     for factor in factors_of(region) if isinstance(region, Shape) and not on_boundary else ():
         if not isinstance(factor, Box):
@@ -33,7 +35,7 @@ def place(term: Term, problem: Problem) -> str:
     for coordinate in (c for c in term.free if c in ranges):
         low, high = ranges[coordinate]
         if low < high:
-            parts.append(f"{number(low)} <= {coordinate} <= {number(high)}")
+            parts.append(f"{number(low)} <= {coordinate} <= {number(high)}{problem.units.suffix(coordinate.name)}")
     text = ", ".join(parts)
     return f"{text} (outward normal known)" if on_boundary else text or "everywhere"
 

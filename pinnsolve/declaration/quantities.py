@@ -9,6 +9,7 @@ from numbers import Real
 from types import MappingProxyType
 from typing import TYPE_CHECKING, Any
 
+import sympy.physics.units as physics
 from sympy import Expr, MatrixBase, sympify
 
 from pinnsolve.declaration.places import check_region
@@ -60,7 +61,10 @@ def check_integrand(name: str, expression: Any, over: Any, problem: Problem) -> 
     if not isinstance(over, Shape | Boundary | None):
         raise ProblemError(name, f"over={over!r}", "give a region or a boundary, such as over=disk.boundary")
     read = resolve(sympify(expression), name)
-    problem.check_expression(name, read)
+    if problem.units and read.has(physics.Quantity):
+        found = f"a unit in {read}"
+        raise ProblemError(name, found, "write numbers: its value is in the units of its fields and coordinates")
+    read = problem.checked_expression(name, read)
     if over is not None:
         check_region(name, over, problem.bounds)
     if read.free_symbols & set(problem.normal) and not isinstance(over, Boundary):

@@ -12,16 +12,18 @@ from types import MappingProxyType
 from typing import Any
 
 from numpy.typing import NDArray
-from sympy import Eq, Expr, SympifyError, sympify
+from sympy import Eq, Expr, Symbol, SympifyError, sympify
 from sympy.core.function import AppliedUndef
 
 from pinnsolve.declaration.complexes import Parts
+from pinnsolve.declaration.measures import Unit, dimension_of, powers_of
 from pinnsolve.declaration.mesh_storage import mesh_from_data, mesh_to_data
 from pinnsolve.declaration.quantities import Quantity
 from pinnsolve.declaration.region_storage import number_from_data, region_from_data, region_to_data, symbol_from_data
 from pinnsolve.declaration.scales import HUGE, Scales
 from pinnsolve.declaration.terms import Term
 from pinnsolve.declaration.trees import TreeError, from_tree, to_tree
+from pinnsolve.declaration.units import Units
 from pinnsolve.domains.mesh import Mesh
 from pinnsolve.domains.shapes import Shape
 from pinnsolve.domains.surfaces import Surface
@@ -55,6 +57,7 @@ def problem_to_data(problem: Problem, arrays: dict[str, NDArray[Any]] | None = N
             "fields": [[to_tree(f), centre, size] for f, (centre, size) in problem.scales.fields.items()],
             "terms": dict(problem.scales.terms),
         },
+        "units": [[to_tree(owner), _unit_to_data(unit)] for owner, unit in problem.units.given.items()],
         "terms": [_term_to_data(term, meshes) for term in problem.terms],
         "quantities": {name: _quantity_to_data(wanted, meshes) for name, wanted in problem.quantities.items()},
     }
@@ -91,6 +94,7 @@ def problem_from_data(data: Mapping[str, Any], arrays: Mapping[str, NDArray[Any]
             "gauges": MappingProxyType({str(k): tuple(map(symbol_from_data, v)) for k, v in data["gauges"].items()}),
             "exact": frozenset(map(str, data["exact"])),
             "scales": _scales_from_data(data.get("scales", {"fields": (), "terms": {}})),  # older ones have none
+            "units": Units({_expression(owner): _unit_from_data(unit) for owner, unit in data.get("units", ())}),
             "terms": tuple(_term_from_data(term, meshes) for term in data["terms"]),
             "quantities": _quantities_from_data(data.get("quantities", {}), meshes),  # older ones have none
             "equations": {},
@@ -120,6 +124,22 @@ def _size_from_data(value: Any) -> float:
     if not 1 / HUGE <= (size := number_from_data(value)) <= HUGE:
         raise TreeError(f"{size!r} is no size")
     return size
+
+
+def _unit_to_data(unit: Unit) -> dict[str, Any]:
+    """Return a unit by factor and dimension, so that one of the user's own can be read back, and as written where it has a tree."""
+    try:
+        written = to_tree(unit.expression)
+    except TreeError:
+        written = to_tree(Symbol(unit.text))
+    return {"factor": to_tree(unit.factor), "dimension": powers_of(unit.dimension), "written": written}
+
+
+def _unit_from_data(data: Mapping[str, Any]) -> Unit:
+    factor = _expression(data["factor"])
+    if not (factor.is_Rational and factor.is_positive):  # no expression, which would have to be carried out
+        raise TreeError(f"{str(factor)[:80]} is not the factor of a unit")
+    return Unit(factor, dimension_of(data["dimension"]), _expression(data["written"]))
 
 
 def _term_to_data(term: Term, meshes: list[Mesh | Surface]) -> dict[str, Any]:
@@ -209,6 +229,8 @@ def _require_fit(problem: Problem) -> None:
         raise TreeError("a scale for a term that is not there")
     if not set(problem.ansatz) <= set(problem.fields) or not set(problem.gauges) <= set(names):
         raise TreeError("an ansatz or a free constant for a field that is not declared")
+    if not set(problem.units.given) <= {*problem.coordinates, *problem.unknowns, *problem.declared_fields}:
+        raise TreeError("a unit of something that is not in the problem")
     if not set(problem.periods) <= set(problem.coordinates) or not all(p > 0 for p in problem.periods.values()):
         raise TreeError("a period of something else than a coordinate, or none")
     for term in problem.terms:

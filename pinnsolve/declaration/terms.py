@@ -39,6 +39,7 @@ from pinnsolve.declaration.discontinuities import ADVICE, has_delta, refuse_deri
 from pinnsolve.declaration.evaluation import SYMPY_FAILS
 from pinnsolve.declaration.functions import check_functions
 from pinnsolve.declaration.losses import Loss
+from pinnsolve.declaration.measures import without_prefixes
 from pinnsolve.domains.regions import Region
 from pinnsolve.errors import ProblemError, UnsupportedError
 
@@ -164,7 +165,13 @@ def read_statements(declared: Any, word: str) -> list[Statement]:
 
 
 def resolve(expression: Expr, name: str) -> Expr:
-    """Carry out the derivatives left unevaluated, refusing those of a jump and functions without a rule; integrals stay."""
+    """Carry out prefixes of units and the derivatives left unevaluated; integrals stay.
+
+    Raises:
+        UnsupportedError: A function without a rule, or derivatives that SymPy does not carry out.
+        ProblemError: A derivative of a jump.
+    """
+    expression = without_prefixes(expression)
     check_functions(expression, name)
     for derivative in expression.atoms(Derivative):
         if not isinstance(derivative.expr, AppliedUndef):

@@ -17,8 +17,11 @@ from sympy.core.assumptions import common_assumptions
 from sympy.core.function import AppliedUndef, UndefinedFunction
 from sympy.functions.elementary.piecewise import ExprCondPair
 from sympy.logic.boolalg import Boolean
+from sympy.physics.units import Quantity
+from sympy.physics.units.prefixes import Prefix
 
 from pinnsolve.declaration.functions import KNOWN
+from pinnsolve.declaration.measures import named_quantities
 from pinnsolve.operators import AppliedField, fields
 
 Tree = list[Any]
@@ -80,7 +83,7 @@ class TreeError(ValueError):
 
 
 def to_tree(expression: Basic) -> Tree:
-    """Return the tree of an expression; a number by a function that is not in the table, zeta(3), is stored by its value.
+    """Return the tree of an expression; a number by a function that is not in the table, zeta(3), by its value.
 
     Raises:
         TreeError: A node that cannot be stored.
@@ -108,6 +111,8 @@ def to_tree(expression: Basic) -> Tree:
             [*map(to_tree, expression.variables)],
             [*map(to_tree, expression.point)],
         ]
+    if isinstance(expression, Quantity | Prefix) and named_quantities().get(str(expression.name)) == expression:
+        return ["Quantity", str(expression.name)]
     name = type(expression).__name__
     if _CLASSES.get(name) is type(expression):
         return [name, *map(to_tree, expression.args)]
@@ -182,11 +187,16 @@ class _Reader:
             raise TreeError(f"derivatives of the orders {str(orders)[:80]}")
         return sympy.Derivative(self.read(inner), *((self.read(v), n) for v, n in pairs))
 
+    def _quantity(self, name: str) -> Expr:
+        if _name(name) not in named_quantities():
+            raise TreeError(f"no quantity of SymPy is named {name[:40]!r}")
+        return named_quantities()[name]
+
     def _subs(self, inner: Tree, variables: list[Tree], point: list[Tree]) -> Expr:
         return sympy.Subs(self.read(inner), tuple(map(self.read, variables)), tuple(map(self.read, point)))
 
 
-_SPECIAL = frozenset({"Symbol", "Rational", "Float", "Field", "Derivative", "Subs"})
+_SPECIAL = frozenset({"Symbol", "Rational", "Float", "Field", "Derivative", "Subs", "Quantity"})
 
 
 def _name(name: Any) -> str:

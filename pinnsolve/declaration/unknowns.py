@@ -7,6 +7,7 @@ from collections.abc import Mapping, Sequence
 from types import MappingProxyType
 
 from sympy import Expr, Symbol, sympify
+from sympy.physics.units import Quantity
 
 from pinnsolve.errors import ProblemError, UnsupportedError
 
@@ -35,6 +36,9 @@ def read_unknowns(unknowns: Mapping[Symbol, float], coordinates: Sequence[Symbol
                 f"unknowns, {symbol}", "it is also a coordinate of the domain", "make it one or the other"
             )
         number = sympify(initial) if not isinstance(initial, str) else None
+        if isinstance(number, Expr) and number.has(Quantity):
+            found = f"the initial value {initial} is a quantity"
+            raise ProblemError(f"unknowns, {symbol}", found, f"give a number, and its unit in units={{{symbol}: ...}}")
         if not (isinstance(number, Expr) and number.is_real and math.isfinite(float(number))):
             raise ProblemError(f"unknowns, {symbol}", f"the initial value {initial!r}", "give a finite number")
         value = float(number)

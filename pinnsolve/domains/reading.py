@@ -7,6 +7,7 @@ from collections.abc import Sequence
 from typing import Any
 
 from sympy import Expr, Symbol, SympifyError, sympify
+from sympy.physics.units import Quantity
 
 from pinnsolve.errors import ProblemError
 
@@ -33,6 +34,9 @@ def read_number(where: str, what: str, value: Any) -> float:
         number = sympify(value) if not isinstance(value, str | bool) else None
     except SympifyError:
         number = None
+    if isinstance(number, Expr) and number.has(Quantity):
+        remedy = "give a number: regions are in the units that Problem(..., units={...}) gives their coordinates"
+        raise ProblemError(where, f"{what} {value} is a quantity", remedy)
     if not isinstance(number, Expr) or number.free_symbols or number.is_real is False:
         raise ProblemError(where, f"{what} {value!r} is not a real number", "give a real number")
     return float(number)

@@ -102,8 +102,9 @@ class Box(Shape):
                 "name one of them" + _nearest(str(coordinate), [str(c) for c in self.coordinates]),
             )
         low, high = self.bounds[coordinate]
+        place = read_number(f"face({coordinate}, {value})", "the end", value)
         for side, end in enumerate((low, high)):
-            if abs(float(value) - end) <= ROUNDING * (high - low):
+            if abs(place - end) <= ROUNDING * (high - low):
                 return Boundary((_face(self, coordinate, side),), self.coordinates)
         raise ProblemError(
             f"face({coordinate}, {value})", f"{coordinate} runs from {low:g} to {high:g}", "give one of the two ends"

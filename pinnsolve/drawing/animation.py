@@ -15,6 +15,7 @@ from sympy import Symbol
 
 from pinnsolve.domains.regions import Array
 from pinnsolve.drawing.fields import Quantity, quantities, values_on
+from pinnsolve.drawing.labels import axis_label, value_of, with_unit
 from pinnsolve.drawing.panels import (
     COLOURS,
     FIELD,
@@ -22,7 +23,6 @@ from pinnsolve.drawing.panels import (
     compose,
     draw_bar,
     draw_map,
-    label,
     limits,
     linear_scale,
     rule,
@@ -76,7 +76,7 @@ def write_animation(solution: Solution, path: Path, held: Mapping[Symbol, float]
         films = [_film(solution, quantity, held, ordering, instants) for quantity in shown]
         updates: list[Update] = []
         figure = compose([_row(film, updates) for film in films], title=" ")
-        _record(figure, writer, path, [f"{label(ordering.name)} = {v:.3g}" for v in instants], updates)
+        _record(figure, writer, path, [value_of(films[0].view, ordering, v) for v in instants.tolist()], updates)
     return path
 
 
@@ -115,8 +115,8 @@ def _draw_curve(axes: Axes, film: _Film) -> Update:
         (dashed,) = axes.plot(nodes, film.truth[0], color="black", ls=(0, (4, 2)), lw=1.0, label="reference")
         drawn.append((dashed, film.truth))
     axes.set(xlim=film.view.ranges[film.view.axes[0]], ylim=limits(linear_scale(film.values, film.truth)))
-    axes.set_xlabel(label(film.view.axes[0].name))
-    axes.set_ylabel(film.quantity.label)
+    axes.set_xlabel(axis_label(film.view, 0))
+    axes.set_ylabel(with_unit(film.quantity.label, film.quantity.unit))
     axes.legend(loc="upper right")
     tidy(axes.yaxis)
     rule(axes)
@@ -139,7 +139,7 @@ def _draw_planes(axes: Sequence[Axes], film: _Film) -> list[Update]:
 
 def _draw_plane(axes: Axes, film: _Film, title: str, values: Array, scale: Normalize) -> Update:
     image = draw_map(axes, film.view, values[0], norm=scale, colours=FIELD)
-    draw_bar(image, axes, values)
+    draw_bar(image, axes, values, unit=film.quantity.unit)
     axes.set_title(title)
     hidden = np.ma.masked_invalid if film.view.triangles is None else np.nan_to_num
     return lambda frame: image.set_array(hidden(values[frame]))

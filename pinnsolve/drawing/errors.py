@@ -12,6 +12,7 @@ from sympy.core.function import AppliedUndef
 
 from pinnsolve.comparison import compare, estimate
 from pinnsolve.domains.regions import Array
+from pinnsolve.drawing.labels import axis_label, label, number, place_of, unit_label
 from pinnsolve.drawing.panels import (
     COLOURS,
     MAGNITUDE,
@@ -20,11 +21,8 @@ from pinnsolve.drawing.panels import (
     draw_bar,
     draw_magnitudes,
     draw_place,
-    label,
     limits,
     log_scale,
-    number,
-    place_of,
     rule,
     say,
     style,
@@ -75,17 +73,19 @@ def _row(solution: Solution, field: AppliedUndef, errors: Mapping[str, float]) -
     name, found = label(field.func.__name__), _magnitudes(solution, field, points)
     if not np.isfinite(found).any():
         return Row(1, lambda axes: say(axes[0], "no finite values"), height=0.6, title=name)
+    unit = problem.units.texts.get(field.func.__name__, "")
     worst = dict(zip(problem.coordinates, points[np.nanargmax(found)].tolist(), strict=True))
     views = arrange({c: problem.bounds[c] for c in coordinates}, problem, through=worst)
     scattered = solution.reference.kind == "data"
+    greatest = f"{number(errors['max'])} {unit_label(unit)}".rstrip()
 
     def draw(axes: Sequence[Axes]) -> None:
         if scattered:
             columns = [points[:, problem.coordinates.index(c)] for c in views[0].axes]
-            _draw_scattered(axes[0], views[0], columns, found)
+            _draw_scattered(axes[0], views[0], columns, found, unit=unit)
         else:
             sheets = [view.shaped(_magnitudes(solution, field, view.points(problem.coordinates))) for view in views]
-            draw_magnitudes(axes, views, sheets)
+            draw_magnitudes(axes, views, sheets, unit=unit)
         for ax, view in zip(axes, views, strict=False):
             if all(worst[c] == view.held[c] for c in coordinates if c in view.held):
                 place = [worst[c] for c in view.axes]
@@ -98,24 +98,25 @@ def _row(solution: Solution, field: AppliedUndef, errors: Mapping[str, float]) -
         draw,
         shape=views[0].shape,
         height=2.5,
-        title=f"{name}: relative $L^2$ error {number(errors['relative_l2'])}, greatest {number(errors['max'])} (ring)",
+        title=f"{name}: relative $L^2$ error {number(errors['relative_l2'])}, greatest {greatest} (ring)",
     )
 
 
-def _draw_scattered(axes: Axes, view: View, columns: Sequence[Array], found: Array) -> None:
+def _draw_scattered(axes: Axes, view: View, columns: Sequence[Array], found: Array, *, unit: str) -> None:
     """Draw errors at stored points, projected onto a line or plane: as a map if they form its grid, else as dots."""
     scale = log_scale(found)
     if scale is None:
         say(axes, "zero everywhere")
         return
-    axes.set(xlim=view.ranges[view.axes[0]], xlabel=label(view.axes[0].name))
+    axes.set(xlim=view.ranges[view.axes[0]], xlabel=axis_label(view, 0))
     if len(view.axes) == 1:
         axes.plot(columns[0], np.where(found > 0, found, np.nan), ".", color=COLOURS[0], ms=3)
         axes.set(yscale="log", ylim=limits(scale))
         tidy_powers(axes.yaxis, scale)
+        axes.set_ylabel(unit_label(unit))
         rule(axes)
         return
-    axes.set(ylim=view.ranges[view.axes[1]], ylabel=label(view.axes[1].name))
+    axes.set(ylim=view.ranges[view.axes[1]], ylabel=axis_label(view, 1))
     (across, i), (up, j) = (np.unique(column, return_inverse=True) for column in columns)
     drawn: ScalarMappable
     if len(across) * len(up) == len(found):
@@ -127,7 +128,7 @@ def _draw_scattered(axes: Axes, view: View, columns: Sequence[Array], found: Arr
         x, y = (column[order] for column in columns)
         size = float(np.clip(_COVERED / len(found), 1.0, 20.0))
         drawn = axes.scatter(x, y, s=size, c=found[order], norm=scale, cmap=MAGNITUDE, lw=0)
-    draw_bar(drawn, axes, found)
+    draw_bar(drawn, axes, found, unit=unit)
 
 
 def _magnitudes(solution: Solution, field: AppliedUndef, points: Array) -> Array:

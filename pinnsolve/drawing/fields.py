@@ -14,6 +14,7 @@ from matplotlib.figure import Figure
 from sympy.core.function import AppliedUndef
 
 from pinnsolve.domains.regions import Array
+from pinnsolve.drawing.labels import axis_label, label, number, place_of, unit_label, value_of, with_unit
 from pinnsolve.drawing.observations import near, observed
 from pinnsolve.drawing.panels import (
     COLOURS,
@@ -25,11 +26,8 @@ from pinnsolve.drawing.panels import (
     draw_bar,
     draw_dots,
     draw_map,
-    label,
     limits,
     linear_scale,
-    number,
-    place_of,
     rule,
     style,
     tidy,
@@ -48,6 +46,7 @@ class Quantity:
     field: AppliedUndef
     label: str
     part: Callable[[Values], Values]
+    unit: str
 
 
 def fields_figure(solution: Solution) -> Figure:
@@ -57,7 +56,11 @@ def fields_figure(solution: Solution) -> Figure:
     """
     with style():
         rows = [_row(solution, quantity) for quantity in quantities(solution.problem)]
-        found = ",  ".join(f"{label(name)} = {value:.5g}" for name, value in solution.unknowns.items())
+        units = solution.problem.units.texts
+        found = ",  ".join(
+            f"{label(name)} = {value:.5g} {unit_label(units.get(name, ''))}".rstrip()
+            for name, value in solution.unknowns.items()
+        )
         return compose(rows, title=f"Found: {found}" if found else "")
 
 
@@ -65,12 +68,12 @@ def quantities(problem: Problem) -> list[Quantity]:
     """Return what is shown of every declared field."""
     made = []
     for field in problem.declared_fields:
-        name = label(field.func.__name__)
+        name, unit = label(field.func.__name__), problem.units.texts.get(field.func.__name__, "")
         if field.func.__name__ in problem.complex_fields:
-            made += [Quantity(field, rf"$|\,${name}$\,|$", np.abs), Quantity(field, f"Re {name}", np.real)]
-            made += [Quantity(field, f"Im {name}", np.imag)]
+            made += [Quantity(field, rf"$|\,${name}$\,|$", np.abs, unit), Quantity(field, f"Re {name}", np.real, unit)]
+            made += [Quantity(field, f"Im {name}", np.imag, unit)]
         else:
-            made.append(Quantity(field, name, np.real))
+            made.append(Quantity(field, name, np.real, unit))
     return made
 
 
@@ -119,7 +122,7 @@ def _draw_evolution(axes: Sequence[Axes], solution: Solution, quantity: Quantity
     values, truth = values_on(solution, quantity, view)
     scale = linear_scale(values, truth)
     image = draw_map(axes[0], view, values, norm=scale, colours=FIELD)
-    draw_bar(image, axes[0], values)
+    draw_bar(image, axes[0], values, unit=quantity.unit)
     axes[0].set_title(f"{quantity.label}: solution")
     for dots in observed(solution.problem, quantity.field, view):
         draw_dots(axes[0], *dots.places)
@@ -130,7 +133,7 @@ def _draw_evolution(axes: Sequence[Axes], solution: Solution, quantity: Quantity
     for place, colour in zip(np.linspace(low, high, _INSTANTS), colours, strict=True):
         line = view.moved({ordering: float(place)})
         found, known = values_on(solution, quantity, line)
-        text = f"{label(ordering.name)} = {place:.3g}"
+        text = value_of(view, ordering, float(place))
         axes[1].plot(line.nodes[0], found, color=colour, label=text)
         if known is not None:
             axes[1].plot(line.nodes[0], known, color="black", ls=(0, (4, 2)), lw=0.8)
@@ -150,16 +153,16 @@ def _draw_plane(
 ) -> None:
     """Draw a field of two coordinates of space; with three axes also its reference, and the difference."""
     scale = linear_scale(values, truth)
-    draw_bar(draw_map(axes[0], view, values, norm=scale, colours=FIELD), axes[0], values)
+    draw_bar(draw_map(axes[0], view, values, norm=scale, colours=FIELD), axes[0], values, unit=quantity.unit)
     axes[0].set_title(f"{quantity.label}: solution")
     for dots in observed(solution.problem, quantity.field, view):
         draw_dots(axes[0], *dots.places)
     if truth is not None:
-        draw_bar(draw_map(axes[1], view, truth, norm=scale, colours=FIELD), axes[1], truth)
+        draw_bar(draw_map(axes[1], view, truth, norm=scale, colours=FIELD), axes[1], truth, unit=quantity.unit)
         axes[1].set_title("reference")
         difference = values - truth
         image = draw_map(axes[2], view, difference, norm=centred_scale(difference), colours=DIFFERENCE)
-        draw_bar(image, axes[2], difference)
+        draw_bar(image, axes[2], difference, unit=quantity.unit)
         axes[2].set_title("solution $-$ reference")
 
 
@@ -174,7 +177,7 @@ def _draw_slices(axes: Sequence[Axes], solution: Solution, quantity: Quantity, v
         ax.set_title(f"{quantity.label} at {place_of(view, quantity.field.args)}")
         for dots in observed(solution.problem, quantity.field, view):
             draw_dots(ax, *dots.places)
-    draw_bar(image, axes[-1], values)
+    draw_bar(image, axes[-1], values, unit=quantity.unit)
 
 
 def values_on(solution: Solution, quantity: Quantity, view: View) -> tuple[Array, Array | None]:
@@ -219,8 +222,8 @@ def _draw_legend(axes: Axes, **place: Any) -> None:
 
 def _finish_curves(axes: Axes, view: View, quantity: Quantity, scale: Normalize) -> None:
     axes.set(xlim=view.ranges[view.axes[0]])
-    axes.set_xlabel(label(view.axes[0].name))
-    axes.set_ylabel(quantity.label)
+    axes.set_xlabel(axis_label(view, 0))
+    axes.set_ylabel(with_unit(quantity.label, quantity.unit))
     axes.set_ylim(limits(scale))
     tidy(axes.yaxis)
     rule(axes)

@@ -14,7 +14,8 @@ from matplotlib.axes import Axes
 from matplotlib.figure import Figure
 
 from pinnsolve.domains.regions import Array
-from pinnsolve.drawing.panels import COLOURS, Row, compose, plain, round_steps, rule, style
+from pinnsolve.drawing.labels import plain
+from pinnsolve.drawing.panels import COLOURS, Row, compose, round_steps, rule, style
 from pinnsolve.training.loop import Progress
 
 _DASHES = ("-", (0, (4, 1.5)), (0, (1, 1)), (0, (4, 1, 1, 1)))

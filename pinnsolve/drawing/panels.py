@@ -23,12 +23,11 @@ from matplotlib.colors import LogNorm, Normalize
 from matplotlib.figure import Figure
 from matplotlib.image import AxesImage
 from matplotlib.layout_engine import ConstrainedLayoutEngine
-from matplotlib.mathtext import MathTextParser
 from matplotlib.patheffects import withStroke
 from matplotlib.ticker import LogFormatterSciNotation, LogLocator, MaxNLocator, NullFormatter, ScalarFormatter
-from sympy import Symbol, latex
 
 from pinnsolve.domains.regions import Array
+from pinnsolve.drawing.labels import axis_label, unit_label
 from pinnsolve.drawing.views import Values, View
 
 _STYLE: Any = {
@@ -70,8 +69,6 @@ _CONSTANT = 1e-3
 
 _DECADES = 6
 """Most decades of a logarithmic scale."""
-
-_LONGEST_NAME, _TAIL = 48, 6
 
 
 @dataclass(frozen=True)
@@ -168,8 +165,8 @@ def draw_map(axes: Axes, view: View, values: Array, *, norm: Normalize, colours:
     axes.xaxis.set_major_locator(round_steps(5))
     axes.yaxis.set_major_locator(round_steps(5))
     axes.set(xlim=(left, right), ylim=(low, high))
-    axes.set_xlabel(label(view.axes[0].name))
-    axes.set_ylabel(label(view.axes[1].name))
+    axes.set_xlabel(axis_label(view, 0))
+    axes.set_ylabel(axis_label(view, 1))
     if not np.isfinite(values).any():
         say(axes, "no finite values")
     return image
@@ -189,7 +186,7 @@ def _draw_grid(axes: Axes, view: View, values: Array, *, norm: Normalize, colour
     )
 
 
-def draw_magnitudes(axes: Sequence[Axes], views: Sequence[View], arrays: Sequence[Array]) -> None:
+def draw_magnitudes(axes: Sequence[Axes], views: Sequence[View], arrays: Sequence[Array], *, unit: str = "") -> None:
     """Draw magnitudes on one logarithmic scale: maps with a colour bar over planes, a curve over a line."""
     scale = log_scale(*arrays)
     if scale is None:
@@ -199,17 +196,25 @@ def draw_magnitudes(axes: Sequence[Axes], views: Sequence[View], arrays: Sequenc
     elif len(views[0].axes) == 1:
         axes[0].plot(views[0].nodes[0], np.where(arrays[0] > 0, arrays[0], np.nan), color=COLOURS[0])
         axes[0].set(yscale="log", ylim=limits(scale), xlim=views[0].ranges[views[0].axes[0]])
-        axes[0].set_xlabel(label(views[0].axes[0].name))
+        axes[0].set_xlabel(axis_label(views[0], 0))
+        axes[0].set_ylabel(unit_label(unit))
         tidy_powers(axes[0].yaxis, scale)
         rule(axes[0])
     else:
         for ax, view, array in zip(axes, views, arrays, strict=True):
             image = draw_map(ax, view, array, norm=scale, colours=MAGNITUDE)
-        draw_bar(image, axes[-1], *arrays)
+        draw_bar(image, axes[-1], *arrays, unit=unit)
 
 
-def draw_bar(image: ScalarMappable, axes: Axes, *arrays: Values) -> None:
-    """Draw the colour bar of one or several maps beside the last, as high as it, with arrows where values lie beyond."""
+def draw_bar(image: ScalarMappable, axes: Axes, *arrays: Values, unit: str = "") -> None:
+    """Draw the colour bar of one or several maps beside the last, as high as it, with arrows where values lie beyond.
+
+    Args:
+        image: One of the maps.
+        axes: Of the last map.
+        arrays: All values that are shown.
+        unit: Of the values.
+    """
     norm, finite = image.norm, finite_values(*arrays)
     low, high = ends(norm)
     below, above = bool((finite < low).any()), bool((finite > high).any())
@@ -220,6 +225,8 @@ def draw_bar(image: ScalarMappable, axes: Axes, *arrays: Values) -> None:
     beside = axes.inset_axes((1 + 0.08 / inches, 0.0, 0.11 / inches, 1.0))
     bar = axes.figure.colorbar(image, cax=beside, extend=extend)
     bar.outline.set_linewidth(0.4)
+    if unit:
+        bar.set_label(unit_label(unit))
     if isinstance(norm, LogNorm):
         tidy_powers(beside.yaxis, norm)
     else:
@@ -295,37 +302,6 @@ def finite_values(*arrays: Values | None) -> Array:
     flat = [np.ravel(a) for a in arrays if a is not None]
     joined = np.concatenate(flat) if flat else np.zeros(0)
     return np.asarray(joined[np.isfinite(joined)])
-
-
-def place_of(view: View, coordinates: Sequence[Symbol]) -> str:
-    """Return where a view lies, "t = 0.5, z = 1", as far as these coordinates tell."""
-    return ", ".join(f"{label(c.name)} = {v:.3g}" for c, v in view.held.items() if c in coordinates)
-
-
-def label(name: str) -> str:
-    """Return a symbol's name as mathematics, `x_1` with an index, or as it stands where that cannot be typeset."""
-    text = f"${latex(Symbol(name))}$"
-    try:
-        MathTextParser("path").parse(text)
-    except ValueError:
-        return plain(name)
-    return text
-
-
-def plain(name: str, *, longest: int = _LONGEST_NAME) -> str:
-    """Return a name of the user's as text: shortened but for its index, and without a meaning for its dollar signs."""
-    short = name if len(name) <= longest else f"{name[: longest - _TAIL - 1]}…{name[-_TAIL:]}"
-    return short.replace("$", r"\$")
-
-
-def number(value: float | None) -> str:
-    """Return a number with two figures, if need be times a power of ten."""
-    if value is None or not math.isfinite(value):
-        return "not finite"
-    if value == 0 or 0.001 <= abs(value) < 1000:
-        return f"{value:.2g}" if abs(value) < 100 else f"{value:.0f}"
-    mantissa, exponent = f"{value:.1e}".split("e")
-    return rf"${mantissa}\times 10^{{{int(exponent)}}}$"
 
 
 def rule(axes: Axes) -> None:

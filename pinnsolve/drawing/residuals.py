@@ -10,7 +10,8 @@ from matplotlib.figure import Figure
 
 from pinnsolve.declaration.terms import Term
 from pinnsolve.domains.regions import Array, Boundary, Region
-from pinnsolve.drawing.panels import COLOURS, Row, compose, draw_magnitudes, number, place_of, plain, style
+from pinnsolve.drawing.labels import number, place_of, plain
+from pinnsolve.drawing.panels import COLOURS, Row, compose, draw_magnitudes, style
 from pinnsolve.drawing.views import View, arrange, residual_values
 from pinnsolve.points import term_points, term_region
 from pinnsolve.solution import Solution

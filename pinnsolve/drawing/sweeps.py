@@ -12,7 +12,8 @@ from matplotlib.axes import Axes
 from matplotlib.figure import Figure
 from scipy.stats import spearmanr
 
-from pinnsolve.drawing.panels import COLOURS, Row, compose, plain, rule, style
+from pinnsolve.drawing.labels import plain
+from pinnsolve.drawing.panels import COLOURS, Row, compose, rule, style
 from pinnsolve.plotting import DOTS_PER_INCH
 from pinnsolve.sweep.results import Row as Setting
 from pinnsolve.sweep.runs import Run

@@ -8,7 +8,7 @@ the former.
 from __future__ import annotations
 
 from collections.abc import Mapping, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from typing import Any
 
 import numpy as np
@@ -55,12 +55,14 @@ class View:
         held: Values of all the others.
         equal: Whether a length is drawn alike in both directions, as between two coordinates of space.
         triangles: Of a plane that a mesh covers: its points (nodes, 2), and their numbers at the corners (triangles, 3).
+        units: What is written behind the numbers of coordinates that have a unit, by name.
     """
 
     ranges: Mapping[Symbol, tuple[float, float]]
     held: Mapping[Symbol, float]
     equal: bool = False
     triangles: Triangles | None = None
+    units: Mapping[str, str] = field(default_factory=dict)
 
     @property
     def axes(self) -> tuple[Symbol, ...]:
@@ -98,7 +100,7 @@ class View:
         """Return the line or plane of the same directions with some coordinates held elsewhere."""
         ranges = {c: ends for c, ends in self.ranges.items() if c not in held}
         triangles = self.triangles if len(ranges) == 2 else None
-        return View(ranges, {**self.held, **held}, self.equal and len(ranges) == 2, triangles)
+        return View(ranges, {**self.held, **held}, self.equal and len(ranges) == 2, triangles, self.units)
 
 
 def ordering_coordinates(problem: Problem) -> tuple[Symbol, ...]:
@@ -136,12 +138,14 @@ def arrange(
     centre = {c: (low + high) / 2 for c, (low, high) in whole.items()} | dict(through or {})
     ordering = [c for c in ordering_coordinates(problem) if c in ranges]
     space = [c for c in ranges if c not in ordering]
+    units = problem.units.texts
 
     def view(*axes: Symbol) -> View:
         lengths = [whole[c][1] - whole[c][0] for c in axes]
-        equal = len(axes) == 2 and set(axes) <= set(space) and max(lengths) <= _LONGEST * min(lengths)
+        alike = len({units.get(c.name) for c in axes}) == 1
+        equal = len(axes) == 2 and set(axes) <= set(space) and alike and max(lengths) <= _LONGEST * min(lengths)
         held = {c: v for c, v in centre.items() if c not in axes}
-        return View({c: whole[c] for c in axes}, held, equal, _triangles(axes, ranges, problem))
+        return View({c: whole[c] for c in axes}, held, equal, _triangles(axes, ranges, problem), units)
 
     if len(ranges) == 1:
         return (view(*ranges),)

@@ -14,6 +14,7 @@ from scipy.stats import qmc
 from sympy import Basic, Dummy, Expr, Symbol, lambdify, sympify
 from sympy.core.function import AppliedUndef
 
+from pinnsolve.declaration.measures import without_prefixes
 from pinnsolve.errors import ProblemError
 from pinnsolve.problem import Problem
 from pinnsolve.reference.finite_differences import Array
@@ -30,7 +31,8 @@ class Exact:
     """A closed form of each field, `Exact({u: exp(-t) * sin(x)})`.
 
     Args:
-        fields: Expressions in the coordinates, and the unknowns; the keys are fields, u(x, t) or u. A complex field has one.
+        fields: Expressions in the coordinates, and the unknowns; the keys are fields, u(x, t) or u. A complex field has one. In a
+            problem with units they are written with quantities, as its statements are.
         unknowns: Values of unknown parameters in the expressions; the values given to `solve` otherwise.
 
     Raises:
@@ -50,7 +52,7 @@ class Exact:
                 raise ProblemError(
                     f"Exact, {key}", f"{value!r} is not an expression", "give a SymPy expression of the coordinates"
                 )
-            read[key] = expression
+            read[key] = without_prefixes(expression)
         object.__setattr__(self, "fields", MappingProxyType(read))
 
 
@@ -64,12 +66,13 @@ def exact_reference(problem: Problem, spec: Exact, *, unknowns: Mapping[Symbol, 
     """Return closed forms as a reference, on a regular grid in up to three dimensions and on Sobol points above.
 
     Raises:
-        ProblemError: A field that the problem does not have or one without a closed form, a symbol without a value, or complex
-            values of a real field.
+        ProblemError: A field that the problem does not have or one without a closed form, a symbol without a value, complex
+            values of a real field, or a dimension that the field does not have.
     """
     began = time.monotonic()
     values = {s: float(v) for s, v in {**unknowns, **(spec.unknowns or {})}.items()}
-    forms = {name: _checked(problem, name, form.subs(values)) for name, form in _named_forms(problem, spec).items()}
+    written = {name: _in_numbers(problem, name, form) for name, form in _named_forms(problem, spec).items()}
+    forms = {name: _checked(problem, name, form.subs(values)) for name, form in written.items()}
     functions = {name: _program(form, problem.coordinates) for name, form in forms.items()}
 
     def evaluate(points: Array) -> dict[str, Array]:
@@ -119,6 +122,13 @@ def _named_forms(problem: Problem, spec: Exact) -> dict[str, Expr]:
     if missing:
         raise ProblemError(f"Exact, {', '.join(missing)}", "no closed form", "give an expression for every field")
     return written
+
+
+def _in_numbers(problem: Problem, name: str, form: Expr) -> Expr:
+    """Return a closed form, which may contain quantities, as numbers in the unit of its field."""
+    own = {f.func.__name__: f for f in problem.declared_fields}
+    own |= {part.func.__name__: p.whole for p in problem.complex_fields.values() for part in (p.real, p.imaginary)}
+    return problem.form(f"Exact, {name}", own[name], form)
 
 
 def _checked(problem: Problem, name: str, form: Expr) -> Expr:
