@@ -94,6 +94,8 @@ def load_solution(path: Path, *, network: nn.Module | None = None) -> Solution:
         dtype = {"float32": torch.float32, "float64": torch.float64}[description["dtype"]]
         spec = network_from_data(description["network"])
         record, reference_spec = dict(description["record"]), reference_from_data(description["reference"])
+    except ArchiveError:
+        raise
     except _MALFORMED as error:
         raise ArchiveError(str(folder), f"{_DESCRIPTION} is damaged: {error}", "run the problem again") from None
     if spec is None and network is None:

@@ -159,6 +159,8 @@ def _limits(
     The first is 0 where this is not certain.
     """
     here = [t for t in terms if t.kind == "equation"] if equations is None else list(equations)
+    if not here:  # beside a group of cells that no equation is for
+        return 0, 0
     names = {r.field for t in here for r in evaluations(with_ends_of_integrals(t.residual)).values()}
     present = [f for f in fields if f.func.__name__ in names]
     bounds, coordinates = domain.bounds, factor.coordinates
