@@ -57,10 +57,6 @@ _GROWTH = 8.0
 equation in `problems/` grow by 10, which one network does not follow. Where they grow by less, by 5 for Allen and Cahn's and 1 for
 Korteweg and de Vries', one network for all times is as good in the same time or, for smooth solutions, far better."""
 
-_MANY_ROWS = 1_000
-"""Measurements from which a network is wider: 2,000 of Burgers' equation are met in a minute to 1e-5 by three layers of 30, whose
-1,981 weights a quasi-Newton method moves, and to 3e-4 by three layers of 20 and Gauss-Newton steps."""
-
 _QUICK = 4
 """A quick run has this many times fewer points and ten times fewer steps; nothing else differs."""
 
@@ -208,11 +204,8 @@ def meet_conditions(problem: Problem, network: Any = None) -> tuple[Problem, tup
 def _network(problem: Problem) -> tuple[MLP, str]:
     """Choose a small network, and say why it."""
     times = marching(problem.terms, problem.fields, problem.domain)
-    width, few = 20, "so few weights suit a dense second-order method"
-    rows = sum(len(next(iter(o.values.values()))) for o in problem.data.values() if o.privacy is None)
-    if len(problem.coordinates) > 1 and rows >= _MANY_ROWS:
-        width, few = 30, f"{rows:,} measurements tell more than fewer weights hold"
-    sines = MLP(width=width, depth=3, activation="sine")
+    few = "so few weights suit a dense second-order method"
+    sines = MLP(width=20, depth=3, activation="sine")
     if len(problem.coordinates) == 1:
         return sines, f"one coordinate; sines follow oscillations, and {few}"
     if not times:
@@ -220,7 +213,7 @@ def _network(problem: Problem) -> tuple[MLP, str]:
     evolves = f"the solution evolves in {', '.join(map(str, times))}"
     if _keeps_its_form(problem, times):
         return sines, f"{evolves} by linear equations of first order, which cannot steepen; {few}"
-    return MLP(width=width, depth=3), f"{evolves} and may steepen or run back and forth, which tanh follows; {few}"
+    return MLP(width=20, depth=3), f"{evolves} and may steepen or run back and forth, which tanh follows; {few}"
 
 
 def _keeps_its_form(problem: Problem, times: Sequence[Symbol]) -> bool:

@@ -4,7 +4,6 @@ from __future__ import annotations
 
 from typing import Any
 
-import numpy as np
 import pytest
 import torch
 from sympy import Eq, pi, sin, symbols
@@ -84,16 +83,6 @@ def test_everything_left_out_is_chosen_with_value_reason_and_override() -> None:
 )
 def test_the_second_phase_follows_the_number_of_parameters(network: ps.MLP, second: str) -> None:
     assert [phase.name for phase in plan(heat(), network).phases] == ["adam", second]
-
-
-@pytest.mark.parametrize(("rows", "width"), [(999, 20), (1_000, 30)])
-def test_many_measurements_are_met_by_a_wider_network(rows: int, width: int) -> None:
-    places = np.linspace(0.1, 0.9, rows)
-    data = {"probe": ps.Observations(at={x: places, t: places}, values={u: np.sin(places)})}
-    problem = ps.Problem(domain=heat().domain, equations={"heat": Eq(u.diff(t), u.diff(x, 2))}, data=data)
-    found = plan(problem)
-    assert found.network.width == width
-    assert ("1,000 measurements" in "\n".join(describe(found.choices))) == (width == 30)
 
 
 def test_sines_are_chosen_where_nothing_evolves() -> None:
