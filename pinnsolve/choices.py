@@ -203,7 +203,7 @@ def meet_conditions(problem: Problem, network: Any = None) -> tuple[Problem, tup
 
 def _network(problem: Problem) -> tuple[MLP, str]:
     """Choose a small network, and say why it."""
-    times = marching(problem.terms, problem.fields, problem.domain)
+    times = marching(problem.terms, problem.fields, problem.domain) or _measured_evolution(problem)
     few = "so few weights suit a dense second-order method"
     sines = MLP(width=20, depth=3, activation="sine")
     if len(problem.coordinates) == 1:
@@ -214,6 +214,17 @@ def _network(problem: Problem) -> tuple[MLP, str]:
     if _keeps_its_form(problem, times):
         return sines, f"{evolves} by linear equations of first order, which cannot steepen; {few}"
     return MLP(width=20, depth=3), f"{evolves} and may steepen or run back and forth, which tanh follows; {few}"
+
+
+def _measured_evolution(problem: Problem) -> list[Symbol]:
+    """Return the coordinates in which equations are of lower order than in others, where measurements are all there is."""
+    if not problem.data or any(term.kind == "condition" for term in problem.terms):
+        return []
+    highest = orders(problem.terms, problem.fields)
+    order = {
+        c: max((o for (_, other), o in highest.items() if other == c), default=0) for c in problem.domain.intervals
+    }
+    return [c for c, o in order.items() if 0 < o < max(order.values())]
 
 
 def _keeps_its_form(problem: Problem, times: Sequence[Symbol]) -> bool:

@@ -35,7 +35,7 @@ def choose_remedy(
     times = marching(problem.terms, problem.fields, problem.domain)
     what, reason = "if training is stuck", "nonlinear equations have minima of the residual that solve nothing"
     if len(times) == 1:
-        override = "training = ps.Training(weighting=ps.Causal(...)), or pseudo_time=infinity for neither"
+        override = "training = ps.Training(weighting=ps.Causal(...)), or pseudo_time=math.inf for neither"
         choices.append(Choice(what, f"begin again, causal in {times[0]}", reason, override))
         return None, times[0]
     try:
@@ -43,7 +43,7 @@ def choose_remedy(
     except ProblemError:
         return None, None
     choices.append(
-        Choice(what, "begin again in pseudo-time", reason, "ps.Training(pseudo_time=...), infinity for never")
+        Choice(what, "begin again in pseudo-time", reason, "ps.Training(pseudo_time=...), math.inf for never")
     )
     return march, None
 

@@ -95,6 +95,15 @@ def test_sines_are_chosen_where_nothing_evolves() -> None:
     assert plan(steady).network.activation == plan(ode()).network.activation == "sine"
 
 
+@pytest.mark.parametrize(("speed", "activation"), [(u, "tanh"), (1, "sine")])
+def test_an_evolution_that_is_only_measured_is_one_all_the_same(speed: Any, activation: str) -> None:
+    data = {"probe": ps.Observations(at={x: [0.2, 0.7], t: [0.1, 0.5]}, values={u: [1.0, 2.0]})}
+    problem = ps.Problem(
+        domain=heat().domain, equations={"burgers": Eq(u.diff(t) + speed * u.diff(x), u.diff(x, 2))}, data=data
+    )
+    assert plan(problem).network.activation == activation
+
+
 @pytest.mark.parametrize(
     ("equation", "order", "activation"),
     [
