@@ -346,6 +346,11 @@ def _weights(compiled: CompiledProblem, given: Mapping[str, float] | None, choic
     terms = [problem.term(t.name) for t in compiled.terms]
     if given is not None:
         _check_names("weights", given, problem)
+        left = [t.name for t in terms if t.kind != "equation" and not {t.name, t.group} & set(given)]
+        if left:
+            reason = "weights are given, so that none is chosen, and no residual is divided by its size"
+            override = f"training = ps.Training(weights={{..., {left[0]!r}: {_CONDITION_WEIGHT:g}}})"
+            choices.append(Choice("weights", f"1 for {', '.join(left)}, as they are not named", reason, override))
         return {t.name: given.get(t.name, given.get(t.group, 1.0)) for t in terms}
     usual = {t.name: 1.0 if t.kind == "equation" else _CONDITION_WEIGHT for t in terms}
     heavy = ", ".join(name for name, weight in usual.items() if weight != 1)

@@ -83,13 +83,14 @@ class Diagnosis:
     def sentence(self) -> str:
         """What was found."""
         where = " and ".join(f"{low:.3g} ≤ {name} ≤ {high:.3g}" for name, (low, high) in self.region.items())
-        place = f"half of it or more lies in {where}" if where else "it is spread over the whole domain"
+        what = f"of the {self.looked_at}"
+        place = f"Half or more {what} lies in {where}" if where else f"None {what} stands out: it is spread over the domain"
         scale = ", ".join(f"{length:.2g} in {name}" for name, length in self.waves.items())
         if len(self.waves) > _MOST_NAMED:
             shortest, longest = min(self.waves.values()), max(self.waves.values())
             scale = f"{shortest:.2g} to {longest:.2g} in {len(self.waves)} coordinates"
         return (
-            f"{self.term} holds {100 * self.share:.0f} % of the loss. Of the {self.looked_at}, {place}; "
+            f"{self.term} holds {100 * self.share:.0f} % of the loss. {place}; "
             f"its waves are about {scale} long."
         )
 

@@ -45,12 +45,19 @@ def chosen(plan: Plan) -> set[str]:
 def test_nothing_is_chosen_where_everything_is_given() -> None:
     network, phases = ps.MLP(width=5, depth=1), (ps.Adam(steps=3),)
     points = {"heat": 30, "initial": 7, "ends": 8}
-    training = ps.Training(points=points, phases=phases, weights={"ends": 4.0}, sampling="grid")
+    weights = {"ends": 4.0, "initial": 1.0}
+    training = ps.Training(points=points, phases=phases, weights=weights, sampling="grid")
     found = plan(heat(), network, training, threads=2)
     assert found.network is network and found.phases == phases and found.choices == () and found.sampling == "grid"
     assert found.counts == {"heat[0]": 30, "initial": 7, "ends[0]": 8, "ends[1]": 8}
     assert found.weights == {"heat[0]": 1.0, "initial": 1.0, "ends[0]": 4.0, "ends[1]": 4.0}
     assert found.dtype == torch.float64 and found.device == torch.device("cpu")
+
+
+def test_conditions_that_given_weights_leave_out_are_told() -> None:
+    lines = "\n".join(describe(plan(heat(), None, ps.Training(weights={"ends": 4.0})).choices))
+    assert "weights: 1 for initial, as they are not named (weights are given, so that none is chosen" in lines
+    assert "'initial': 100" in lines
 
 
 def test_a_member_can_be_told_apart_from_its_group() -> None:

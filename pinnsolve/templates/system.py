@@ -27,7 +27,7 @@ problem = ps.Problem(
 )
 
 # 3. The numerics, all of it optional: leave the name out, and it is chosen and printed with its reasons.
-training = ps.Training(weights={"initial": 100})  # a name stands for all its members
+training = ps.Training(points={"initial": 200})  # a name stands for all its members
 
 # 4. The truth to compare with: finite differences of the same declaration, ps.Exact({u: ..., v: ...}), or observations.
 reference = ps.FiniteDifferences()
