@@ -84,15 +84,14 @@ class Diagnosis:
         """What was found."""
         where = " and ".join(f"{low:.3g} ≤ {name} ≤ {high:.3g}" for name, (low, high) in self.region.items())
         what = f"of the {self.looked_at}"
-        place = f"Half or more {what} lies in {where}" if where else f"None {what} stands out: it is spread over the domain"
+        place = (
+            f"Half or more {what} lies in {where}" if where else f"None {what} stands out: it is spread over the domain"
+        )
         scale = ", ".join(f"{length:.2g} in {name}" for name, length in self.waves.items())
         if len(self.waves) > _MOST_NAMED:
             shortest, longest = min(self.waves.values()), max(self.waves.values())
             scale = f"{shortest:.2g} to {longest:.2g} in {len(self.waves)} coordinates"
-        return (
-            f"{self.term} holds {100 * self.share:.0f} % of the loss. {place}; "
-            f"its waves are about {scale} long."
-        )
+        return f"{self.term} holds {100 * self.share:.0f} % of the loss. {place}; its waves are about {scale} long."
 
 
 def find_diagnosis(
