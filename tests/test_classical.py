@@ -23,7 +23,7 @@ allen_cahn burgers convection heat helmholtz kdv kuramoto_sivashinsky oscillator
 schroedinger wave wave_two_modes
 """
 FLOWS = "cavity kovasznay"
-TRIANGLES = "bracket disk lshape"
+TRIANGLES = "beam_3d bracket disk lshape"
 KINDS = (
     dict.fromkeys(GRIDS.split(), "finite_difference")
     | dict.fromkeys(FLOWS.split(), "stream_function")
@@ -33,6 +33,7 @@ KINDS = (
 
 UNREAD = {
     "burgers_inverse": "observations stand in for conditions: no grid has a solution",
+    "cylinder_flow": "a pressure beside velocities, and no box: finite elements of its own are stored with it",
     "inclusion": "fluxes stand in for an unknown field: no grid has a solution",
     "poisson_5d": "no grid in five dimensions; the closed form is known",
     "two_materials": "a field in each of two materials; the closed form is known",
