@@ -152,7 +152,11 @@ class _Emitter:
         if isinstance(expression, sympy.logic.boolalg.BooleanFunction):  # if-then-else, exclusive or
             return self.value(expression.to_nnf())
         if kind in REWRITES:
-            return self.value(REWRITES[kind](*expression.args))
+            try:
+                rewritten = REWRITES[kind](*expression.args)
+            except ValueError as error:  # a Piecewise without a last branch, for one
+                raise UnsupportedError(self.name, f"{expression}: {error}", "give it a value everywhere") from None
+            return self.value(rewritten)
         if kind in SINGULAR:
             return self.call(SINGULAR[kind], self._guarded(expression.args[0]))
         if kind in FUNCTIONS:

@@ -5,14 +5,19 @@ from __future__ import annotations
 import cmath
 from collections.abc import Mapping
 
-from sympy import Expr, Symbol, zoo
+from sympy import Derivative, Expr, Subs, Symbol, zoo
 
 SYMPY_FAILS = (ArithmeticError, AttributeError, NotImplementedError, RecursionError, TypeError, ValueError)
 """What SymPy raises where a function has no value at an argument, or it does not know how to find it."""
 
 
 def number_at(expression: Expr, place: Mapping[Symbol, complex]) -> complex | None:
-    """Return the value at a place, to double precision; None where SymPy finds no finite number."""
+    """Return the value at a place, to double precision; None where SymPy finds no finite number.
+
+    Derivatives that are left, such as those of floor, it would approximate for minutes.
+    """
+    if expression.has(Derivative, Subs):
+        return None
     try:
         value = expression if expression.is_Number else expression.evalf(subs=place)
         number = complex(value)

@@ -255,8 +255,12 @@ def _as_expression(entry: Any, name: str) -> Expr:
             name, f"{entry!r} is a {type(entry).__name__}", "write Eq(left, right) with SymPy expressions"
         )
     if expression.is_number and not expression.has(AppliedUndef):  # SymPy calls a definite integral of a field a number
+        try:
+            number = str(expression)
+        except ArithmeticError:  # SymPy cannot write a number of more digits than there is memory
+            number = "beyond all bounds"
         raise ProblemError(
-            name, f"the statement folded to the number {expression}", "check the two sides; a field must remain"
+            name, f"the statement folded to the number {number}", "check the two sides; a field must remain"
         )
     if expression.xreplace({integral: Integer(1) for integral in expression.atoms(Integral)}).has(*_NOT_FINITE):
         raise ProblemError(name, f"a value that is not finite in {entry}", "give finite numbers and functions")
