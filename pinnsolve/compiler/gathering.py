@@ -33,7 +33,7 @@ def gather(expression: Expr, readings: Readings) -> tuple[Expr, dict[Dummy, Deri
         sums: dict[Expr, dict[Dummy, Expr]] = {}
         for symbol in symbols:
             factor, rest = _factored(expression.diff(symbol))
-            if factor:
+            if factor and factor.is_finite:
                 sums.setdefault(rest, {})[symbol] = factor
         for factors in sums.values():
             if len(factors) < 2:

@@ -33,7 +33,7 @@ from pinnsolve.compiler.functions import (
     select,
     sheltered,
 )
-from pinnsolve.declaration.evaluation import evaluated
+from pinnsolve.declaration.evaluation import SYMPY_FAILS, evaluated
 from pinnsolve.errors import UnsupportedError
 
 Operand = int | float | bool
@@ -154,7 +154,7 @@ class _Emitter:
         if kind in REWRITES:
             try:
                 rewritten = REWRITES[kind](*expression.args)
-            except ValueError as error:  # a Piecewise without a last branch, for one
+            except SYMPY_FAILS as error:  # over a Piecewise without a last branch, for one
                 raise UnsupportedError(self.name, f"{expression}: {error}", "give it a value everywhere") from None
             return self.value(rewritten)
         if kind in SINGULAR:

@@ -104,6 +104,9 @@ def _split(expression: Any, known: Mapping[Basic, tuple[Expr, Expr]]) -> tuple[A
         real, imaginary = _split(expression.function, known)
         return Integral(real, *expression.limits), imaginary and Integral(imaginary, *expression.limits)
     if isinstance(expression, Piecewise):
+        for _, condition in expression.args:
+            if condition.has(*known):
+                raise UnsupportedError(str(condition), "a condition on something complex", "declare two real fields")
         values = [(_split(value, known), condition) for value, condition in expression.args]
         both = [Piecewise(*((value[k], condition) for value, condition in values)) for k in (0, 1)]
         return both[0], both[1]

@@ -243,6 +243,8 @@ def _as_expression(entry: Any, name: str) -> Expr:
             "check the two sides; write Eq(a, b), not a == b, and a slope at a wall as u.diff(x).subs(x, 0)",
         )
     if isinstance(entry, Eq):
+        if not (isinstance(entry.lhs, Expr) and isinstance(entry.rhs, Expr)):
+            raise ProblemError(name, f"a truth value in {entry}", "write Eq(a, b) between two expressions")
         entry = entry.lhs - entry.rhs
     elif isinstance(entry, Relational | Boolean):
         raise UnsupportedError(name, f"{entry} is not an equation", "write an Eq(...), or an expression meaning '= 0'")
