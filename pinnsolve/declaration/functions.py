@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from sympy import DiracDelta, Expr, Function, Subs, arg
+from sympy import DiracDelta, Expr, Function, Piecewise, Subs, arg
 from sympy.core.function import AppliedUndef
 
 from pinnsolve.errors import ProblemError, UnsupportedError
@@ -34,6 +34,8 @@ def check_functions(expression: Expr, name: str) -> None:
             raise ProblemError(name, f"a truth value in {part}", "write Piecewise((a, condition), (b, True))")
     for part in sorted(expression.atoms(Function), key=str):
         kind = type(part)
+        if not isinstance(part, Piecewise) and not all(isinstance(argument, Expr) for argument in part.args):
+            raise ProblemError(name, f"a truth value in {part}", "write Piecewise((a, condition), (b, True))")
         # A jump's derivative has its own refusal, and the angle of a complex number is split into parts that are real.
         if isinstance(part, AppliedUndef | DiracDelta | arg) or kind.__name__ in KNOWN or part.is_number:
             continue
