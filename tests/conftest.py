@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import os
 from collections.abc import Callable, Iterator, Sequence
+from pathlib import Path
 from typing import Any
 
 import pytest
@@ -27,6 +28,31 @@ def _one_thread() -> Iterator[None]:
     torch.set_num_threads(1)
     yield
     torch.set_num_threads(before)
+
+
+@pytest.fixture(scope="session")
+def begun(tmp_path_factory: pytest.TempPathFactory) -> Path:
+    """A run, after three steps, of a problem that has something of everything that is stored; beside it its solution, `stored`."""
+    from sympy import Eq, exp, symbols
+
+    import pinnsolve as ps
+
+    t, k = symbols("t k")
+    q = ps.fields("q", t)
+    path = tmp_path_factory.mktemp("begun") / "run"
+    problem = ps.Problem(
+        domain=ps.Interval(t, 0, 1),
+        equations={"decay": Eq(q.diff(t), -k * q)},
+        conditions={"start": Eq(q(0), 1)},
+        unknowns={k: 0.5},
+        data={"sensor": ps.Observations(at={t: [0.5, 0.7]}, values={q: [0.5, 0.3]})},
+        hard=False,
+    )
+    training = ps.Training(points={"decay": 16}, phases=[ps.LBFGS(9, history=3)], resample=2, weighting=ps.Causal(t))
+    network, truth, limits = ps.MLP(width=4, depth=1), ps.Exact({q: exp(-t)}), ps.Limits(steps=3)
+    solution = ps.solve(problem, network, training, truth, out=path, limits=limits, plots=False)
+    solution.save(path.parent / "stored")
+    return path
 
 
 @pytest.fixture(scope="session")

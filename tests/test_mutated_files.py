@@ -12,7 +12,7 @@ from typing import Any
 import numpy as np
 import pytest
 from random_trials import limited
-from sympy import Eq, exp, symbols
+from sympy import symbols
 
 import pinnsolve as ps
 from pinnsolve.archive import ArchiveError
@@ -24,7 +24,7 @@ from pinnsolve.monitoring.streams import rows_of_table
 HERE = Path(__file__).parent
 MESHES = sorted(p for p in (HERE / "meshes").iterdir() if p.suffix != ".py")
 SECONDS = 10
-x, y, z, t, k = symbols("x y z t k")
+x, y, z, t = symbols("x y z t")
 q = ps.fields("q", t)
 
 DECLARED = '''"""Heat in a bar."""
@@ -138,25 +138,6 @@ def test_streams(tmp_path: Path) -> None:
     for _ in range(100):
         path.write_bytes(mutated(content, generator))
         refused(lambda: list(rows_of_table(path)), DataError)
-
-
-@pytest.fixture(scope="module")
-def begun(tmp_path_factory: pytest.TempPathFactory) -> Path:
-    """A run of a problem that has something of everything that is stored, stopped on its way."""
-    path = tmp_path_factory.mktemp("begun") / "run"
-    problem = ps.Problem(
-        domain=ps.Interval(t, 0, 1),
-        equations={"decay": Eq(q.diff(t), -k * q)},
-        conditions={"start": Eq(q(0), 1)},
-        unknowns={k: 0.5},
-        data={"sensor": ps.Observations(at={t: [0.5, 0.7]}, values={q: [0.5, 0.3]})},
-        hard=False,
-    )
-    training = ps.Training(points={"decay": 16}, phases=[ps.LBFGS(9, history=3)], resample=2, weighting=ps.Causal(t))
-    limits = ps.Limits(steps=3)
-    network, truth = ps.MLP(width=4, depth=1), ps.Exact({q: exp(-t)})
-    ps.solve(problem, network, training, truth, out=path, limits=limits, plots=False).save(path.parent / "stored")
-    return path
 
 
 @pytest.mark.soak

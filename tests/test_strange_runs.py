@@ -11,33 +11,11 @@ from pathlib import Path
 from typing import Any
 
 import pytest
-from sympy import Eq, exp, symbols
 
-import pinnsolve as ps
 from pinnsolve.cli import main
 from pinnsolve.training import state
 
-t, k = symbols("t k")
-q = ps.fields("q", t)
 CODE = ["__import__('os').system", ["Symbol", "t", {}]]
-
-
-@pytest.fixture(scope="module")
-def begun(tmp_path_factory: pytest.TempPathFactory) -> Path:
-    """A run of a problem that has something of everything that is stored, after three steps."""
-    path = tmp_path_factory.mktemp("begun") / "run"
-    problem = ps.Problem(
-        domain=ps.Interval(t, 0, 1),
-        equations={"decay": Eq(q.diff(t), -k * q)},
-        conditions={"start": Eq(q(0), 1)},
-        unknowns={k: 0.5},
-        data={"sensor": ps.Observations(at={t: [0.5, 0.7]}, values={q: [0.5, 0.3]})},
-        hard=False,
-    )
-    training = ps.Training(points={"decay": 16}, phases=[ps.LBFGS(9, history=3)], resample=2, weighting=ps.Causal(t))
-    limits = ps.Limits(steps=3)
-    ps.solve(problem, ps.MLP(width=4, depth=1), training, ps.Exact({q: exp(-t)}), out=path, limits=limits, plots=False)
-    return path
 
 
 def rewrite(folder: Path, change: Callable[[dict[str, Any]], Any]) -> str:

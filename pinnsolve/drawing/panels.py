@@ -61,6 +61,9 @@ _BESIDE, _ABOVE, _TITLE = 1.0, 0.75, 0.25
 _FLAT = 0.4
 """Maps flatter than this, height over width, are stacked instead of set side by side."""
 
+_SLIM = 1.5
+"""Height over width of a map from which on its short side has room for few numbers."""
+
 _OUTLIER = 3.0
 """A range that exceeds the central 99.8 % of the values by this factor is that of outliers."""
 
@@ -162,8 +165,9 @@ def draw_map(axes: Axes, view: View, values: Array, *, norm: Normalize, colours:
     else:
         image = _draw_grid(axes, view, values, norm=norm, colours=colours)
     axes.set_facecolor("0.9")  # seen where there is no value
-    axes.xaxis.set_major_locator(round_steps(5))
-    axes.yaxis.set_major_locator(round_steps(5))
+    slim, flat = (view.shape or 1.0) > _SLIM, (view.shape or 1.0) < 1 / _SLIM
+    axes.xaxis.set_major_locator(round_steps(1 if slim else 5))
+    axes.yaxis.set_major_locator(round_steps(2 if flat else 5))
     axes.set(xlim=(left, right), ylim=(low, high))
     axes.set_xlabel(axis_label(view, 0))
     axes.set_ylabel(axis_label(view, 1))

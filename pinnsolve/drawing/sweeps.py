@@ -6,6 +6,7 @@ import math
 from collections.abc import Callable, Sequence
 from functools import partial
 from pathlib import Path
+from typing import Any
 
 import numpy as np
 from matplotlib.axes import Axes
@@ -72,16 +73,17 @@ def _draw_setting(axes: Axes, settings: Sequence[Setting], name: str) -> None:
         places = np.array([kinds.index(value) for value in values], dtype=float)
         axes.set_xticks(range(len(kinds)), ["none" if kind is None else plain(str(kind)) for kind in kinds])
         axes.set_xlim(-0.5, len(kinds) - 0.5)
-    for place, setting in zip(places, settings, strict=True):
-        _draw_runs(axes, [place] * len(setting.runs), setting.runs)
+    runs = [(place, run.held_out) for place, setting in zip(places, settings, strict=True) for run in setting.runs]
+    axes.plot(*zip(*runs, strict=True), ".", color=COLOURS[0], ms=4, alpha=0.4, zorder=2, label="a seed")
     medians = [setting.held_out for setting in settings]
-    axes.plot(places, medians, "o", color=COLOURS[0], ms=5, zorder=3)
-    axes.plot(places[:1], medians[:1], "o", mfc="none", mec=COLOURS[1], ms=11, mew=1.4, zorder=4)
+    axes.plot(places, medians, "o", color=COLOURS[0], ms=5, zorder=3, label="median of seeds")
+    axes.plot(places[:1], medians[:1], "o", mfc="none", mec=COLOURS[1], ms=11, mew=1.4, zorder=4, label="best setting")
     if numeric and places.min() > 0 and math.log10(places.max() / places.min()) >= _DECADES:
         axes.set_xscale("log")
     elif numeric and len(set(values)) <= _TICKS:
         axes.set_xticks(sorted(set(places)))
     axes.set(yscale="log", xlabel=plain(name.removeprefix("training."), longest=_LONGEST_NAME), ylabel="held-out loss")
+    axes.legend(loc="best", fontsize="small")
     rule(axes)
 
 
@@ -96,14 +98,12 @@ def _draw_errors(axes: Axes, settings: Sequence[Setting]) -> None:
     """Draw the error against the held-out loss, run by run: how far the one may be trusted to stand for the other."""
     runs = [run for setting in settings for run in setting.runs if run.error and math.isfinite(run.held_out)]
     losses, errors = [run.held_out for run in runs], [run.error or math.nan for run in runs]
-    axes.plot(losses, errors, ".", color=COLOURS[2], ms=6)
-    best = [run for run in settings[0].runs if run in runs]
-    axes.plot([r.held_out for r in best], [r.error for r in best], "o", mfc="none", mec=COLOURS[1], ms=11, mew=1.4)  # type: ignore[arg-type]
+    axes.plot(losses, errors, ".", color=COLOURS[2], ms=6, label="a run")
+    best = [(run.held_out, run.error or math.nan) for run in settings[0].runs if run in runs]
+    ring: dict[str, Any] = {"mfc": "none", "mec": COLOURS[1], "ms": 11, "mew": 1.4}
+    axes.plot(*np.array(best).reshape(-1, 2).T, "o", **ring, label="of the best setting")
     axes.set(xscale="log", yscale="log", xlabel="held-out loss", ylabel="relative L2 error")
     if len(runs) >= _FEWEST and len(set(losses)) > 1 and len(set(errors)) > 1:
-        axes.set_title(f"rank correlation {spearmanr(losses, errors).statistic:.2f}")
+        axes.set_title(f"rank correlation {spearmanr(losses, errors).statistic:.2f} of {len(runs)} runs")
+    axes.legend(loc="best", fontsize="small")
     rule(axes)
-
-
-def _draw_runs(axes: Axes, places: Sequence[float], runs: Sequence[Run]) -> None:
-    axes.plot(places, [run.held_out for run in runs], ".", color=COLOURS[0], ms=4, alpha=0.4, zorder=2)
