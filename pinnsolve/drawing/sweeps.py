@@ -10,11 +10,12 @@ from typing import Any
 
 import numpy as np
 from matplotlib.axes import Axes
+from matplotlib.colors import Normalize
 from matplotlib.figure import Figure
 from scipy.stats import spearmanr
 
 from pinnsolve.drawing.labels import plain
-from pinnsolve.drawing.panels import COLOURS, Row, compose, rule, style
+from pinnsolve.drawing.panels import COLOURS, Row, compose, rule, style, tidy_powers
 from pinnsolve.plotting import DOTS_PER_INCH
 from pinnsolve.sweep.results import Row as Setting
 from pinnsolve.sweep.runs import Run
@@ -103,6 +104,7 @@ def _draw_errors(axes: Axes, settings: Sequence[Setting]) -> None:
     ring: dict[str, Any] = {"mfc": "none", "mec": COLOURS[1], "ms": 11, "mew": 1.4}
     axes.plot(*np.array(best).reshape(-1, 2).T, "o", **ring, label="of the best setting")
     axes.set(xscale="log", yscale="log", xlabel="held-out loss", ylabel="relative L2 error")
+    tidy_powers(axes.xaxis, Normalize(min(losses), max(losses)))
     if len(runs) >= _FEWEST and len(set(losses)) > 1 and len(set(errors)) > 1:
         axes.set_title(f"rank correlation {spearmanr(losses, errors).statistic:.2f} of {len(runs)} runs")
     axes.legend(loc="best", fontsize="small")
