@@ -7,8 +7,8 @@ The measurements are in data/burgers_observations.csv, made by data/make_burgers
 with lambda = 1 and nu = 0.01 / pi. No initial or boundary condition is given: the measurements stand in for them.
 
 Run:   pinnsolve run problems/burgers_inverse.py
-Cost:  about 45 s of training on 2 CPU cores; lambda to 2e-5 and nu to 2e-4 (the worst of seeds 0 to 2), relative L2
-       error of u 8.9e-5 (median) against the Cole-Hopf solution.
+Cost:  about 60 s of training on one CPU core; relative L2 error of u 2.7e-5 (median of seeds 0 to 2) against the Cole-Hopf
+       solution. On former code lambda was within 2e-5 and nu within 2e-4 after 45 s.
 """
 
 from sympy import Eq, symbols
