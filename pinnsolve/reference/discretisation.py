@@ -13,6 +13,7 @@ from sympy import Add, Expr, Symbol
 
 from pinnsolve.domains.images import Array
 from pinnsolve.reference.assembly import Assembly, Block, Nodal, Part, Programs, Symbols
+from pinnsolve.reference.continuation import solve_continued
 from pinnsolve.reference.elements import Elements
 from pinnsolve.reference.fields import FieldFunction, Fields, evolving_fields, steady_fields
 from pinnsolve.reference.natural_conditions import Wall
@@ -22,6 +23,7 @@ from pinnsolve.reference.refinement import difference
 from pinnsolve.reference.regional import refusal as no_elements
 from pinnsolve.reference.result import Level
 from pinnsolve.reference.rosenbrock import OutOfTimeError, StepTooSmallError, integrate
+from pinnsolve.reference.taylor_hood import taylor_hood
 from pinnsolve.reference.triangulation import Numbers
 from pinnsolve.reference.weak_form import WeakForm
 
@@ -92,7 +94,10 @@ class Discretisation:
         functions = {name: FieldFunction(fields, programs) for name, programs in self.functions.items()}
         names = [self.form.names[self.form.unknowns.fields[n][0]] for n in free]
         word = "triangles" if len(self.form.space) == 2 else "tetrahedra"
-        return Level(f"{len(elements.triangulation.cells)} {word}", {}, functions, points, frozenset(names))
+        label = f"{len(elements.triangulation.cells)} {word}"
+        pressure = self.form.pressure
+        orders = {} if pressure is None else {self.form.names[self.form.unknowns.fields[pressure][0]]: elements.order}
+        return Level(label, {}, functions, points, frozenset(names), orders)
 
 
 def discretise(
@@ -173,14 +178,27 @@ def steady_level(
     constants = [np.zeros((rest.fields, rest.count)) for _ in free]
     for one, field in zip(constants, free, strict=True):
         one[field] = weights
-    root = solve_newton(rest, start, name="equations", constants=tuple(one.ravel() for one in constants))
-    left, scale = (float(np.abs(rest.residual(at)).max()) for at in (root.values, np.zeros(rest.size)))
+    found, left, scale = _root(rest, elements, form.pressure, start, [one.ravel() for one in constants])
     if free and left > _UNBALANCED * scale:
         raise refusal(
             "conditions", "the conditions leave a field free and contradict the equations: sources do not balance"
         )
-    fields = steady_fields(elements, root.values.reshape(rest.fields, rest.count), form.space)
+    fields = steady_fields(elements, found.reshape(rest.fields, rest.count), form.space)
     return discretisation.level(elements, fields, points=points, free=free)
+
+
+def _root(
+    rest: Assembly, elements: Elements, pressure: int | None, start: Array, constants: Sequence[Array]
+) -> tuple[Array, float, float]:
+    """Return the values at nodes where the residual vanishes, what is left of it, and the residual of zero."""
+    if pressure is None:
+        found = solve_newton(rest, start, name="equations", constants=tuple(constants)).values
+        return found, *(float(np.abs(rest.residual(at)).max()) for at in (found, np.zeros(rest.size)))
+    mixed = taylor_hood(rest, elements, pressure)
+    own = tuple(mixed.spread.T @ one for one in constants)
+    found = solve_continued(mixed, mixed.gathered(start), name="equations", constants=own).values
+    left, scale = (float(np.abs(mixed.residual(at)).max()) for at in (found, np.zeros_like(found)))
+    return mixed.spread @ found, left, scale
 
 
 def evolution_level(

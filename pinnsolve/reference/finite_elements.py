@@ -18,12 +18,13 @@ from pinnsolve.reference.discretisation import Discretisation, discretise, evolu
 from pinnsolve.reference.elements import Elements, require_scikit_fem
 from pinnsolve.reference.exact import places_of_comparison
 from pinnsolve.reference.natural_conditions import check_elliptic, impose
+from pinnsolve.reference.pressures import check_saddle
 from pinnsolve.reference.refinement import Refinement, refine
 from pinnsolve.reference.regional import Regional, read_regional, refusal
 from pinnsolve.reference.result import Level, Reference
 from pinnsolve.reference.rosenbrock import OutOfTimeError
 from pinnsolve.reference.triangulation import Numbers
-from pinnsolve.reference.weak_form import read_weak_form
+from pinnsolve.reference.weak_form import WeakForm, read_weak_form
 
 _ORDERS, _USUAL_ORDER = (1, 2), 2
 _MOST_NODES = {2: 250_000, 3: 30_000}
@@ -85,7 +86,7 @@ def finite_element_reference(problem: Problem, spec: FiniteElements, *, unknowns
         raise refusal("domain", f"{len(problem.coordinates)} coordinates, and triangles fill planes, for some time")
     regional = read_regional(problem, unknowns)
     covering = cover(problem, regional, order=spec.order, size=spec.size)
-    discretisation = _discretisation(problem, regional, covering)
+    discretisation = _discretisation(problem, regional, covering, spec)
     points, shape = places_of_comparison(problem)
     chosen = np.random.default_rng(0).permutation(len(points))[:_COMPARED]
     try:
@@ -103,6 +104,7 @@ def finite_element_reference(problem: Problem, spec: FiniteElements, *, unknowns
         return found
 
     words = {1: "linear", 2: "quadratic"}
+    word = words[spec.order] if discretisation.form.pressure is None else "Taylor-Hood"
     in_time = "" if regional.time is None else ", Rodas5P in time,"
     return Reference(
         kind="finite_element",
@@ -113,20 +115,38 @@ def finite_element_reference(problem: Problem, spec: FiniteElements, *, unknowns
         estimated_relative_l2=refinement.error,
         seconds=clock.monotonic() - began,
         table=refinement.table,
-        method=f"{words[spec.order]} finite elements{in_time} on {finest.label}",
+        method=f"{word} finite elements{in_time} on {finest.label}",
         levels=refinement.levels,
     )
 
 
-def _discretisation(problem: Problem, regional: Regional, covering: Covering) -> Discretisation:
+def _discretisation(problem: Problem, regional: Regional, covering: Covering, spec: FiniteElements) -> Discretisation:
     """Return the weak form, compiled."""
     form = read_weak_form(regional, problem.coordinates, names=[f.func.__name__ for f in problem.fields])
+    if form.pressure is not None:
+        _check_flow(form, spec)
     check_elliptic(form, covering.inner)
+    check_saddle(form, covering.inner)
     conditions = [placed.reading for placed in regional.terms if placed.on_boundary]
     form, walls = impose(form, conditions, covering.stretches, normals=regional.normals)
     time = regional.time
     span = (0.0, 1.0) if time is None else problem.bounds[problem.coordinates[time]]
     return discretise(form, walls, regional.initial, normals=regional.normals, span=span)
+
+
+def _check_flow(form: WeakForm, spec: FiniteElements) -> None:
+    """Raise where a pressure asks for other elements, or for another method in time.
+
+    Raises:
+        UnsupportedError: Linear elements, or an evolution.
+    """
+    name = form.names[form.unknowns.fields[form.pressure or 0][0]]
+    if form.time is not None:
+        found = f"{name} is a pressure, and flows are solved where they are steady only"
+        raise refusal(form.rows[form.pressure or 0].name, found)
+    if spec.order == 1:
+        found = f"{name} is a pressure, which needs velocities of order 2"
+        raise refusal("FiniteElements", found, "give order=2, or leave it out")
 
 
 def _refine(
