@@ -82,7 +82,8 @@ def solve_beside(
         seconds: Time limit; the solvers' own when omitted.
     """
     if isinstance(spec, COMPUTED) and truth is not None:
-        return Classical(truth.method, truth.seconds, _own(truth))
+        # For fields taken from the network it has solved another, easier problem.
+        return None if truth.given else Classical(truth.method, truth.seconds, _own(truth))
     held = {**unknowns, **(getattr(spec, "unknowns", None) or {})}
     specs: tuple[Solver, ...] = (spec,) if isinstance(spec, COMPUTED) else automatic(problem)
     if seconds is not None:

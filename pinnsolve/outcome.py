@@ -61,6 +61,7 @@ def record_of(
             "estimated_relative_l2": estimate(solution, referee.reference),
             "seconds": referee.reference.seconds,
             "method": referee.reference.method,
+            "given": list(referee.reference.given),
         }
     return finite(record)
 
@@ -78,6 +79,8 @@ def message_of(record: dict[str, Any], result: TrainingResult) -> str:
     found = [f"{name} = {value:.6g}{suffix(record, name)}" for name, value in record["unknowns"].items()]
     found += [f"{name} = {quantity_text(quantity)}" for name, quantity in record["quantities"].items()]
     kind = record["reference"]["kind"].replace("_", " ")
+    if record["reference"].get("given"):
+        kind += f" for {', '.join(record['reference']['given'])} as found"
     compared = f"{', '.join(parts)} (against {kind})" if parts else "no reference to compare with"
     trained = f"after {brief_seconds(record['seconds']['train'])} of training"
     beside = beside_text(record["classical"])

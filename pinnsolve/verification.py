@@ -168,6 +168,7 @@ def _of_reference(reference: Reference | None) -> dict[str, Any]:
             "method": reference.method,
             "seconds": reference.seconds,
             "estimated_relative_l2": dict(reference.estimated_relative_l2),
+            "given": list(reference.given),
         },
         "table": _rows(reference),
     }
@@ -226,6 +227,11 @@ def _reference_lines(outcome: dict[str, Any]) -> list[str]:
     for name, own in reference["estimated_relative_l2"].items():
         lines.append(
             f"  own error of {name}: {'unknown' if not math.isfinite(own) else f'{own:.2e}'} (relative L2, estimated)"
+        )
+    if reference["given"]:
+        known = ", ".join(reference["given"])
+        lines.append(
+            f"  it is solved for {known} as found: errors of the other fields follow, of {known} it knows nothing"
         )
     return lines
 

@@ -5,16 +5,16 @@ from __future__ import annotations
 import functools
 import time as clock
 from collections.abc import Iterator, Mapping
-from dataclasses import KW_ONLY, dataclass
+from dataclasses import KW_ONLY, dataclass, replace
 
 import numpy as np
-from sympy import Symbol
+from sympy import Symbol, solve
 
 from pinnsolve.domains.images import Array
 from pinnsolve.errors import ProblemError
 from pinnsolve.problem import Problem
 from pinnsolve.reference.covering import LEAST_HALVINGS, Covering, cover
-from pinnsolve.reference.discretisation import Discretisation, discretise, evolution_level, steady_level
+from pinnsolve.reference.discretisation import Discretisation, Pin, discretise, evolution_level, steady_level
 from pinnsolve.reference.elements import Elements, require_scikit_fem
 from pinnsolve.reference.exact import places_of_comparison
 from pinnsolve.reference.natural_conditions import check_elliptic, impose
@@ -33,6 +33,9 @@ _MOST_NODES = {2: 250_000, 3: 30_000}
 _GROWTH = {2: 5.0, 3: 20.0}
 """Factor in the cost of a solution when edges are halved: in the plane between 4, of assembly, and 8, of a sparse LU, n^(3/2);
 in space between 8 and 64, n^2."""
+
+_GROWTH_OF_FLOWS = {2: 9.0, 3: 64.0}
+"""With a pressure the LU must pivot, and is nearly all of the cost: 8 and 64, and a little for cache misses."""
 
 _GROWTH_IN_TIME = 2.5
 """Less, since the steps of a coarse mesh cost much the same whatever its size; their number ends at the time limit anyway."""
@@ -131,7 +134,29 @@ def _discretisation(problem: Problem, regional: Regional, covering: Covering, sp
     form, walls = impose(form, conditions, covering.stretches, normals=regional.normals)
     time = regional.time
     span = (0.0, 1.0) if time is None else problem.bounds[problem.coordinates[time]]
-    return discretise(form, walls, regional.initial, normals=regional.normals, span=span)
+    discretised = discretise(form, walls, regional.initial, normals=regional.normals, span=span)
+    return replace(discretised, pin=_pin(form, regional, len(problem.coordinates)))
+
+
+def _pin(form: WeakForm, regional: Regional, coordinates: int) -> Pin | None:
+    """Return the value of a pressure at a point, if one is given.
+
+    Raises:
+        UnsupportedError: Another condition at a point.
+    """
+    found: Pin | None = None
+    for placed in regional.terms:
+        if placed.point is None:
+            continue
+        expression, name = form.canonical(placed.reading), placed.reading.name
+        own = None if form.pressure is None else form.unknowns.values[form.pressure]
+        value = None if own is None or expression.free_symbols != {own} else solve(expression, own)
+        if found is not None or value is None or len(value) != 1:
+            raise refusal(name, "it holds at a point, where only a pressure can be given, once")
+        place = np.zeros((1, coordinates))
+        place[0, list(placed.point)] = list(placed.point.values())
+        found = Pin(name, place, float(value[0]))
+    return found
 
 
 def _check_flow(form: WeakForm, spec: FiniteElements) -> None:
@@ -152,15 +177,22 @@ def _check_flow(form: WeakForm, spec: FiniteElements) -> None:
 def _refine(
     discretisation: Discretisation, covering: Covering, spec: FiniteElements, points: Array, deadline: float
 ) -> Refinement:
-    solve = functools.partial(_level, discretisation, covering.kinds, points=points, deadline=deadline)
+    on_mesh = functools.partial(_level, discretisation, covering.kinds, points=points, deadline=deadline)
     return refine(
-        solve,
+        on_mesh,
         _meshes(covering, spec, len(discretisation.form.unknowns.fields)),
         accuracy=spec.order + 1,
         all_grids=spec.size is not None,
-        growth=_GROWTH[covering.coarsest.points.shape[1]] if discretisation.form.time is None else _GROWTH_IN_TIME,
+        growth=_growth(discretisation.form),
         deadline=deadline,
     )
+
+
+def _growth(form: WeakForm) -> float:
+    """Return the factor in the cost of a solution when edges are halved."""
+    if form.time is not None:
+        return _GROWTH_IN_TIME
+    return (_GROWTH if form.pressure is None else _GROWTH_OF_FLOWS)[len(form.space)]
 
 
 def _level(

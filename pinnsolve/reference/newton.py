@@ -13,7 +13,7 @@ from typing import Protocol
 
 import numpy as np
 from scipy import sparse
-from scipy.sparse.linalg import splu
+from scipy.sparse.linalg import SuperLU, splu
 
 from pinnsolve.errors import UnsupportedError
 from pinnsolve.reference.finite_differences import Array
@@ -100,12 +100,35 @@ def refusal(name: str, found: str) -> UnresolvedError:
 
 
 def _factor(jacobian: sparse.csc_array, constants: tuple[Array, ...], name: str) -> Callable[[Array], Array]:
-    size, extra = jacobian.shape[0], len(constants)
-    if extra:
-        border = sparse.csc_array(np.stack(constants, axis=1))
-        jacobian = sparse.block_array([[jacobian, border], [border.T, None]], format="csc")
+    """Return the solver of J d = r, bordered by conditions B' d = 0 where constants B may be added to d.
+
+    The borders are full and would fill the factors. In their place J gets a number a at one unknown of each constant, J + a E E',
+    and d = (J + a E E')^-1 (r + E m - B l) with the m = a E' d and the l for which B' d = 0.
+    """
+    if not constants:
+        return _decomposed(jacobian, name).solve
+    border, count = np.stack(constants, axis=1), len(constants)
+    at = np.abs(border).argmax(axis=0)
+    units = np.zeros_like(border)
+    units[at, np.arange(count)] = 1.0
+    size = float(np.abs(jacobian.data).max())
+    lift = sparse.csc_array((np.full(count, size), (at, at)), shape=jacobian.shape)
+    factors = _decomposed(sparse.csc_array(jacobian + lift), name)
+    ways = factors.solve(np.concatenate([units, -border], axis=1))
+    both = np.concatenate([units, border], axis=1).T
+    small = both @ ways - np.diag(np.repeat([1 / size, 0.0], count))
+
+    def solve(right: Array) -> Array:
+        plain = factors.solve(right)
+        return np.asarray(plain - ways @ np.linalg.solve(small, both @ plain))
+
+    if not np.isfinite(small).all() or np.linalg.matrix_rank(small / np.abs(small).max(axis=0)) < 2 * count:
+        raise refusal(name, "the linear system is singular")
+    return solve
+
+
+def _decomposed(matrix: sparse.csc_array, name: str) -> SuperLU:
     try:
-        factors = splu(jacobian)
+        return splu(matrix)
     except RuntimeError as error:
         raise refusal(name, "the linear system is singular") from error
-    return lambda right: factors.solve(np.concatenate([right, np.zeros(extra)]))[:size]

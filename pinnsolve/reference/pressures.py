@@ -14,7 +14,7 @@ from __future__ import annotations
 from dataclasses import replace
 
 import numpy as np
-from sympy import Expr, Integer, Symbol
+from sympy import Abs, Add, Expr, Integer, Symbol
 
 from pinnsolve.domains.images import Array, unit_sphere
 from pinnsolve.reference.regional import refusal
@@ -84,6 +84,17 @@ def with_more_pressure(form: WeakForm, factor: Expr) -> WeakForm:
                 rest += form.total(more * source, a)
         rows[number] = replace(row, flux=tuple(flux), rest=rest)
     return replace(form, rows=tuple(rows))
+
+
+def leak_sizes(form: WeakForm) -> tuple[Expr, ...]:
+    """Return the equation of a pressure and the sum of the sizes of its terms with slopes; nothing without a pressure.
+
+    The integral of the first is at most that of the second, and what walls let in and not out, where velocities do not balance.
+    """
+    if form.pressure is None:
+        return ()
+    continuity = form.rows[form.pressure].rest
+    return continuity, Add(*(Abs(weight * slope) for slope, weight in slope_weights(form, continuity).items()))
 
 
 def slope_weights(form: WeakForm, expression: Expr) -> dict[Symbol, Expr]:

@@ -69,6 +69,7 @@ class Reference:
         table: Differences and observed orders over the grids.
         method: One sentence that names method and grid.
         levels: The solutions behind the rows of the table, where there are some.
+        given: Fields that were taken from a trained solution: the reference is one for them, and says nothing of them.
     """
 
     kind: str
@@ -81,6 +82,7 @@ class Reference:
     table: tuple[GridRow, ...]
     method: str
     levels: tuple[Level, ...] = ()
+    given: tuple[str, ...] = ()
 
 
 @dataclass(frozen=True)

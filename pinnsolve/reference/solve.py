@@ -128,7 +128,7 @@ def solve_reference(
             found = _computed(forward, spec, {**unknowns, **(spec.unknowns or {})})
         except UnsupportedError as error:
             raise without_observations(problem, error) from error
-    return replace(found, method=f"{found.method}, for {', '.join(given)} as found") if given else found
+    return replace(found, method=f"{found.method}, for {', '.join(given)} as found", given=given) if given else found
 
 
 def _computed(
