@@ -26,6 +26,9 @@ _ROUNDING = 1e-6
 
 _SMALLEST = 1e-4
 
+_EXACT = 1e-8
+"""Part of a right-hand side that the solution of a bordered system may leave."""
+
 
 class Rows(Protocol):
     """As many equations as unknowns."""
@@ -100,31 +103,48 @@ def refusal(name: str, found: str) -> UnresolvedError:
 
 
 def _factor(jacobian: sparse.csc_array, constants: tuple[Array, ...], name: str) -> Callable[[Array], Array]:
-    """Return the solver of J d = r, bordered by conditions B' d = 0 where constants B may be added to d.
-
-    The borders are full and would fill the factors. In their place J gets a number a at one unknown of each constant, J + a E E',
-    and d = (J + a E E')^-1 (r + E m - B l) with the m = a E' d and the l for which B' d = 0.
-    """
+    """Return the solver of J d = r, bordered by conditions B' d = 0 where constants B may be added to d."""
     if not constants:
         return _decomposed(jacobian, name).solve
-    border, count = np.stack(constants, axis=1), len(constants)
-    at = np.abs(border).argmax(axis=0)
+    border, size = np.stack(constants, axis=1), len(constants[0])
+    solve = _lifted(jacobian, border)
+    if solve is not None:
+        return solve
+    sides = sparse.csc_array(border)
+    factors = _decomposed(sparse.block_array([[jacobian, sides], [sides.T, None]], format="csc"), name)
+    return lambda right: factors.solve(np.concatenate([right, np.zeros(len(constants))]))[:size]
+
+
+def _lifted(jacobian: sparse.csc_array, border: Array) -> Callable[[Array], Array] | None:
+    """Return the same solver by factors that full borders do not fill, None where it is not exact.
+
+    J gets a number a at one unknown of each constant: d = (J + a E E')^-1 (r + E m - B l) with the m = a E' d and the l for which
+    B' d = 0. That fails where the rows of J sum to zero without the one of this unknown, as may be beside walls.
+    """
+    count = border.shape[1]
+    most = [np.flatnonzero(np.abs(column) >= np.abs(column).max() / 2) for column in border.T]
+    at = np.array([some[len(some) // 2] for some in most])
     units = np.zeros_like(border)
     units[at, np.arange(count)] = 1.0
     size = float(np.abs(jacobian.data).max())
     lift = sparse.csc_array((np.full(count, size), (at, at)), shape=jacobian.shape)
-    factors = _decomposed(sparse.csc_array(jacobian + lift), name)
-    ways = factors.solve(np.concatenate([units, -border], axis=1))
-    both = np.concatenate([units, border], axis=1).T
-    small = both @ ways - np.diag(np.repeat([1 / size, 0.0], count))
+    try:
+        factors = splu(sparse.csc_array(jacobian + lift))
+        ways = factors.solve(np.concatenate([units, -border], axis=1))
+        both = np.concatenate([units, border], axis=1).T
+        small = np.linalg.inv(both @ ways - np.diag(np.repeat([1 / size, 0.0], count)))
+    except (RuntimeError, np.linalg.LinAlgError):
+        return None
 
-    def solve(right: Array) -> Array:
+    def split(right: Array) -> tuple[Array, Array]:
         plain = factors.solve(right)
-        return np.asarray(plain - ways @ np.linalg.solve(small, both @ plain))
+        shares = small @ (both @ plain)
+        return plain - ways @ shares, border @ shares[count:]
 
-    if not np.isfinite(small).all() or np.linalg.matrix_rank(small / np.abs(small).max(axis=0)) < 2 * count:
-        raise refusal(name, "the linear system is singular")
-    return solve
+    right = np.random.default_rng(0).random(len(border))
+    found, rest = split(right)
+    left = np.linalg.norm(jacobian @ found - rest - right)
+    return (lambda right: split(right)[0]) if left <= _EXACT * np.linalg.norm(right) else None
 
 
 def _decomposed(matrix: sparse.csc_array, name: str) -> SuperLU:
