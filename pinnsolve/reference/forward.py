@@ -113,7 +113,7 @@ def without_observations(problem: Problem, error: UnsupportedError) -> Unsupport
     except ProblemError as missing:
         if len(terms) == len(problem.terms):
             return error
-        found = f"without its observations this is no problem with one solution: in {missing.term}, {missing.found}"
+        found = f"without its observations this is no problem with one solution; {missing.term}: {missing.found}"
         return UnsupportedError("conditions", f"no reference by a classical method: {found}", REMEDY)
     return error
 
