@@ -61,8 +61,9 @@ def record_of(
             "estimated_relative_l2": estimate(solution, referee.reference),
             "seconds": referee.reference.seconds,
             "method": referee.reference.method,
-            "given": list(referee.reference.given),
         }
+        if referee.reference.given:
+            record["reference"]["given"] = list(referee.reference.given)
     return finite(record)
 
 

@@ -104,9 +104,8 @@ def test_without_a_trained_field_there_is_no_reference(tmp_path: Path, capsys: p
     file = tmp_path / "burgers_inverse.py"
     file.write_text(text[: text.index("reference = ")], encoding="utf-8")
     assert main(["verify", str(file)]) == 0
-    assert (
-        "without its observations this is no problem with one solution; conditions in x: the equations need 2"
-        in (capsys.readouterr().err)
+    assert "without its observations this is no problem with one solution; conditions in x: the equations need 2" in (
+        capsys.readouterr().err
     )
 
 

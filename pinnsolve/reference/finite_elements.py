@@ -34,8 +34,8 @@ _GROWTH = {2: 5.0, 3: 20.0}
 """Factor in the cost of a solution when edges are halved: in the plane between 4, of assembly, and 8, of a sparse LU, n^(3/2);
 in space between 8 and 64, n^2."""
 
-_GROWTH_OF_FLOWS = {2: 9.0, 3: 64.0}
-"""With a pressure the LU must pivot, and is nearly all of the cost: 8 and 64, and a little for cache misses."""
+_GROWTH_OF_FLOWS = 9.0
+"""With a pressure the LU must pivot, and is nearly all of the cost: 8, and a little for cache misses."""
 
 _GROWTH_IN_TIME = 2.5
 """Less, since the steps of a coarse mesh cost much the same whatever its size; their number ends at the time limit anyway."""
@@ -162,12 +162,14 @@ def _pin(form: WeakForm, regional: Regional, coordinates: int) -> Pin | None:
 def _check_flow(form: WeakForm, spec: FiniteElements) -> None:
     """Raise where a pressure asks for other elements, or for another method in time.
 
+    In space every tetrahedron would need a vertex that is not on the boundary (Boffi, SIAM J. Numer. Anal. 34, 1997).
+
     Raises:
-        UnsupportedError: Linear elements, or an evolution.
+        UnsupportedError: Linear elements, an evolution, or a flow in space.
     """
     name = form.names[form.unknowns.fields[form.pressure or 0][0]]
-    if form.time is not None:
-        found = f"{name} is a pressure, and flows are solved where they are steady only"
+    if form.time is not None or len(form.space) > 2:
+        found = f"{name} is a pressure, and flows are solved where they are plane and steady only"
         raise refusal(form.rows[form.pressure or 0].name, found)
     if spec.order == 1:
         found = f"{name} is a pressure, which needs velocities of order 2"
@@ -192,7 +194,7 @@ def _growth(form: WeakForm) -> float:
     """Return the factor in the cost of a solution when edges are halved."""
     if form.time is not None:
         return _GROWTH_IN_TIME
-    return (_GROWTH if form.pressure is None else _GROWTH_OF_FLOWS)[len(form.space)]
+    return _GROWTH[len(form.space)] if form.pressure is None else _GROWTH_OF_FLOWS
 
 
 def _level(

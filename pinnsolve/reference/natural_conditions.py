@@ -296,7 +296,7 @@ def _left(form: WeakForm, natural: _Natural, number: int, normals: Sequence[Symb
 def _multipliers(
     form: WeakForm,
     rows: Sequence[Row],
-    expressions: Sequence[Expr],
+    expressions: tuple[Expr, ...],
     name: str,
     stretch: Stretch,
     normals: Sequence[Symbol],
