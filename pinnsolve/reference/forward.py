@@ -107,12 +107,14 @@ def without_observations(problem: Problem, error: UnsupportedError) -> Unsupport
         error: Why a method refused it.
     """
     terms = [term for term in problem.terms if term.kind != "data"]
+    if len(terms) == len(problem.terms):
+        return error
     try:
         check_counts(terms, problem.fields, problem.bounds, domain=problem.domain, free_unknowns=False)
         check_coverage(terms, problem.fields, problem.domain, free_unknowns=False)
+    except UnsupportedError:
+        return error
     except ProblemError as missing:
-        if len(terms) == len(problem.terms):
-            return error
         found = f"without its observations this is no problem with one solution; {missing.term}: {missing.found}"
         return UnsupportedError("conditions", f"no reference by a classical method: {found}", REMEDY)
     return error

@@ -127,7 +127,10 @@ def solve_reference(
         try:
             found = _computed(forward, spec, {**unknowns, **(spec.unknowns or {})})
         except UnsupportedError as error:
-            raise without_observations(problem, error) from error
+            reason = without_observations(problem, error)
+            if reason is error:
+                raise
+            raise reason from error
     return replace(found, method=f"{found.method}, for {', '.join(given)} as found", given=given) if given else found
 
 
