@@ -343,7 +343,7 @@ MISTAKES: dict[str, Mistake] = {
     "a number beyond floats": (
         lambda: heat(left=Eq(u(0, t), log(10**309 * t + 1))),
         ProblemError,
-        ("left", "the number 1.00E+309, larger than a float can be"),
+        ("left", "the number 1.00e+309, larger than a float can be"),
     ),
     "an infinite value": (lambda: heat(left=Eq(u(0, t), oo)), ProblemError, ("left", "not finite")),
     "a value that is not a number": (lambda: heat(left=u(0, t) + nan), ProblemError, ("left", "nan")),

@@ -270,7 +270,8 @@ def _as_expression(entry: Any, name: str) -> Expr:
         raise ProblemError(name, f"a value that is not finite in {entry}", "give finite numbers and functions")
     for number in expression.atoms(Number):
         if number.is_finite and abs(number) > sys.float_info.max:
-            found = f"the number {number.evalf(3)}, larger than a float can be"
+            digits = str(number.evalf(3))[:40]  # of itself SymPy formats not all of them
+            found = f"the number {digits}, larger than a float can be"
             raise ProblemError(name, found, "divide the statement, or measure in larger units")
     return expression
 
