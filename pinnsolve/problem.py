@@ -247,7 +247,8 @@ class Problem:
             check_symbols(statement.name, with_ends_of_integrals(statement.expression), allowed)
 
     def _in_numbers(self, statements: list[Statement]) -> list[Statement]:
-        return [replace(s, expression=self.convert(s.name, s.expression).expression) for s in statements]
+        pairs = [(s, self.convert(s.name, s.expression)) for s in statements]
+        return [replace(s, expression=numbers.expression, unit=numbers.text) for s, numbers in pairs]
 
     def _check_statements(self, statements: list[Statement]) -> None:
         slots = {f.func.__name__: f for f in self.declared_fields}
@@ -282,7 +283,8 @@ class Problem:
             if not evaluations(with_ends_of_integrals(residual)):
                 raise ProblemError(statement.name, f"no field in {statement.written}", "name a field on one side")
             name = statement.name + suffix
-            made.append(Term(name, statement.group, kind, residual, statement.written, free, statement.region))
+            part = Term(name, statement.group, kind, residual, statement.written, free, statement.region)
+            made.append(replace(part, unit=statement.unit))
         if not made:
             found = f"{statement.written} is 0 once it is carried out"
             raise ProblemError(statement.name, found, "check the two sides; a field must remain")

@@ -21,6 +21,7 @@ from markupsafe import Markup, escape
 
 from pinnsolve.archive import ArchiveError, finite, load_problem, write_atomically
 from pinnsolve.comparison import verdict
+from pinnsolve.declaration.ansatz import with_networks
 from pinnsolve.declaration.extents import place
 from pinnsolve.declaration.terms import Term
 from pinnsolve.domains.regions import Box
@@ -141,7 +142,7 @@ def _domain(problem: Problem) -> dict[str, Any]:
         "units": problem.units.texts,
         "ansatz": [
             (_formula(expression_mathml(field, problem)), _formula(expression_mathml(expression, problem)))
-            for field, expression in problem.ansatz.items()
+            for field, expression in with_networks(problem.ansatz).items()
         ],
         "periods": [_formula(expression_mathml(c, problem)) for c in problem.periods],
     }

@@ -78,11 +78,15 @@ def residual_lines(residuals: Mapping[str, Mapping[str, Any]], units: Mapping[st
     """Return a line for every term with its held-out residual, and one for all that hold to rounding."""
     exact = [name for name, r in residuals.items() if r["max"] is not None and r["max"] <= _ROUNDING]
     lines = [
-        f"{name}: rms {_number(r['rms'])}, max {_number(r['max'])}{place_text(r['max_at'], units)}"
+        f"{name}: rms {_number(r['rms'])}, max {_number(r['max'])}{_unit(r)}{place_text(r['max_at'], units)}"
         for name, r in residuals.items()
         if name not in exact
     ]
     return [*lines, f"at most {_ROUNDING:.0e}: {', '.join(exact)}"] if exact else lines
+
+
+def _unit(residual: Mapping[str, Any]) -> str:
+    return f" in {residual['unit']}" if residual.get("unit") else ""
 
 
 def held_out_lines(held_out: Mapping[str, Mapping[str, Mapping[str, Any]]]) -> list[str]:

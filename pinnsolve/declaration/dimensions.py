@@ -144,6 +144,17 @@ class Reader:
                 raise self._unlike(_unsigned(part), other, _unsigned(standard), dimension)
         return dimension
 
+    def own_unit(self, expression: Expr) -> Expr:
+        """Return the unit of a field, a derivative of one, or a product of powers of these."""
+        if isinstance(expression, Mul):
+            return Mul(*map(self.own_unit, expression.args))
+        if isinstance(expression, Pow):
+            return Pow(self.own_unit(expression.base), expression.exp)
+        (reading,) = evaluations(expression).values()
+        along = zip(self.slots[reading.field], reading.orders, strict=True)
+        by = Mul(*(self.symbols.get(c, _PLAIN).expression ** order for c, order in along))
+        return self.fields.get(reading.field, _PLAIN).expression / by
+
     def in_words(self, dimension: Expr) -> str:
         """Return a unit of a dimension as it is written: the user's own if there is one, else that of SI."""
         own = [*self.fields.values(), *self.symbols.values()]

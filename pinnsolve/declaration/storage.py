@@ -152,6 +152,7 @@ def _term_to_data(term: Term, meshes: list[Mesh | Surface]) -> dict[str, Any]:
         "sides": _sides_to_data(term),
         "free": [to_tree(c) for c in term.free],
         "region": None if term.region is None else region_to_data(term.region, meshes),
+        "unit": term.unit,
     }
 
 
@@ -183,6 +184,7 @@ def _term_from_data(data: Mapping[str, Any], meshes: Sequence[Mesh | Surface]) -
         _statement_from_data(data),
         tuple(map(symbol_from_data, data["free"])),
         None if data["region"] is None else region_from_data(data["region"], meshes),
+        unit=str(data.get("unit", "")),  # solutions stored at first have none
     )
 
 

@@ -82,6 +82,7 @@ class Term:
         checked: Those held out that decide which state of the training is kept.
         loss: For data, how a residual counts; None for its square.
         deviation: Standard deviation of a residual that is no outlier.
+        unit: That of the residual of an equation or a condition, `K/hour`; empty for a pure number.
     """
 
     name: str
@@ -97,6 +98,7 @@ class Term:
     checked: Mapping[Symbol, NDArray[np.float64]] = field(default_factory=dict)
     loss: Loss | None = None
     deviation: float = 1.0
+    unit: str = ""
 
 
 @dataclass(frozen=True)
@@ -109,13 +111,14 @@ class On:
 
 @dataclass(frozen=True)
 class Statement:
-    """One scalar statement as read: its name, its group, "= 0" as an expression, the text, and the region if told."""
+    """One scalar statement as read: its name, its group, "= 0" as an expression, the text, the region if told, its unit."""
 
     name: str
     group: str
     expression: Expr
     written: Any
     region: Region | None
+    unit: str = ""
 
 
 def on(region: Region, *statements: Any) -> On:
