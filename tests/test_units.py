@@ -309,7 +309,7 @@ MISTAKES: dict[str, tuple[Callable[[], dict[str, Any]], tuple[str, ...]]] = {
     ),
     "an unknown without a unit": (
         lambda: bar(equations={"heat": Eq(T.diff(t), k * T.diff(x, 2))}, unknowns={k: 1}),
-        ("heat · k*Derivative", "give its unit in units={...} if k has one"),
+        ("heat · k*Derivative", "k has no unit · write units={..., k: meter**2/second}"),
     ),
     "another dimension": (
         lambda: bar(left=Eq(T(0, t), 2 * meter)),
