@@ -76,7 +76,9 @@ def _describe_term(term: Term, compiled: CompiledTerm | None, problem: Problem, 
 def _quantities(problem: Problem) -> Iterable[str]:
     for name, wanted in problem.quantities.items():
         over = "" if wanted.over is None else f" over {wanted.over.text}"
-        known = "" if wanted.known is None else f", known to be {wanted.known:.6g}"
+        unit = "" if wanted.unit is None or not wanted.unit.text else f" {wanted.unit.text}"
+        known = f", in{unit}" if unit else ""
+        known = known if wanted.known is None else f", known to be {wanted.known:.6g}{unit}"
         yield f"  {name}"
         yield f"    {plain_expression(wanted.expression, problem)}{over}{known}"
 

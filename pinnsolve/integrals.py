@@ -14,7 +14,7 @@ from sympy.core.function import AppliedUndef
 
 from pinnsolve.compiler.compile import CompiledTerm, compile_expression, evaluate_term
 from pinnsolve.declaration.groups import away_from_home
-from pinnsolve.declaration.quantities import check_integrand
+from pinnsolve.declaration.quantities import check_integrand, in_numbers
 from pinnsolve.declaration.terms import with_ends_of_integrals
 from pinnsolve.domains.boundaries import Boundary
 from pinnsolve.domains.images import Array
@@ -62,18 +62,21 @@ def integral_of(solution: Solution, expression: Any, over: Shape | Boundary, hel
     return np.array(values).reshape(shape)[()]
 
 
-def quantities_of(solution: Solution) -> dict[str, dict[str, float]]:
-    """Return the numbers that the problem wants, `{"drag": {"value": ..., "known": ..., "relative_error": ...}}`.
+def quantities_of(solution: Solution) -> dict[str, dict[str, Any]]:
+    """Return the numbers that the problem wants, `{"drag": {"value": ..., "unit": "N", "known": ..., "relative_error": ...}}`.
 
-    The last two are there where the number is known; the error is absolute where that is zero.
+    The last two are there where the number is known; the error is absolute where that is zero. One without a unit has none.
     """
-    found = {}
+    found: dict[str, dict[str, Any]] = {}
     for name, wanted in solution.problem.quantities.items():
+        expression, factor = in_numbers(wanted, solution.problem)
         if wanted.over is None:
-            value = float(solution.evaluate(wanted.expression))
+            value = factor * float(solution.evaluate(expression))
         else:
-            value = float(solution.integral(wanted.expression, over=wanted.over))
+            value = factor * float(solution.integral(expression, over=wanted.over))
         found[name] = {"value": value}
+        if wanted.unit is not None and wanted.unit.text:
+            found[name]["unit"] = wanted.unit.text
         if wanted.known is not None:
             error = abs(value - wanted.known) / (abs(wanted.known) or 1.0)
             found[name] |= {"known": wanted.known, "relative_error": error}

@@ -211,18 +211,20 @@ class Problem:
         Raises:
             ProblemError: It contains a field, symbol or place that this problem does not have, or has no unit of its own.
         """
+        slots = self.require_declared(name, expression)
+        expression = measured_in_numbers(name, expression, self.units, self.declared_fields)
+        check_places(name, expression, slots, self.bounds)
+        return expression
+
+    def require_declared(self, name: str, expression: Expr) -> dict[str, AppliedUndef]:
+        """Return the fields of this problem by name; a field or symbol of an expression that is not its own is a ProblemError."""
         slots = {f.func.__name__: f for f in (*self.declared_fields, *self.fields)}
         for applied in expression.atoms(AppliedUndef):
             if applied.func.__name__ not in slots:
                 raise ProblemError(name, f"the field {applied} is not declared", f"the fields are {', '.join(slots)}")
-        check_symbols(
-            name,
-            with_ends_of_integrals(expression),
-            [*self.coordinates, *self.unknowns, *self.normal, *self.indicators],
-        )
-        expression = measured_in_numbers(name, expression, self.units, self.declared_fields)
-        check_places(name, expression, slots, self.bounds)
-        return expression
+        allowed = [*self.coordinates, *self.unknowns, *self.normal, *self.indicators]
+        check_symbols(name, with_ends_of_integrals(expression), allowed)
+        return slots
 
     def _read_fields(self, equations: list[Statement], conditions: list[Statement], data: list[Statement]) -> None:
         named = [[(s.name, s.expression) for s in group] for group in (equations, conditions, data)]

@@ -109,14 +109,15 @@ def brief(value: float | None) -> str:
     return "not finite" if value is None else f"{value:.1e}"
 
 
-def quantity_text(quantity: Mapping[str, float | None]) -> str:
-    """Return a wanted number, and how far it is from the one that is known."""
+def quantity_text(quantity: Mapping[str, Any]) -> str:
+    """Return a wanted number in its unit, and how far it is from the one that is known."""
     value, known, error = (quantity.get(key) for key in ("value", "known", "relative_error"))
-    found = "not finite" if value is None else f"{value:.6g}"
+    unit = f" {quantity['unit']}" if quantity.get("unit") else ""
+    found = "not finite" if value is None else f"{value:.6g}{unit}"
     if known is None:
         return found
     off = "" if error is None else f", off by {100 * error:.2g} %" if known else f", off by {error:.2g}"
-    return f"{found} (known: {known:.6g}{off})"
+    return f"{found} (known: {known:.6g}{unit}{off})"
 
 
 def brief_seconds(value: float) -> str:

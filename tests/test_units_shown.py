@@ -7,16 +7,17 @@ from typing import Any
 
 import pytest
 from sympy import Eq, exp, pi, sin, symbols
-from sympy.physics.units import hour, joule, kelvin, meter, millimeter, watt
+from sympy.physics.units import centimeter, hour, joule, kelvin, meter, millimeter, watt
 
 import pinnsolve as ps
 from pinnsolve.declaration.storage import problem_from_data, problem_to_data
 from pinnsolve.drawing.residuals import residual_figure
+from pinnsolve.integrals import quantities_of
 from pinnsolve.residuals import held_out_residuals
-from pinnsolve.summary import residual_lines
+from pinnsolve.summary import quantity_text, residual_lines
 
 x, t, k = symbols("x t k")
-T = ps.fields("T", x, t)
+T, u = ps.fields("T", x, t), ps.fields("u", x)
 CONDUCTIVITY = 45 * watt / meter / kelvin
 CAPACITY = 3.9e6 * joule / meter**3 / kelvin
 
@@ -57,7 +58,6 @@ def _is_text(artist: Any) -> bool:
 
 
 def test_a_pure_number_has_no_unit(known: Any) -> None:
-    u = ps.fields("u", x)
     problem = ps.Problem(domain=ps.Interval(x, 0, 1), equations={"slope": u.diff(x)}, conditions={"at": Eq(u(0), 1)})
     assert problem.term("slope").unit == ""
     assert "unit" not in held_out_residuals(known(problem, lambda x: x), seed=0)["slope"]
@@ -95,3 +95,79 @@ def test_where_no_unit_is_missing_none_is_asked_for() -> None:
     with pytest.raises(ps.ProblemError) as caught:
         bar(equations={"heat": Eq(T.diff(t), CONDUCTIVITY * T.diff(x, 2))})
     assert "no unit" not in str(caught.value) and "multiply" in str(caught.value)
+
+
+def wanting(**quantities: ps.Quantity) -> ps.Problem:
+    return bar(quantities=quantities)
+
+
+def test_a_quantity_is_in_the_unit_of_what_is_known_that_told_or_what_follows(known: Any) -> None:
+    box = ps.Box({x: (0, 200)}) * ps.Interval(t, 0, 3)
+    problem = wanting(
+        drop=ps.Quantity(T(200, 0) - T(0, 0), known=0.2),
+        slope=ps.Quantity(T.diff(x).subs({x: 100, t: 0})),
+        flux=ps.Quantity(-CONDUCTIVITY * T.diff(x).subs({x: 200, t: 0}), known=-45 * watt / meter**2),
+        si=ps.Quantity(-CONDUCTIVITY * T.diff(x).subs({x: 200, t: 0})),
+        told=ps.Quantity(-CONDUCTIVITY * T.diff(x).subs({x: 200, t: 0}), unit=watt / centimeter**2, known=-4.5e-3),
+        heat=ps.Quantity(CAPACITY * T.subs(t, 0), over=ps.Interval(x, 0, 200), known=2.34e8 * joule / meter**2),
+        mean=ps.Quantity(T / 600, over=box),
+        given=ps.Quantity(-CONDUCTIVITY * T.diff(x), over=box.face(x, 200), unit=joule / meter**2),
+    )
+    solution = known(problem, lambda x, t: 300 + x / 1000 + 0 * t)
+    found = quantities_of(solution)
+    expected = {
+        "drop": (0.2, "K"),
+        "slope": (1e-3, "K/mm"),
+        "flux": (-45, "W/m^2"),
+        "si": (-45, "kg/s^3"),
+        "told": (-4.5e-3, "W/cm^2"),
+        "heat": (3.9e6 * 300.1 * 0.2, "J/m^2"),
+        "mean": (300.1 * 600 / 600, "hour K mm"),
+        "given": (-45 * 3 * 3600, "J/m^2"),
+    }
+    assert {name: (value["value"], value["unit"]) for name, value in found.items()} == {
+        name: (pytest.approx(value), unit) for name, (value, unit) in expected.items()
+    }
+    assert [found[name]["known"] for name in ("drop", "flux", "told")] == [0.2, pytest.approx(-45), -4.5e-3]
+    assert quantity_text(found["flux"]) == "-45 W/m^2 (known: -45 W/m^2, off by 0 %)" or found["flux"]["relative_error"]
+    again = problem_from_data(json.loads(json.dumps(problem_to_data(problem))))
+    assert quantities_of(known(again, lambda x, t: 300 + x / 1000 + 0 * t)) == found
+
+
+def test_what_has_no_unit_stays_a_number_and_an_integral_takes_units(known: Any) -> None:
+    solution = known(wanting(ratio=ps.Quantity(T(200, 0) / T(0, 0))), lambda x, t: 300 + x / 1000 + 0 * t)
+    assert quantities_of(solution) == {"ratio": {"value": pytest.approx(300.2 / 300)}}
+    heat = solution.integral(CAPACITY * T / (joule / meter**3), over=ps.Interval(x, 0, 200), t=0)
+    assert heat == pytest.approx(3.9e6 * 300.1 * 200)
+
+
+@pytest.mark.parametrize(
+    ("quantity", "told"),
+    [
+        (
+            ps.Quantity(T(0, 0), known=3 * watt),
+            "a value with the dimension temperature in the unit watt · write a unit such",
+        ),
+        (ps.Quantity(T(0, 0), unit=meter, known=3 * kelvin), "in the unit meter"),
+        (ps.Quantity(T(0, 0), unit="K"), "'K' is not a unit"),
+        (ps.Quantity(T(0, 0) + 3 * meter, unit=kelvin), "3*meter has the dimension length where T(0, 0)"),
+        (ps.Quantity(watt * T, over=bar().domain.boundary), "a boundary between x, t, of different units"),
+        (ps.Quantity(u(0), known=3 * kelvin), "the field u(0) is not declared"),
+    ],
+)
+def test_a_quantity_of_another_dimension_is_refused(quantity: ps.Quantity, told: str) -> None:
+    with pytest.raises(ps.ProblemError) as caught:
+        wanting(wanted=quantity)
+    assert str(caught.value).startswith("wanted · ") and told in str(caught.value)
+
+
+def test_a_quantity_has_no_unit_in_a_problem_without() -> None:
+    with pytest.raises(
+        ps.ProblemError, match=r"wanted · the unit of 3\*kelvin in a problem without units · write a number"
+    ):
+        ps.Problem(
+            domain=ps.Interval(x, 0, 1),
+            equations={"slope": u.diff(x)},
+            conditions={"at": Eq(u(0), 1)},
+            quantities={"wanted": ps.Quantity(u(0), known=3 * kelvin)},
+        )

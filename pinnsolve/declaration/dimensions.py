@@ -148,11 +148,15 @@ class Reader:
         return dimension
 
     def own_unit(self, expression: Expr) -> Expr:
-        """Return the unit of a field, a derivative of one, or a product of powers of these."""
+        """Return the unit of a product of powers of fields, their derivatives and symbols; 1 for anything else."""
         if isinstance(expression, Mul):
             return Mul(*map(self.own_unit, expression.args))
-        if isinstance(expression, Pow):
+        if isinstance(expression, Pow) and expression.exp.is_Rational:
             return Pow(self.own_unit(expression.base), expression.exp)
+        if isinstance(expression, Symbol):
+            return self._unit_of_symbol(expression).expression
+        if not isinstance(expression, AppliedUndef | Derivative | Subs):
+            return NUMBER
         (reading,) = evaluations(expression).values()
         along = zip(self.slots[reading.field], reading.orders, strict=True)
         by = Mul(*(self.symbols.get(c, _PLAIN).expression ** order for c, order in along))

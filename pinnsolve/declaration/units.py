@@ -127,7 +127,7 @@ def read_units(
                 raise ProblemError("units", found, "declare it once, and use it everywhere")
             remedy = f"the problem has {', '.join(names)}"
             raise ProblemError("units", f"{key} is not in the problem", remedy + nearest(str(key), names))
-        read[owner] = value if isinstance(value, Unit) else _unit(f"units, {key}", value)
+        read[owner] = read_unit(f"units, {key}", value)
     return Units(MappingProxyType(read))
 
 
@@ -224,7 +224,14 @@ def measured_in_numbers(name: str, expression: Expr, units: Units, fields: Seque
     return expression
 
 
-def _unit(name: str, value: Any) -> Unit:
+def read_unit(name: str, value: Any) -> Unit:
+    """Return a unit as the user wrote it.
+
+    Raises:
+        ProblemError: It is none.
+    """
+    if isinstance(value, Unit):
+        return value
     try:
         expression = None if isinstance(value, str | bool) else sympify(value)
         if not isinstance(expression, Expr):
