@@ -6,6 +6,7 @@ import json
 from typing import Any
 
 import pytest
+from matplotlib.text import Text
 from sympy import Eq, exp, pi, sin, symbols
 from sympy.physics.units import centimeter, hour, joule, kelvin, meter, millimeter, watt
 
@@ -18,13 +19,14 @@ from pinnsolve.summary import quantity_text, residual_lines
 
 x, t, k = symbols("x t k")
 T, u = ps.fields("T", x, t), ps.fields("u", x)
+STRIP = ps.Box({x: (0, 200), t: (0, 3)})
 CONDUCTIVITY = 45 * watt / meter / kelvin
 CAPACITY = 3.9e6 * joule / meter**3 / kelvin
 
 
 def bar(**more: Any) -> ps.Problem:
     declared: dict[str, Any] = {
-        "domain": ps.Box({x: (0, 200), t: (0, 3)}),
+        "domain": STRIP,
         "units": {x: millimeter, t: hour, T: kelvin},
         "equations": {"heat": Eq(T.diff(t), CONDUCTIVITY / CAPACITY * T.diff(x, 2))},
         "conditions": {
@@ -50,11 +52,7 @@ def test_a_residual_is_in_the_unit_of_what_stands_alone_or_in_a_power_of_ten_of_
     lines = residual_lines(found, problem.units.texts)
     assert lines[0].startswith("heat: rms 2.00e+00, max 2.00e+00 in K/hour at x = ")
     figure = residual_figure(solution)
-    assert figure is not None and "K/hour" in " ".join(text.get_text() for text in figure.findobj(_is_text))
-
-
-def _is_text(artist: Any) -> bool:
-    return hasattr(artist, "get_text")
+    assert figure is not None and "K/hour" in " ".join(text.get_text() for text in figure.findobj(Text))
 
 
 def test_a_pure_number_has_no_unit(known: Any) -> None:
@@ -102,7 +100,6 @@ def wanting(**quantities: ps.Quantity) -> ps.Problem:
 
 
 def test_a_quantity_is_in_the_unit_of_what_is_known_that_told_or_what_follows(known: Any) -> None:
-    box = ps.Box({x: (0, 200)}) * ps.Interval(t, 0, 3)
     problem = wanting(
         drop=ps.Quantity(T(200, 0) - T(0, 0), known=0.2),
         slope=ps.Quantity(T.diff(x).subs({x: 100, t: 0})),
@@ -110,8 +107,8 @@ def test_a_quantity_is_in_the_unit_of_what_is_known_that_told_or_what_follows(kn
         si=ps.Quantity(-CONDUCTIVITY * T.diff(x).subs({x: 200, t: 0})),
         told=ps.Quantity(-CONDUCTIVITY * T.diff(x).subs({x: 200, t: 0}), unit=watt / centimeter**2, known=-4.5e-3),
         heat=ps.Quantity(CAPACITY * T.subs(t, 0), over=ps.Interval(x, 0, 200), known=2.34e8 * joule / meter**2),
-        mean=ps.Quantity(T / 600, over=box),
-        given=ps.Quantity(-CONDUCTIVITY * T.diff(x), over=box.face(x, 200), unit=joule / meter**2),
+        mean=ps.Quantity(T / 600, over=STRIP),
+        given=ps.Quantity(-CONDUCTIVITY * T.diff(x), over=STRIP.face(x, 200), unit=joule / meter**2),
     )
     solution = known(problem, lambda x, t: 300 + x / 1000 + 0 * t)
     found = quantities_of(solution)
@@ -151,7 +148,7 @@ def test_what_has_no_unit_stays_a_number_and_an_integral_takes_units(known: Any)
         (ps.Quantity(T(0, 0), unit=meter, known=3 * kelvin), "in the unit meter"),
         (ps.Quantity(T(0, 0), unit="K"), "'K' is not a unit"),
         (ps.Quantity(T(0, 0) + 3 * meter, unit=kelvin), "3*meter has the dimension length where T(0, 0)"),
-        (ps.Quantity(watt * T, over=bar().domain.boundary), "a boundary between x, t, of different units"),
+        (ps.Quantity(watt * T, over=STRIP.boundary), "a boundary between x, t, of different units"),
         (ps.Quantity(u(0), known=3 * kelvin), "the field u(0) is not declared"),
     ],
 )

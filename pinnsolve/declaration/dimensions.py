@@ -320,9 +320,9 @@ class Reader:
     def _with_missing(self, found: str, remedy: str, part: Expr, standard: Expr) -> ProblemError:
         """Return the error of two parts of unlike dimensions, first of all with the unit of theirs that was not given."""
         missing: dict[str, Expr] = {}
-        for field in sorted(f.func.__name__ for f in (part + standard).atoms(AppliedUndef)):
-            if field not in self.fields:
-                missing[field] = replace(self, fields={**self.fields, field: _UNKNOWN})._wanted(part, standard)
+        for name in sorted(f.func.__name__ for f in (part + standard).atoms(AppliedUndef)):
+            if name not in self.fields:
+                missing[name] = replace(self, fields={**self.fields, name: _UNKNOWN})._wanted(part, standard)
         for symbol in sorted((part + standard).free_symbols, key=str):
             if self._unit_of_symbol(symbol) is _PLAIN and symbol.name.isidentifier():  # no component of a normal
                 missing[symbol.name] = replace(self, symbols={**self.symbols, symbol: _UNKNOWN})._wanted(part, standard)

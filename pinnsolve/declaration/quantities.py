@@ -10,7 +10,7 @@ from types import MappingProxyType
 from typing import TYPE_CHECKING, Any
 
 import sympy.physics.units as physics
-from sympy import Add, Expr, Mul, MatrixBase, sympify
+from sympy import Add, Expr, MatrixBase, Mul, sympify
 
 from pinnsolve.declaration.measures import (
     NUMBER,
