@@ -96,7 +96,8 @@ class Display:
         table = Table.grid(padding=(0, 2))
         table.add_row(Text(self._line(progress)))
         terms = sorted(progress.terms.items(), key=lambda item: -item[1])
-        table.add_row(Text("  ".join(f"{name} {value:.1e}" for name, value in terms), style="dim"))
+        squares = "  ".join(f"{name} {value:.1e}" for name, value in terms)
+        table.add_row(Text(f"mean squares, not weighed:  {squares}", style="dim"))
         return table
 
 

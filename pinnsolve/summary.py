@@ -24,10 +24,8 @@ def summarise(record: Mapping[str, Any]) -> str:
             f"phase      {phase['name']}: {phase['steps']} steps, {phase['evaluations']} evaluations, "
             f"{phase['seconds']:.1f} s, loss {_number(phase['loss'])}, ended: {phase['ended']}"
         )
-    terms = record["loss"]["terms"]
-    lines.append(
-        f"loss       {_number(record['loss']['total'])} = " + ", ".join(f"{n} {_number(v)}" for n, v in terms.items())
-    )
+    parts = " + ".join(f"{name} {_number(value)}" for name, value in parts_of_loss(record).items())
+    lines.append(f"loss       {_number(record['loss']['total'])} = {parts}")
     lines.append(
         f"seconds    {record['wall_seconds']:.1f} in all: "
         + ", ".join(f"{name} {value:.1f}" for name, value in seconds.items())
@@ -53,6 +51,15 @@ def summarise(record: Mapping[str, Any]) -> str:
         lines.append(f"diagnosis  {record['diagnosis']['sentence']}")
         lines += [f"next       {advice}" for advice in record["diagnosis"]["advice"]]
     return "\n".join([*lines, f"outcome    {record['message']}"])
+
+
+def parts_of_loss(record: Mapping[str, Any]) -> dict[str, float | None]:
+    """Return what every term adds to the loss, its weight times its mean square; older runs do not tell the weights."""
+    weights = record["loss"].get("weights", {})
+    return {
+        name: None if square is None else weights.get(name, 1.0) * square
+        for name, square in record["loss"]["terms"].items()
+    }
 
 
 def suffix(record: Mapping[str, Any], name: str) -> str:

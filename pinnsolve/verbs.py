@@ -44,11 +44,12 @@ def export(run_directory: Path, to: str, output: Path | None) -> None:
 @click.argument("first", metavar="RUN", type=_EXISTING_RUN)
 @click.argument("second", metavar="RUN", type=_EXISTING_RUN)
 @click.option("--json", "as_json", is_flag=True, help="Print the differences as JSON on stdout.")
-def compare(first: Path, second: Path, as_json: bool) -> None:
-    """Show two runs side by side: whatever differs."""
+@click.option("--all", "everything", is_flag=True, help="Everything that differs, not the outcome and settings alone.")
+def compare(first: Path, second: Path, as_json: bool, everything: bool) -> None:
+    """Show two runs side by side: errors and times, and the settings that differ."""
     from pinnsolve.listing import compare_runs
 
-    compare_runs(first, second, as_json=as_json)
+    compare_runs(first, second, as_json=as_json, everything=everything)
 
 
 @click.command("list")
