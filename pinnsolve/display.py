@@ -19,6 +19,11 @@ _PLAIN_EVERY = 10.0
 _LIVE_EVERY = 0.25
 
 
+def print_aside(line: str) -> None:
+    """Print one line of text on stderr."""
+    print(line, file=sys.stderr, flush=True)
+
+
 class _Terminal(Console):
     """A console whose reader may leave: the run goes on, and nobody is told."""
 
