@@ -51,7 +51,9 @@ def integral_of(solution: Solution, expression: Any, over: Shape | Boundary, hel
     for given in sorted(set(held) - set(names)):
         if len(over.coordinates) > 1 and given in {c.name for c in over.coordinates}:
             found = f"{given} = {held[given]} is held, and it is one of the coordinates integrated over"
-            raise ProblemError(name, found, f"give a region of the others, such as over={_without(over, given, problem)}")
+            raise ProblemError(
+                name, found, f"give a region of the others, such as over={_without(over, given, problem)}"
+            )
         listed = ", ".join(names) or "none"
         raise ProblemError(name, f"{given} is not held", f"the coordinates beside the region's are: {listed}")
     reached = with_ends_of_integrals(read).free_symbols
