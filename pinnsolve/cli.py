@@ -126,6 +126,7 @@ def check(problem: Path) -> None:
     help="Time of training between two checkpoints.",
 )
 @click.option("--no-plots", is_flag=True, help="Write no pictures.")
+@click.option("--tensorboard", is_flag=True, help="Write curves of the training into the run directory.")
 @click.option("--json", "as_json", is_flag=True, help="Print the contents of result.json on stdout.")
 @click.option("-q", "quiet", is_flag=True, help="No progress.")
 @click.option("-v", "verbose", is_flag=True, expose_value=False, help="Tracebacks on the terminal.")  # read by `main`
@@ -150,6 +151,7 @@ def run(problem: Path, **options: Any) -> None:
     "--save-every", type=click.FloatRange(min=0), metavar="SECONDS", help="Time of training between two checkpoints."
 )
 @click.option("--no-plots", is_flag=True, help="Write no pictures.")
+@click.option("--tensorboard", is_flag=True, help="Write curves of the training into the run directory.")
 @click.option("--json", "as_json", is_flag=True, help="Print the contents of result.json on stdout.")
 @click.option("-q", "quiet", is_flag=True, help="No progress.")
 @click.option("-v", "verbose", is_flag=True, expose_value=False, help="Tracebacks on the terminal.")  # read by `main`
@@ -228,27 +230,6 @@ def plot(run_directory: Path, film: bool) -> None:
         click.echo(path)
     if film:
         click.echo(solution.write(run_directory / "plots" / "fields.gif"))
-
-
-@cli.command()
-@click.argument("run_directory", metavar="RUN", type=_EXISTING_RUN)
-@click.option("--json", "as_json", is_flag=True, help="Print the contents of result.json on stdout.")
-def show(run_directory: Path, as_json: bool) -> None:
-    """Show what was done in a RUN and how well."""
-    from pinnsolve.archive import ArchiveError
-    from pinnsolve.run_directory import read_result
-    from pinnsolve.summary import summarise
-
-    record = read_result(run_directory)
-    if as_json:
-        click.echo((run_directory / "result.json").read_text(encoding="utf-8"), nl=False)
-        return
-    try:
-        text = summarise(record)
-    except (LookupError, TypeError, ValueError, AttributeError) as error:
-        found = f"result.json is damaged: {error!r}"
-        raise ArchiveError(str(run_directory), found, "run the problem again") from None
-    click.echo(text)
 
 
 @cli.command()

@@ -5,6 +5,7 @@ from __future__ import annotations
 import sys
 import time
 from collections.abc import Mapping
+from itertools import islice
 from types import TracebackType
 from typing import TextIO
 
@@ -17,6 +18,7 @@ from pinnsolve.training.loop import Progress
 
 _PLAIN_EVERY = 10.0
 _LIVE_EVERY = 0.25
+_MOST_UNKNOWNS = 4
 
 
 def print_aside(line: str) -> None:
@@ -92,6 +94,7 @@ class Display:
             f"loss {progress.loss:.2e}",
             *([] if progress.held_out is None else [f"held-out {progress.held_out:.2e}"]),
             *(f"error {name} {error:.1e}" for name, error in self.errors.items()),
+            *(f"{name} {value:.4g}" for name, value in islice(progress.unknowns.items(), _MOST_UNKNOWNS)),
             f"{progress.steps_per_second:.1f} steps/s",
             f"{_left(progress, self.limit)} left",
         ]

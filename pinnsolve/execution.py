@@ -146,7 +146,10 @@ def carry_out(inputs: Inputs, conduct: Conduct, clock: Clock, *, again: Path | N
         solution.trial,
         inputs.training or Training(),
         limits=conduct.limits,
-        observers=[*conduct.listeners, *referee.observers(conduct.limits.tolerance, conduct.watch)],
+        observers=[
+            *(_informed(o, solution) for o in conduct.listeners),
+            *referee.observers(conduct.limits.tolerance, conduct.watch),
+        ],
         seed=inputs.seed,
         compile=inputs.compile,
         tell=conduct.tell,
@@ -166,6 +169,13 @@ def carry_out(inputs: Inputs, conduct: Conduct, clock: Clock, *, again: Path | N
             conduct.directory.write(solution, checkpoints=[] if checkpoints is None else checkpoints.listed())
             _finish(solution, conduct.directory, clock, plots=conduct.plots)
     return solution
+
+
+def _informed(observer: Callable[[Progress], object], solution: Solution) -> Callable[[Progress], object]:
+    """Return an observer that is told the unknowns as they are at a step."""
+    if not solution.problem.unknowns:
+        return observer
+    return lambda progress: observer(replace(progress, unknowns=solution.unknowns))
 
 
 def _judge(

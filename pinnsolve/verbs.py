@@ -1,4 +1,4 @@
-"""Verbs about several runs and about finished ones: sweeps, pages, exports, comparisons, lists; and the machine."""
+"""Verbs about several runs and about finished ones: sweeps, summaries, pages, exports, comparisons, lists; and the machine."""
 
 from __future__ import annotations
 
@@ -38,6 +38,27 @@ def export(run_directory: Path, to: str, output: Path | None) -> None:
     if output is not None and output.suffix != f".{to}":
         raise click.UsageError(f"{output} does not end in .{to}")
     click.echo(export_run(run_directory, to=to, output=output))
+
+
+@click.command()
+@click.argument("run_directory", metavar="RUN", type=_EXISTING_RUN)
+@click.option("--json", "as_json", is_flag=True, help="Print the contents of result.json on stdout.")
+def show(run_directory: Path, as_json: bool) -> None:
+    """Show what was done in a RUN and how well."""
+    from pinnsolve.archive import ArchiveError
+    from pinnsolve.run_directory import read_result
+    from pinnsolve.summary import summarise
+
+    record = read_result(run_directory)
+    if as_json:
+        click.echo((run_directory / "result.json").read_text(encoding="utf-8"), nl=False)
+        return
+    try:
+        text = summarise(record)
+    except (LookupError, TypeError, ValueError, AttributeError) as error:
+        found = f"result.json is damaged: {error!r}"
+        raise ArchiveError(str(run_directory), found, "run the problem again") from None
+    click.echo(text)
 
 
 @click.command()
@@ -114,4 +135,4 @@ def sweep(problem: Path, **options: Any) -> None:
     sys.exit(sweep_problem_file(problem, Options(**options)))
 
 
-VERBS = (report, export, compare, list_, sweep, doctor)
+VERBS = (show, report, export, compare, list_, sweep, doctor)
