@@ -26,6 +26,20 @@ def print_aside(line: str) -> None:
     print(line, file=sys.stderr, flush=True)
 
 
+def progress_line(progress: Progress, errors: Mapping[str, float], limit: float | None) -> str:
+    """Return in one line where a run is, with its errors against the reference and the time that is left."""
+    parts = [
+        f"{progress.phase} step {progress.step}/{progress.total_steps}",
+        f"loss {progress.loss:.2e}",
+        *([] if progress.held_out is None else [f"held-out {progress.held_out:.2e}"]),
+        *(f"error {name} {error:.1e}" for name, error in errors.items()),
+        *(f"{name} {value:.4g}" for name, value in islice(progress.unknowns.items(), _MOST_UNKNOWNS)),
+        f"{progress.steps_per_second:.1f} steps/s",
+        f"{_left(progress, limit)} left",
+    ]
+    return "  ".join(parts)
+
+
 class _Terminal(Console):
     """A console whose reader may leave: the run goes on, and nobody is told."""
 
@@ -84,25 +98,13 @@ class Display:
             return
         self._last, self._previous_phase = now, progress.phase
         if self._live is None:
-            self.console.print(Text(self._line(progress)))
+            self.console.print(Text(progress_line(progress, self.errors, self.limit)))
         else:
             self._live.update(self._table(progress))
 
-    def _line(self, progress: Progress) -> str:
-        parts = [
-            f"{progress.phase} step {progress.step}/{progress.total_steps}",
-            f"loss {progress.loss:.2e}",
-            *([] if progress.held_out is None else [f"held-out {progress.held_out:.2e}"]),
-            *(f"error {name} {error:.1e}" for name, error in self.errors.items()),
-            *(f"{name} {value:.4g}" for name, value in islice(progress.unknowns.items(), _MOST_UNKNOWNS)),
-            f"{progress.steps_per_second:.1f} steps/s",
-            f"{_left(progress, self.limit)} left",
-        ]
-        return "  ".join(parts)
-
     def _table(self, progress: Progress) -> Table:
         table = Table.grid(padding=(0, 2))
-        table.add_row(Text(self._line(progress)))
+        table.add_row(Text(progress_line(progress, self.errors, self.limit)))
         terms = sorted(progress.terms.items(), key=lambda item: -item[1])
         squares = "  ".join(f"{name} {value:.1e}" for name, value in terms)
         table.add_row(Text(f"mean squares, not weighed:  {squares}", style="dim"))

@@ -50,6 +50,8 @@ def solve(
 ) -> Solution:
     """Train a network on a problem and compare it with a reference.
 
+    In a notebook one output shows the progress, unless it is told to `observers`, `watch` or `notify`.
+
     Args:
         problem: The declaration.
         network: A description such as `MLP(width=32, depth=4)`, or a module from (points, coordinates) to (points, fields).
