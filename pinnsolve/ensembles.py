@@ -44,6 +44,12 @@ class Ensemble:
 
     Raises:
         ProblemError: Fewer than two, or solutions of different fields or coordinates.
+
+    Example:
+        >>> other = ps.solve(decay, ps.MLP(width=8, depth=1), training, compile="off", seed=1)
+        >>> band = ps.Ensemble([solution, other]).band(q.diff(t), t=0.5)
+        >>> bool(band.low <= band.mean <= band.high)
+        True
     """
 
     members: Sequence[Solution]
@@ -146,6 +152,12 @@ def solve_ensemble(
 
     Raises:
         ProblemError: Fewer than two seeds, the same one twice, a module as network, or fewer than two solutions.
+
+    Example:
+        >>> network = ps.MLP(width=8, depth=1)
+        >>> ensemble = ps.solve_ensemble(decay, network, training, seeds=[0, 1], tell=None, compile="off")
+        >>> bool(ensemble.band(t=1.0).deviation < 1e-2)
+        True
     """
     chosen = list(seeds)
     if len(set(chosen)) != len(chosen) or len(chosen) < 2:

@@ -107,7 +107,7 @@ def _line_of_term(term: str, path: Path, line: int) -> int:
         return line
     call = max(calls, key=lambda node: (node.end_lineno or line, -node.col_offset))
     found = _NAME.fullmatch(term)
-    name, index = (term, None) if found is None else found.groups()
+    name, index = (term, "") if found is None else found.groups("")
     entries = [
         value
         for node in ast.walk(call)
@@ -117,8 +117,9 @@ def _line_of_term(term: str, path: Path, line: int) -> int:
     ]
     if len(entries) == 1:
         (value,) = entries
-        listed = isinstance(value, ast.List | ast.Tuple) and index is not None and int(index) < len(value.elts)
-        return value.elts[int(index)].lineno if listed else value.lineno
+        if isinstance(value, ast.List | ast.Tuple) and index and int(index) < len(value.elts):
+            return value.elts[int(index)].lineno
+        return value.lineno
     arguments = [
         keyword.value.lineno for keyword in call.keywords if keyword.arg == re.split(r"\W", term, maxsplit=1)[0]
     ]

@@ -82,6 +82,11 @@ def solve(
 
     Raises:
         ProblemError: The declaration and the numerics do not fit.
+
+    Example:
+        >>> solution = ps.solve(decay, ps.MLP(width=8, depth=1), training, compile="off")
+        >>> bool(abs(solution(t=1.0) - np.exp(-1)) < 1e-3)
+        True
     """
     _check(problem, seed, compile)
     check_private(problem, network, training, reference)

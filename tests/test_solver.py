@@ -78,7 +78,7 @@ def test_the_record_says_how_the_run_went() -> None:
     terms = record["loss"]["terms"]
     assert record["loss"]["total"] == pytest.approx(terms["decay"] + 100 * terms["start"])
     assert set(record["loss"]["terms"]) == {"decay", "start"}
-    assert sum(parts_of_loss(record).values()) == pytest.approx(record["loss"]["total"])
+    assert sum(part or 0.0 for part in parts_of_loss(record).values()) == pytest.approx(record["loss"]["total"])
     (line,) = (line for line in summarise(record).splitlines() if line.startswith("loss "))
     total, *parts = (float(number) for number in re.findall(r"\d\.\d\de[+-]\d\d", line))
     assert len(parts) == 2 and sum(parts) == pytest.approx(total, rel=0.02)

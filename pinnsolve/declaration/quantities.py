@@ -45,6 +45,10 @@ class Quantity:
             `240*watt`, or a number in the unit of the value.
         unit: That of the value, in a problem with units. None: that of `known`, else what follows from the units of fields and
             coordinates, or SI units where `expression` contains quantities such as `45*watt/meter/kelvin`.
+
+    Example:
+        >>> outflow = ps.Quantity(w.diff(x), over=square.face(x, 1), known=0.25)
+        >>> drop = ps.Quantity(w(0, 0) - w(1, 0))
     """
 
     expression: Any

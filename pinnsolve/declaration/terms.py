@@ -7,7 +7,7 @@ u(-1, t) = u(1, t) are two evaluations.
 
 from __future__ import annotations
 
-from collections.abc import Iterator, Mapping
+from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass, field
 from typing import Any
 
@@ -126,6 +126,11 @@ def on(region: Region, *statements: Any) -> On:
 
     Raises:
         ProblemError: The first argument is not a region, or nothing is stated.
+
+    Example:
+        >>> walls = ps.on(square.boundary - square.face(y, 1), Eq(w, 0))
+        >>> walls.region.text
+        'x = 0 or x = 1 or y = 0'
     """
     if not hasattr(region, "contains") or not hasattr(region, "points"):
         raise ProblemError(
@@ -165,6 +170,20 @@ def read_statements(declared: Any, word: str) -> list[Statement]:
             name = f"{group}[{index}]" if indexed else group
             read.append(Statement(name, group, _as_expression(entry, name), entry, region))
     return read
+
+
+def refuse_repeated_names(kinds: Sequence[Sequence[Statement]]) -> None:
+    """Raise where two terms, of equations, conditions or data, have one name.
+
+    Raises:
+        ProblemError: Two have.
+    """
+    seen: set[str] = set()
+    for statements in kinds:
+        names = {s.name for s in statements} | {s.group for s in statements}
+        for name in sorted(names & seen):
+            raise ProblemError(name, "two terms have this name", "give every equation, condition and data its own")
+        seen |= names
 
 
 def resolve(expression: Expr, name: str) -> Expr:

@@ -51,6 +51,10 @@ class Training:
 
     Raises:
         ProblemError: A count that is not positive, an unknown way of sampling, a phase or weighting that is none.
+
+    Example:
+        >>> phases = [ps.Adam(steps=200, lr=5e-3), ps.LBFGS(steps=500)]
+        >>> training = ps.Training(points={"decay": 200}, phases=phases, weights={"decay": 10})
     """
 
     points: Mapping[str, int] | None = None
