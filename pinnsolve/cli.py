@@ -14,7 +14,7 @@ import click
 
 from pinnsolve.verbs import VERBS
 
-_TEMPLATES = ("burgers", "inverse", "oscillator", "poisson", "system")
+_TEMPLATES = ("burgers", "inverse", "mesh", "oscillator", "poisson", "system")
 _EXISTING_FILE = click.Path(exists=True, dir_okay=False, path_type=Path)
 _EXISTING_RUN = click.Path(exists=True, file_okay=False, path_type=Path)
 
@@ -59,11 +59,18 @@ def cli() -> None:
 def new(name: str, template: str) -> None:
     """Write a commented problem file NAME.py to start from."""
     target = Path(name if name.endswith(".py") else f"{name}.py")
-    if target.exists():
-        raise click.UsageError(f"{target} exists already; choose another name")
     source = Path(__file__).with_name("templates") / f"{template}.py"
-    target.write_text(source.read_text(encoding="utf-8"), encoding="utf-8")
-    click.echo(f"wrote {target}; next: pinnsolve check {target}, then pinnsolve run {target}")
+    mesh = source.with_suffix(".msh")
+    written = [target, target.with_suffix(".msh")] if mesh.exists() else [target]
+    for path in written:
+        if path.exists():
+            raise click.UsageError(f"{path} exists already; choose another name")
+    text = source.read_text(encoding="utf-8")
+    for path in written[1:]:
+        path.write_bytes(mesh.read_bytes())
+        text = text.replace(f'"{mesh.name}"', f'"{path.name}"')
+    target.write_text(text, encoding="utf-8")
+    click.echo(f"wrote {' and '.join(map(str, written))}; next: pinnsolve check {target}, then pinnsolve run {target}")
 
 
 @cli.command()
