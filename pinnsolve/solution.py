@@ -307,6 +307,16 @@ class Solution:
 
         return export_solution(self, Path(path))
 
+    def to_sympy(self) -> Any:
+        """Return the fields as SymPy expressions of the coordinates, with the weights as numbers; several as a named tuple.
+
+        Raises:
+            UnsupportedError: A layer that is not one formula, windows, or a network that is too large to be read as one.
+        """
+        from pinnsolve.symbolic import fields_of
+
+        return fields_of(self)
+
     def write(self, path: str | Path, **held: float) -> Path:
         """Write fields, derivatives, residuals and error: on the mesh of the problem, or on a grid where it has none.
 
