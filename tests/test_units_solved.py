@@ -162,7 +162,7 @@ def test_a_stored_solution_keeps_its_units(cooled: tuple[ps.Solution, Path], tmp
 def test_what_differs_in_units_alone_is_another_problem() -> None:
     plain = {"domain": ps.Interval(t, 0, 1), "equations": u.diff(t), "conditions": {"start": u(0)}}
     first, second_ = ps.Problem(**plain), ps.Problem(**plain, units={u: kelvin})
-    assert first.terms == second_.terms
+    assert [term.residual for term in first.terms] == [term.residual for term in second_.terms]
     assert problem_to_data(first) != problem_to_data(second_)
     assert problem_from_data(problem_to_data(second_)).units == second_.units
 
