@@ -1,6 +1,21 @@
 """Declare a differential equation in SymPy, solve it with a physics-informed neural network, and see how wrong the answer is.
 
 Names are loaded when they are first used (PEP 562), so `import pinnsolve` imports neither torch nor SymPy.
+
+Every public name has an example in its docstring. All begin where this one ends:
+
+    >>> import numpy as np
+    >>> import torch
+    >>> from sympy import Eq, cos, exp, pi, sin, symbols
+    >>> import pinnsolve as ps
+    >>> x, y, z, t, k = symbols("x y z t k")
+    >>> u, w, q = ps.fields("u", x, t), ps.fields("w", x, y), ps.fields("q", t)
+    >>> square = ps.Box({x: (0, 1), y: (0, 1)})
+    >>> decay = ps.Problem(
+    ...     domain=ps.Interval(t, 0, 1), equations={"decay": Eq(q.diff(t), -q)}, conditions={"start": Eq(q(0), 1)}
+    ... )
+    >>> training = ps.Training(points={"decay": 20}, phases=[ps.LevenbergMarquardt(steps=10)])
+    >>> solution = ps.solve(decay, ps.MLP(width=8, depth=1), training, ps.Exact({q: exp(-t)}), compile="off")
 """
 
 from __future__ import annotations

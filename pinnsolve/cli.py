@@ -14,7 +14,7 @@ import click
 
 from pinnsolve.verbs import VERBS
 
-_TEMPLATES = ("burgers", "inverse", "oscillator", "poisson", "system")
+_TEMPLATES = ("burgers", "inverse", "mesh", "oscillator", "poisson", "system")
 _EXISTING_FILE = click.Path(exists=True, dir_okay=False, path_type=Path)
 _EXISTING_RUN = click.Path(exists=True, file_okay=False, path_type=Path)
 
@@ -59,11 +59,18 @@ def cli() -> None:
 def new(name: str, template: str) -> None:
     """Write a commented problem file NAME.py to start from."""
     target = Path(name if name.endswith(".py") else f"{name}.py")
-    if target.exists():
-        raise click.UsageError(f"{target} exists already; choose another name")
     source = Path(__file__).with_name("templates") / f"{template}.py"
-    target.write_text(source.read_text(encoding="utf-8"), encoding="utf-8")
-    click.echo(f"wrote {target}; next: pinnsolve check {target}, then pinnsolve run {target}")
+    mesh = source.with_suffix(".msh")
+    written = [target, target.with_suffix(".msh")] if mesh.exists() else [target]
+    for path in written:
+        if path.exists():
+            raise click.UsageError(f"{path} exists already; choose another name")
+    text = source.read_text(encoding="utf-8")
+    for path in written[1:]:
+        path.write_bytes(mesh.read_bytes())
+        text = text.replace(f'"{mesh.name}"', f'"{path.name}"')
+    target.write_text(text, encoding="utf-8")
+    click.echo(f"wrote {' and '.join(map(str, written))}; next: pinnsolve check {target}, then pinnsolve run {target}")
 
 
 @cli.command()
@@ -126,6 +133,7 @@ def check(problem: Path) -> None:
     help="Time of training between two checkpoints.",
 )
 @click.option("--no-plots", is_flag=True, help="Write no pictures.")
+@click.option("--tensorboard", is_flag=True, help="Write curves of the training into the run directory.")
 @click.option("--json", "as_json", is_flag=True, help="Print the contents of result.json on stdout.")
 @click.option("-q", "quiet", is_flag=True, help="No progress.")
 @click.option("-v", "verbose", is_flag=True, expose_value=False, help="Tracebacks on the terminal.")  # read by `main`
@@ -150,6 +158,7 @@ def run(problem: Path, **options: Any) -> None:
     "--save-every", type=click.FloatRange(min=0), metavar="SECONDS", help="Time of training between two checkpoints."
 )
 @click.option("--no-plots", is_flag=True, help="Write no pictures.")
+@click.option("--tensorboard", is_flag=True, help="Write curves of the training into the run directory.")
 @click.option("--json", "as_json", is_flag=True, help="Print the contents of result.json on stdout.")
 @click.option("-q", "quiet", is_flag=True, help="No progress.")
 @click.option("-v", "verbose", is_flag=True, expose_value=False, help="Tracebacks on the terminal.")  # read by `main`
@@ -228,27 +237,6 @@ def plot(run_directory: Path, film: bool) -> None:
         click.echo(path)
     if film:
         click.echo(solution.write(run_directory / "plots" / "fields.gif"))
-
-
-@cli.command()
-@click.argument("run_directory", metavar="RUN", type=_EXISTING_RUN)
-@click.option("--json", "as_json", is_flag=True, help="Print the contents of result.json on stdout.")
-def show(run_directory: Path, as_json: bool) -> None:
-    """Show what was done in a RUN and how well."""
-    from pinnsolve.archive import ArchiveError
-    from pinnsolve.run_directory import read_result
-    from pinnsolve.summary import summarise
-
-    record = read_result(run_directory)
-    if as_json:
-        click.echo((run_directory / "result.json").read_text(encoding="utf-8"), nl=False)
-        return
-    try:
-        text = summarise(record)
-    except (LookupError, TypeError, ValueError, AttributeError) as error:
-        found = f"result.json is damaged: {error!r}"
-        raise ArchiveError(str(run_directory), found, "run the problem again") from None
-    click.echo(text)
 
 
 @cli.command()

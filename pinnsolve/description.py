@@ -7,6 +7,7 @@ from collections.abc import Iterable, Sequence
 from pinnsolve.choice import Choice, describe
 from pinnsolve.choices import Plan
 from pinnsolve.compiler.compile import CompiledProblem, CompiledTerm
+from pinnsolve.declaration.ansatz import with_networks
 from pinnsolve.declaration.counting import planes
 from pinnsolve.declaration.coverage import stretches
 from pinnsolve.declaration.extents import number, place
@@ -35,8 +36,10 @@ def describe_problem(compiled: CompiledProblem, plan: Plan, *, name: str) -> str
     for symbol, value in problem.unknowns.items():
         sign = ", positive" if symbol.is_positive else ", negative" if symbol.is_negative else ""
         lines.append(f"unknown      {symbol}, from {value:g}{units.suffix(symbol.name)}{sign}")
-    for field, expression in problem.ansatz.items():
-        lines.append(f"ansatz       {field} = {expression}, with the network in place of {field}")
+    for field, expression in with_networks(problem.ansatz).items():
+        lines.append(
+            f"ansatz       {field.func.__name__} = {plain_expression(expression, problem)}, N from the network"
+        )
     by_name = {term.name: term for term in compiled.terms}
     for kind, title in (("equation", "equations"), ("condition", "conditions"), ("data", "observations")):
         terms = [t for t in problem.terms if t.kind == kind]
@@ -73,7 +76,9 @@ def _describe_term(term: Term, compiled: CompiledTerm | None, problem: Problem, 
 def _quantities(problem: Problem) -> Iterable[str]:
     for name, wanted in problem.quantities.items():
         over = "" if wanted.over is None else f" over {wanted.over.text}"
-        known = "" if wanted.known is None else f", known to be {wanted.known:.6g}"
+        unit = "" if wanted.unit is None or not wanted.unit.text else f" {wanted.unit.text}"
+        known = f", in{unit}" if unit else ""
+        known = known if wanted.known is None else f", known to be {wanted.known:.6g}{unit}"
         yield f"  {name}"
         yield f"    {plain_expression(wanted.expression, problem)}{over}{known}"
 

@@ -5,6 +5,7 @@ from __future__ import annotations
 import sys
 import time
 from collections.abc import Mapping
+from itertools import islice
 from types import TracebackType
 from typing import TextIO
 
@@ -17,6 +18,26 @@ from pinnsolve.training.loop import Progress
 
 _PLAIN_EVERY = 10.0
 _LIVE_EVERY = 0.25
+_MOST_UNKNOWNS = 4
+
+
+def print_aside(line: str) -> None:
+    """Print one line of text on stderr."""
+    print(line, file=sys.stderr, flush=True)
+
+
+def progress_line(progress: Progress, errors: Mapping[str, float], limit: float | None) -> str:
+    """Return in one line where a run is, with its errors against the reference and the time that is left."""
+    parts = [
+        f"{progress.phase} step {progress.step}/{progress.total_steps}",
+        f"loss {progress.loss:.2e}",
+        *([] if progress.held_out is None else [f"held-out {progress.held_out:.2e}"]),
+        *(f"error {name} {error:.1e}" for name, error in errors.items()),
+        *(f"{name} {value:.4g}" for name, value in islice(progress.unknowns.items(), _MOST_UNKNOWNS)),
+        f"{progress.steps_per_second:.1f} steps/s",
+        f"{_left(progress, limit)} left",
+    ]
+    return "  ".join(parts)
 
 
 class _Terminal(Console):
@@ -77,26 +98,16 @@ class Display:
             return
         self._last, self._previous_phase = now, progress.phase
         if self._live is None:
-            self.console.print(Text(self._line(progress)))
+            self.console.print(Text(progress_line(progress, self.errors, self.limit)))
         else:
             self._live.update(self._table(progress))
 
-    def _line(self, progress: Progress) -> str:
-        parts = [
-            f"{progress.phase} step {progress.step}/{progress.total_steps}",
-            f"loss {progress.loss:.2e}",
-            *([] if progress.held_out is None else [f"held-out {progress.held_out:.2e}"]),
-            *(f"error {name} {error:.1e}" for name, error in self.errors.items()),
-            f"{progress.steps_per_second:.1f} steps/s",
-            f"{_left(progress, self.limit)} left",
-        ]
-        return "  ".join(parts)
-
     def _table(self, progress: Progress) -> Table:
         table = Table.grid(padding=(0, 2))
-        table.add_row(Text(self._line(progress)))
+        table.add_row(Text(progress_line(progress, self.errors, self.limit)))
         terms = sorted(progress.terms.items(), key=lambda item: -item[1])
-        table.add_row(Text("  ".join(f"{name} {value:.1e}" for name, value in terms), style="dim"))
+        squares = "  ".join(f"{name} {value:.1e}" for name, value in terms)
+        table.add_row(Text(f"mean squares, not weighed:  {squares}", style="dim"))
         return table
 
 

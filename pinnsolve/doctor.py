@@ -23,6 +23,7 @@ _OPTIONAL = {
     "onnxscript": "export --to onnx (pip install 'pinnsolve[onnx]')",
     "onnxruntime": "running what was exported",
     "optuna": "sweep (pip install 'pinnsolve[sweep]')",
+    "tensorboard": "run --tensorboard (pip install 'pinnsolve[tensorboard]')",
     "IPython": "notebooks",
 }
 

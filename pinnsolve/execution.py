@@ -22,6 +22,7 @@ from pinnsolve.findings import findings_of
 from pinnsolve.fitting import Fitted, Limits
 from pinnsolve.inputs import Inputs, write_inputs
 from pinnsolve.networks.architectures import Architecture
+from pinnsolve.notebook_display import NotebookDisplay, in_notebook
 from pinnsolve.outcome import message_of, record_of, status_of
 from pinnsolve.privacy import account_choices, open_accounts, private_observations, without_private
 from pinnsolve.problem import Problem
@@ -105,7 +106,7 @@ class Conduct:
 
 
 def carry_out(inputs: Inputs, conduct: Conduct, clock: Clock, *, again: Path | None = None) -> Solution:
-    """Train and compare as the inputs say.
+    """Train and compare as the inputs say, in a notebook with a display where nobody else is told of the progress.
 
     Args:
         inputs: What the numbers follow from.
@@ -120,6 +121,16 @@ def carry_out(inputs: Inputs, conduct: Conduct, clock: Clock, *, again: Path | N
         CheckpointError: There is nothing to go on from.
         ProblemError: The ranks do not have the same inputs, or cannot share them.
     """
+    if conduct.observers or conduct.watch or conduct.notify or not in_notebook():
+        return _carried_out(inputs, conduct, clock, again=again)
+    display = NotebookDisplay(limit=conduct.limits.seconds)
+    conduct = replace(conduct, observers=(display.observe,), watch=display.watch, notify=display.note)
+    solution = _carried_out(inputs, conduct, clock, again=again)
+    display.end(solution.message)
+    return solution
+
+
+def _carried_out(inputs: Inputs, conduct: Conduct, clock: Clock, *, again: Path | None) -> Solution:
     require_shared(inputs, conduct.limits, conduct.group)
     checkpoints, start = (None, None) if again is None else _found(inputs, conduct, again)
     with nullcontext() if again is None else fitting("declaration"):
@@ -146,7 +157,10 @@ def carry_out(inputs: Inputs, conduct: Conduct, clock: Clock, *, again: Path | N
         solution.trial,
         inputs.training or Training(),
         limits=conduct.limits,
-        observers=[*conduct.listeners, *referee.observers(conduct.limits.tolerance, conduct.watch)],
+        observers=[
+            *(_informed(o, solution) for o in conduct.listeners),
+            *referee.observers(conduct.limits.tolerance, conduct.watch),
+        ],
         seed=inputs.seed,
         compile=inputs.compile,
         tell=conduct.tell,
@@ -166,6 +180,13 @@ def carry_out(inputs: Inputs, conduct: Conduct, clock: Clock, *, again: Path | N
             conduct.directory.write(solution, checkpoints=[] if checkpoints is None else checkpoints.listed())
             _finish(solution, conduct.directory, clock, plots=conduct.plots)
     return solution
+
+
+def _informed(observer: Callable[[Progress], object], solution: Solution) -> Callable[[Progress], object]:
+    """Return an observer that is told the unknowns as they are at a step."""
+    if not solution.problem.unknowns:
+        return observer
+    return lambda progress: observer(replace(progress, unknowns=solution.unknowns))
 
 
 def _judge(

@@ -64,6 +64,11 @@ class Limits:
         steps: Over all phases.
         tolerance: Relative L2 error against the reference that is good enough, for every field.
         stop: Asked before every step; a status ends the run.
+
+    Example:
+        >>> solution = ps.solve(decay, ps.MLP(width=8, depth=1), training, limits=ps.Limits(steps=3), compile="off")
+        >>> solution.record["phases"][0]["steps"]
+        3
     """
 
     seconds: float | None = None

@@ -13,15 +13,18 @@ from sympy import Expr
 from sympy.core.function import AppliedUndef
 
 from pinnsolve.compiler.compile import CompiledTerm, compile_expression, evaluate_term
+from pinnsolve.declaration.extents import number
 from pinnsolve.declaration.groups import away_from_home
-from pinnsolve.declaration.quantities import check_integrand
+from pinnsolve.declaration.quantities import check_integrand, in_numbers
 from pinnsolve.declaration.terms import with_ends_of_integrals
 from pinnsolve.domains.boundaries import Boundary
 from pinnsolve.domains.images import Array
 from pinnsolve.domains.indicators import indicator_values
 from pinnsolve.domains.integration import Rule, integration_rule
+from pinnsolve.domains.pieces import Face
 from pinnsolve.domains.shapes import Shape, lies_in
 from pinnsolve.errors import ProblemError
+from pinnsolve.problem import Problem
 
 if TYPE_CHECKING:
     from pinnsolve.solution import Solution
@@ -45,7 +48,12 @@ def integral_of(solution: Solution, expression: Any, over: Shape | Boundary, hel
     if over is None:
         raise ProblemError(name, "over=None", "give a region or a boundary, such as over=disk.boundary")
     names = {c.name: c for c in problem.coordinates if c not in over.coordinates}
-    for given in set(held) - set(names):
+    for given in sorted(set(held) - set(names)):
+        if len(over.coordinates) > 1 and given in {c.name for c in over.coordinates}:
+            found = f"{given} = {held[given]} is held, and it is one of the coordinates integrated over"
+            raise ProblemError(
+                name, found, f"give a region of the others, such as over={_without(over, given, problem)}"
+            )
         listed = ", ".join(names) or "none"
         raise ProblemError(name, f"{given} is not held", f"the coordinates beside the region's are: {listed}")
     reached = with_ends_of_integrals(read).free_symbols
@@ -62,18 +70,33 @@ def integral_of(solution: Solution, expression: Any, over: Shape | Boundary, hel
     return np.array(values).reshape(shape)[()]
 
 
-def quantities_of(solution: Solution) -> dict[str, dict[str, float]]:
-    """Return the numbers that the problem wants, `{"drag": {"value": ..., "known": ..., "relative_error": ...}}`.
+def _without(over: Shape | Boundary, held: str, problem: Problem) -> str:
+    """Return how a region of the other coordinates may be written, the same face where it is one of a box."""
+    bounds = {c: over.bounds[c] for c in over.coordinates if c.name != held}
+    face = over.pieces[0] if isinstance(over, Boundary) and len(over.pieces) == 1 else None
+    if isinstance(face, Face):
+        bounds |= {face.coordinate: problem.bounds[face.coordinate]}
+    box = f"ps.Box({{{', '.join(f'{c}: ({number(low)}, {number(high)})' for c, (low, high) in bounds.items())}}})"
+    if isinstance(face, Face):
+        return f"{box}.face({face.coordinate}, {number(face.value)})"
+    return f"{box}.boundary" if isinstance(over, Boundary) else box
 
-    The last two are there where the number is known; the error is absolute where that is zero.
+
+def quantities_of(solution: Solution) -> dict[str, dict[str, Any]]:
+    """Return the numbers that the problem wants, `{"drag": {"value": ..., "unit": "N", "known": ..., "relative_error": ...}}`.
+
+    The last two are there where the number is known; the error is absolute where that is zero. One without a unit has none.
     """
-    found = {}
+    found: dict[str, dict[str, Any]] = {}
     for name, wanted in solution.problem.quantities.items():
+        expression, factor = in_numbers(wanted, solution.problem)
         if wanted.over is None:
-            value = float(solution.evaluate(wanted.expression))
+            value = factor * float(solution.evaluate(expression))
         else:
-            value = float(solution.integral(wanted.expression, over=wanted.over))
+            value = factor * float(solution.integral(expression, over=wanted.over))
         found[name] = {"value": value}
+        if wanted.unit is not None and wanted.unit.text:
+            found[name]["unit"] = wanted.unit.text
         if wanted.known is not None:
             error = abs(value - wanted.known) / (abs(wanted.known) or 1.0)
             found[name] |= {"known": wanted.known, "relative_error": error}

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import json
 from collections.abc import Iterable, Mapping, Sequence
+from fnmatch import fnmatchcase
 from pathlib import Path
 from typing import Any
 
@@ -16,8 +17,17 @@ from pinnsolve.summary import brief, brief_seconds, suffix
 _LONGEST = 60
 """Letters of an entry in a table."""
 
-_FIRST = ("problem", "status", "errors.", "unknowns.", "seconds.train", "loss.total")
-"""Beginnings of the names that are printed first, whether they differ or not."""
+_FIRST = (
+    *("problem", "status", "errors.*.relative_l2", "errors.*.max", "unknowns.*", "quantities.*.value"),
+    *("seconds.train", "loss.total"),
+)
+"""Patterns of the names that are printed first, whether they differ or not."""
+
+_SETTINGS = (
+    *("seed", "device", "dtype", "threads", "parameters", "points.*", "phases.*.steps", "phases.*.ended"),
+    *("choices.*.value", "loss.weights.*", "reference.kind"),
+)
+"""Patterns of the names that are printed where they differ."""
 
 _MOST = 1_000
 """Entries of a record that are compared."""
@@ -47,13 +57,14 @@ def list_runs(folder: Path, *, as_json: bool) -> None:
         click.echo(table([list(found[0]), *rows]))
 
 
-def compare_runs(first: Path, second: Path, *, as_json: bool) -> None:
-    """Print two runs side by side: everything in their records that differs, errors and times in any case.
+def compare_runs(first: Path, second: Path, *, as_json: bool, everything: bool = False) -> None:
+    """Print two runs side by side: their errors and times, and the settings in which they differ.
 
     Args:
         first: A run directory.
         second: Another.
-        as_json: Print JSON in place of a table.
+        as_json: Print JSON, of all entries that differ, in place of a table.
+        everything: Print a table of these.
 
     Raises:
         ArchiveError: One of the two is no finished run.
@@ -68,8 +79,11 @@ def compare_runs(first: Path, second: Path, *, as_json: bool) -> None:
     if as_json:
         click.echo(json.dumps({name: pair for name, *pair in rows}, indent=1))
         return
+    shown = rows if everything else [row for row in rows if _rank(row[0]) < len(_FIRST) + len(_SETTINGS)]
     heading = ["", _tail(first), _tail(second), "ratio"]
-    click.echo(table([heading, *([name, *map(_short, pair), _ratio(*pair)] for name, *pair in rows)]))
+    click.echo(table([heading, *([name, *map(_short, pair), _ratio(*pair)] for name, *pair in shown)]))
+    if len(shown) < len(rows):
+        click.echo(f"{len(rows) - len(shown)} more entries of result.json differ: --all", err=True)
 
 
 def table(rows: Sequence[Sequence[str]]) -> str:
@@ -95,8 +109,9 @@ def _row(record: Mapping[str, Any]) -> dict[str, Any]:
 
 
 def _rank(name: str) -> int:
-    """Return the place of an entry: the outcome comes first."""
-    return next((k for k, start in enumerate(_FIRST) if name.startswith(start)), len(_FIRST))
+    """Return the place of an entry: the outcome comes first, settings follow."""
+    patterns = (*_FIRST, *_SETTINGS)
+    return next((k for k, pattern in enumerate(patterns) if fnmatchcase(name, pattern)), len(patterns))
 
 
 def _flat(data: Any, name: str = "") -> dict[str, Any]:

@@ -69,6 +69,11 @@ def manufactured(problem: Problem, solution: Mapping[Any, Any]) -> Problem:
             field or an unknown, values that are not finite, or that the field cannot have, a dimension that it does not have; a
             problem loaded from a run.
         UnsupportedError: A source that contains an integral, in a problem with units.
+
+    Example:
+        >>> known = ps.manufactured(decay, {q: cos(3 * t)})
+        >>> known.term("decay").residual
+        q(t) + 3*sin(3*t) - cos(3*t) + Derivative(q(t), t)
     """
     equations = read_statements(problem.equations, "equation")
     if not equations:

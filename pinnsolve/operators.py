@@ -44,6 +44,11 @@ def fields(names: str, *coordinates: Symbol, **assumptions: bool) -> Any:
 
     Raises:
         ProblemError: No name, no coordinate, or a coordinate that is not a symbol.
+
+    Example:
+        >>> u, v = ps.fields("u v", x, t)
+        >>> u(0, t) + v.diff(x, 2)
+        u(0, t) + Derivative(v(x, t), (x, 2))
     """
     split = names.replace(",", " ").split()
     if not split:
@@ -62,13 +67,23 @@ def fields(names: str, *coordinates: Symbol, **assumptions: bool) -> Any:
 
 
 def grad(scalar: Expr, *coordinates: Symbol) -> MatrixBase:
-    """Return the gradient (column) of a scalar expression with respect to the named coordinates."""
+    """Return the gradient (column) of a scalar expression with respect to the named coordinates.
+
+    Example:
+        >>> ps.grad(w, x, y).T
+        Matrix([[Derivative(w(x, y), x), Derivative(w(x, y), y)]])
+    """
     _require_symbols("grad", coordinates)
     return Matrix([_derivative(scalar, c) for c in coordinates])
 
 
 def div(vector: Sequence[Expr] | MatrixBase, *coordinates: Symbol) -> Expr:
-    """Return the divergence of a vector with one component for each coordinate."""
+    """Return the divergence of a vector with one component for each coordinate.
+
+    Example:
+        >>> ps.div([w, 2 * w], x, y)
+        Derivative(w(x, y), x) + 2*Derivative(w(x, y), y)
+    """
     components = _components("div", vector, coordinates)
     return sum((_derivative(v, c) for v, c in zip(components, coordinates, strict=True)), start=0 * components[0])
 
@@ -78,6 +93,10 @@ def curl(vector: Sequence[Expr] | MatrixBase, *coordinates: Symbol) -> Any:
 
     Raises:
         ProblemError: Neither two nor three coordinates.
+
+    Example:
+        >>> ps.curl([-y, x], x, y)
+        2
     """
     components = _components("curl", vector, coordinates)
     if len(coordinates) == 2:
@@ -96,7 +115,12 @@ def curl(vector: Sequence[Expr] | MatrixBase, *coordinates: Symbol) -> Any:
 
 
 def laplacian(expression: Expr | MatrixBase, *coordinates: Symbol) -> Any:
-    """Return the Laplacian of a scalar, or of each component of a vector."""
+    """Return the Laplacian of a scalar, or of each component of a vector.
+
+    Example:
+        >>> ps.laplacian(w, x, y)
+        Derivative(w(x, y), (x, 2)) + Derivative(w(x, y), (y, 2))
+    """
     _require_symbols("laplacian", coordinates)
     if isinstance(expression, MatrixBase):
         return expression.applyfunc(lambda entry: laplacian(entry, *coordinates))
@@ -104,7 +128,12 @@ def laplacian(expression: Expr | MatrixBase, *coordinates: Symbol) -> Any:
 
 
 def advect(velocity: Sequence[Expr] | MatrixBase, expression: Expr | MatrixBase, *coordinates: Symbol) -> Any:
-    """Return (velocity · grad) of a scalar, or of each component of a vector."""
+    """Return (velocity · grad) of a scalar, or of each component of a vector.
+
+    Example:
+        >>> ps.advect([y, -x], w, x, y)
+        -x*Derivative(w(x, y), y) + y*Derivative(w(x, y), x)
+    """
     components = _components("advect", velocity, coordinates)
     if isinstance(expression, MatrixBase):
         return expression.applyfunc(lambda entry: advect(velocity, entry, *coordinates))

@@ -45,7 +45,11 @@ def record_of(
         "parameters": sum(p.numel() for p in solution.trial.network.parameters()),
         "points": dict(plan.counts),
         "phases": [asdict(phase) for phase in fitted.result.phases],
-        "loss": {"total": fitted.value.loss, "terms": dict(fitted.value.terms)},
+        "loss": {
+            "total": fitted.value.loss,
+            "terms": dict(fitted.value.terms),
+            "weights": {name: plan.weights[name] for name in fitted.value.terms},
+        },
         "reference": {"kind": "none"},
         "errors": referee.errors,
         "residuals": held_out_residuals(solution, seed=seed),

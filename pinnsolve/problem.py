@@ -35,7 +35,15 @@ from pinnsolve.declaration.places import check_domain, check_inside, check_pinne
 from pinnsolve.declaration.quantities import Quantity, read_quantities
 from pinnsolve.declaration.scales import Scales
 from pinnsolve.declaration.slots import check_places, check_reach, check_symbols, find_fields
-from pinnsolve.declaration.terms import Statement, Term, evaluations, read_statements, resolve, with_ends_of_integrals
+from pinnsolve.declaration.terms import (
+    Statement,
+    Term,
+    evaluations,
+    read_statements,
+    refuse_repeated_names,
+    resolve,
+    with_ends_of_integrals,
+)
 from pinnsolve.declaration.units import Converted, field_in_numbers, in_numbers, measured_in_numbers, read_units
 from pinnsolve.declaration.unknowns import read_unknowns
 from pinnsolve.domains.indicators import find_indicators
@@ -67,6 +75,15 @@ class Problem:
         ProblemError: A declaration that cannot mean what was written (exit code 3).
         DataError: Observations that cannot be used (exit code 4).
         UnsupportedError: Valid mathematics that is not implemented.
+
+    Example:
+        >>> problem = ps.Problem(
+        ...     domain=ps.Box({x: (0, 1), t: (0, 1)}),
+        ...     equations={"heat": Eq(u.diff(t), u.diff(x, 2))},
+        ...     conditions={"initial": Eq(u(x, 0), sin(pi * x)), "ends": [Eq(u(0, t), 0), Eq(u(1, t), 0)]},
+        ... )
+        >>> [term.name for term in problem.terms]
+        ['heat', 'initial', 'ends[0]', 'ends[1]']
     """
 
     domain: Shape
@@ -99,7 +116,7 @@ class Problem:
         equations, conditions, data = _resolved(declared)
         if not equations:
             raise ProblemError("equations", "none", "state at least one equation")
-        _refuse_repeated_names([equations, conditions, data])
+        refuse_repeated_names([equations, conditions, data])
         self._read_fields(equations, conditions, data)
         object.__setattr__(self, "units", read_units(self.units, self.coordinates, self.unknowns, self.declared_fields))
         self._check_symbols([*equations, *conditions, *data])
@@ -211,18 +228,20 @@ class Problem:
         Raises:
             ProblemError: It contains a field, symbol or place that this problem does not have, or has no unit of its own.
         """
+        slots = self.require_declared(name, expression)
+        expression = measured_in_numbers(name, expression, self.units, self.declared_fields)
+        check_places(name, expression, slots, self.bounds)
+        return expression
+
+    def require_declared(self, name: str, expression: Expr) -> dict[str, AppliedUndef]:
+        """Return the fields of this problem by name; a field or symbol of an expression that is not its own is a ProblemError."""
         slots = {f.func.__name__: f for f in (*self.declared_fields, *self.fields)}
         for applied in expression.atoms(AppliedUndef):
             if applied.func.__name__ not in slots:
                 raise ProblemError(name, f"the field {applied} is not declared", f"the fields are {', '.join(slots)}")
-        check_symbols(
-            name,
-            with_ends_of_integrals(expression),
-            [*self.coordinates, *self.unknowns, *self.normal, *self.indicators],
-        )
-        expression = measured_in_numbers(name, expression, self.units, self.declared_fields)
-        check_places(name, expression, slots, self.bounds)
-        return expression
+        allowed = [*self.coordinates, *self.unknowns, *self.normal, *self.indicators]
+        check_symbols(name, with_ends_of_integrals(expression), allowed)
+        return slots
 
     def _read_fields(self, equations: list[Statement], conditions: list[Statement], data: list[Statement]) -> None:
         named = [[(s.name, s.expression) for s in group] for group in (equations, conditions, data)]
@@ -247,7 +266,8 @@ class Problem:
             check_symbols(statement.name, with_ends_of_integrals(statement.expression), allowed)
 
     def _in_numbers(self, statements: list[Statement]) -> list[Statement]:
-        return [replace(s, expression=self.convert(s.name, s.expression).expression) for s in statements]
+        pairs = [(s, self.convert(s.name, s.expression)) for s in statements]
+        return [replace(s, expression=numbers.expression, unit=numbers.text) for s, numbers in pairs]
 
     def _check_statements(self, statements: list[Statement]) -> None:
         slots = {f.func.__name__: f for f in self.declared_fields}
@@ -282,7 +302,8 @@ class Problem:
             if not evaluations(with_ends_of_integrals(residual)):
                 raise ProblemError(statement.name, f"no field in {statement.written}", "name a field on one side")
             name = statement.name + suffix
-            made.append(Term(name, statement.group, kind, residual, statement.written, free, statement.region))
+            part = Term(name, statement.group, kind, residual, statement.written, free, statement.region)
+            made.append(replace(part, unit=statement.unit))
         if not made:
             found = f"{statement.written} is 0 once it is carried out"
             raise ProblemError(statement.name, found, "check the two sides; a field must remain")
@@ -326,6 +347,7 @@ class Problem:
 
     def _check_terms(self) -> None:
         equations = [t for t in self.terms if t.kind == "equation"]
+        fields = ", ".join(f.func.__name__ for f in self.fields)
         for term in equations:
             readings = evaluations(with_ends_of_integrals(term.residual)).values()
             spread = term.region is not None or term.residual.has(Integral)
@@ -343,13 +365,13 @@ class Problem:
             names = ", ".join(t.name for t in whole)
             raise ProblemError(
                 names,
-                f"{len(whole)} equations for {len(self.fields)} fields ({_names(self.fields)})",
+                f"{len(whole)} equations for {len(self.fields)} fields ({fields})",
                 "remove an equation, or declare the field it is for",
             )
         if len(equations) < len(self.fields) and not sought:
             raise ProblemError(
                 "equations",
-                f"{len(equations)} for {len(self.fields)} fields ({_names(self.fields)})",
+                f"{len(equations)} for {len(self.fields)} fields ({fields})",
                 "add an equation for each field, or observations that determine it",
             )
         check_coefficients(equations)
@@ -376,16 +398,3 @@ def _resolved(kinds: Sequence[list[Statement]]) -> list[list[Statement]]:
         [replace(s, expression=resolve(as_real(s.expression) if real else s.expression, s.name)) for s in statements]
         for statements in kinds
     ]
-
-
-def _refuse_repeated_names(kinds: Sequence[Sequence[Statement]]) -> None:
-    seen: set[str] = set()
-    for statements in kinds:
-        names = {s.name for s in statements} | {s.group for s in statements}
-        for name in sorted(names & seen):
-            raise ProblemError(name, "two terms have this name", "give every equation, condition and data its own")
-        seen |= names
-
-
-def _names(fields: Sequence[AppliedUndef]) -> str:
-    return ", ".join(f.func.__name__ for f in fields)

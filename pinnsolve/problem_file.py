@@ -5,7 +5,9 @@ A problem file is a program and runs with the user's rights; nothing else that p
 
 from __future__ import annotations
 
+import ast
 import contextlib
+import re
 import runpy
 import sys
 import traceback
@@ -87,6 +89,42 @@ def load_problem_file(path: Path) -> ProblemFile:
 
 
 def _line(error: BaseException, path: Path) -> str:
-    """Return the innermost line of the user's file that the error passed through."""
+    """Return the innermost line of the user's file that the error passed through, or that of the term within the call there."""
     lines = [frame.lineno for frame in traceback.extract_tb(error.__traceback__) if frame.filename == str(path)]
-    return f", line {lines[-1]}" if lines else ""
+    if not lines or lines[-1] is None:
+        return ""
+    return f", line {_line_of_term(error.term, path, lines[-1]) if isinstance(error, ProblemError) else lines[-1]}"
+
+
+def _line_of_term(term: str, path: Path, line: int) -> int:
+    """Return where a term, or an argument, is written in the call that begins at a line; that line where it is not certain."""
+    try:
+        tree = ast.parse(path.read_bytes())
+    except (OSError, SyntaxError, ValueError):
+        return line
+    calls = [node for node in ast.walk(tree) if isinstance(node, ast.Call) and node.lineno == line]
+    if not calls:
+        return line
+    call = max(calls, key=lambda node: (node.end_lineno or line, -node.col_offset))
+    found = _NAME.fullmatch(term)
+    name, index = (term, "") if found is None else found.groups("")
+    entries = [
+        value
+        for node in ast.walk(call)
+        if isinstance(node, ast.Dict)
+        for key, value in zip(node.keys, node.values, strict=True)
+        if isinstance(key, ast.Constant) and key.value == name
+    ]
+    if len(entries) == 1:
+        (value,) = entries
+        if isinstance(value, ast.List | ast.Tuple) and index and int(index) < len(value.elts):
+            return value.elts[int(index)].lineno
+        return value.lineno
+    arguments = [
+        keyword.value.lineno for keyword in call.keywords if keyword.arg == re.split(r"\W", term, maxsplit=1)[0]
+    ]
+    return arguments[0] if not entries and arguments else line
+
+
+_NAME = re.compile(r"(.*?)(?:\[(\d+)\])?(?:\.re|\.im)?", re.DOTALL)
+"""The name of a term, the number of its place in a list, and which part it is of a complex one."""

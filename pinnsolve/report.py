@@ -21,12 +21,13 @@ from markupsafe import Markup, escape
 
 from pinnsolve.archive import ArchiveError, finite, load_problem, write_atomically
 from pinnsolve.comparison import verdict
+from pinnsolve.declaration.ansatz import with_networks
 from pinnsolve.declaration.extents import place
 from pinnsolve.declaration.terms import Term
 from pinnsolve.domains.regions import Box
 from pinnsolve.problem import Problem
 from pinnsolve.run_directory import read_result
-from pinnsolve.summary import brief_seconds, place_text
+from pinnsolve.summary import brief_seconds, parts_of_loss, place_text
 from pinnsolve.typesetting import coordinates_mathml, expression_mathml, statement_mathml
 
 NAME = "report.html"
@@ -141,7 +142,7 @@ def _domain(problem: Problem) -> dict[str, Any]:
         "units": problem.units.texts,
         "ansatz": [
             (_formula(expression_mathml(field, problem)), _formula(expression_mathml(expression, problem)))
-            for field, expression in problem.ansatz.items()
+            for field, expression in with_networks(problem.ansatz).items()
         ],
         "periods": [_formula(expression_mathml(c, problem)) for c in problem.periods],
     }
@@ -149,7 +150,7 @@ def _domain(problem: Problem) -> dict[str, Any]:
 
 def _terms(problem: Problem, record: Mapping[str, Any]) -> list[dict[str, Any]]:
     """Return every term with its formula, where it holds, its points, its residual and its share of the loss."""
-    losses = {name: value for name, value in record["loss"]["terms"].items() if value is not None}
+    losses = {name: value for name, value in parts_of_loss(record).items() if value is not None}
     return [
         {
             "name": term.name,

@@ -34,7 +34,8 @@ def held_out_residuals(
         count: Points for each term that ranges.
 
     Returns:
-        `{"burgers": {"rms": ..., "max": ..., "max_at": {"x": ..., "t": ...}}}`; a term that holds at one point has that as place.
+        `{"burgers": {"rms": ..., "max": ..., "max_at": {"x": ..., "t": ...}}}`; a term that holds at one point has that as place,
+        and one in a unit has "unit".
     """
     seed = int(solution.record.get("seed", 0)) if seed is None else seed
     found: dict[str, dict[str, Any]] = {}
@@ -65,4 +66,5 @@ def _norms(solution: Solution, term: Term, program: CompiledTerm, count: int, se
     sizes = np.abs(values)
     worst = int(np.argmax(sizes))  # of values that are not finite, the first
     place = {symbol.name: float(x) for symbol, x in zip(inputs, points[worst], strict=True) if symbol in term.free}
-    return {"rms": float(np.sqrt(np.mean(sizes**2))), "max": float(sizes[worst]), "max_at": place}
+    norms = {"rms": float(np.sqrt(np.mean(sizes**2))), "max": float(sizes[worst]), "max_at": place}
+    return norms | {"unit": term.unit} if term.unit else norms

@@ -73,6 +73,11 @@ def resume(
         CheckpointError: No checkpoint of this run is usable.
         InputsError: The inputs of the run are not usable, or the problem file is not the one that it was begun with.
         LockError: Another process is at work in the directory.
+
+    Example:
+        >>> run = ps.solve(decay, ps.MLP(width=8, depth=1), training, compile="off", out="run", plots=False)
+        >>> ps.resume("run", plots=False).status
+        'done'
     """
     clock = Clock()
     own = {"network": network, "training": training, "reference": reference}

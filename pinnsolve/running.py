@@ -6,7 +6,7 @@ import contextlib
 import signal
 import sys
 import traceback
-from collections.abc import Callable, Iterator
+from collections.abc import Callable, Iterator, Mapping
 from contextlib import ExitStack, contextmanager
 from dataclasses import replace
 from functools import partial
@@ -16,6 +16,7 @@ from types import FrameType
 import click
 from rich.text import Text
 
+from pinnsolve.curves import Curves, require_tensorboard
 from pinnsolve.display import Display
 from pinnsolve.fitting import Limits
 from pinnsolve.inputs import read_inputs
@@ -48,10 +49,13 @@ def run_problem_file(
     compile: str,
     save_every: float,
     no_plots: bool,
+    tensorboard: bool,
     as_json: bool,
     quiet: bool,
 ) -> int:
     """Run a problem file and return the exit code; the options are those of the command line."""
+    if tensorboard:
+        require_tensorboard()
     with joined() as group, ExitStack() as stack:
         file = load_problem_file(path)
         directory = None
@@ -75,7 +79,8 @@ def run_problem_file(
             out=directory,
         )
         limits = Limits(max_time, max_steps, tol)
-        return _carry_out(directory, train, limits, group, plots=not no_plots, as_json=as_json, quiet=quiet)
+        curves = _curves(directory, stack) if tensorboard else None
+        return _carry_out(directory, train, limits, group, curves, plots=not no_plots, as_json=as_json, quiet=quiet)
 
 
 def resume_run(
@@ -86,6 +91,7 @@ def resume_run(
     max_steps: int | None,
     save_every: float | None,
     no_plots: bool,
+    tensorboard: bool,
     as_json: bool,
     quiet: bool,
 ) -> int:
@@ -95,7 +101,13 @@ def resume_run(
         train = partial(resume, path if directory is None else directory, problem, save_every=save_every)
         bounds = limits_of(read_inputs(path / "declaration")[0])
         limits = replace(bounds, seconds=max_time or bounds.seconds, steps=max_steps or bounds.steps)
-        return _carry_out(directory, train, limits, group, plots=not no_plots, as_json=as_json, quiet=quiet)
+        curves = _curves(directory, stack) if tensorboard else None
+        return _carry_out(directory, train, limits, group, curves, plots=not no_plots, as_json=as_json, quiet=quiet)
+
+
+def _curves(directory: RunDirectory | None, stack: ExitStack) -> Curves | None:
+    """Return what writes curves for TensorBoard; of ranks but the first, nothing."""
+    return None if directory is None else stack.enter_context(Curves(directory.path / "tensorboard"))
 
 
 def _carry_out(
@@ -103,6 +115,7 @@ def _carry_out(
     train: Callable[..., Solution],
     limits: Limits,
     group: Group,
+    curves: Curves | None,
     *,
     plots: bool,
     as_json: bool,
@@ -115,8 +128,8 @@ def _carry_out(
             solution = train(
                 plots=plots,
                 limits=replace(limits, stop=signals.status),
-                observers=[display.observe],
-                watch=display.watch,
+                observers=[display.observe, *([] if curves is None else [curves.observe])],
+                watch=display.watch if curves is None else _both(display.watch, curves.watch),
                 notify=display.note,
                 argv=sys.argv,
                 save_asked=signals.take_request,
@@ -137,6 +150,12 @@ def _carry_out(
         click.echo(summarise(dict(solution.record)))
     display.console.print(Text(f"results in {directory.path}"))
     return signals.exit_code or _outcome(solution, limits.tolerance)
+
+
+def _both(
+    first: Callable[[Mapping[str, float]], object], second: Callable[[Mapping[str, float]], object]
+) -> Callable[[Mapping[str, float]], object]:
+    return lambda errors: (first(errors), second(errors))
 
 
 def _outcome(solution: Solution, tolerance: float | None) -> int:

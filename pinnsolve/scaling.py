@@ -7,6 +7,7 @@ from typing import Any
 
 from torch import nn
 
+from pinnsolve.balance import names_every_term
 from pinnsolve.choice import Choice
 from pinnsolve.choices import meet_conditions
 from pinnsolve.declaration.scales import Scales, find_scales
@@ -22,16 +23,17 @@ def complete(
     Args:
         problem: The declaration.
         network: What stands for the fields; those that a module of the user's gives are not scaled.
-        training: What the user said of it: with weights of the user's residuals are not counted by their sizes, and without
-            `scaling` nothing is.
+        training: What the user said of it: where all weights are the user's residuals are not counted by their sizes, and
+            without `scaling` nothing is.
     """
     problem, exactness = meet_conditions(problem, network)
     training = training if isinstance(training, Training) else Training()  # what it is, is checked later
     if not training.scaling or any(o.privacy is not None for o in problem.data.values()):
         return problem, exactness
     scales = _found(problem)
-    if training.weights is not None:
+    if scales.terms and training.weights is not None and names_every_term(problem, training.weights):
         scales = Scales(scales.fields)
+        exactness = (*exactness, _AS_WRITTEN)
     if isinstance(network, nn.Module):  # which gives the fields themselves, perhaps scaled by its own layers
         scales = Scales(terms=scales.terms)
     if not scales.fields and not scales.terms:
@@ -57,6 +59,14 @@ def _with(problem: Problem, scales: Scales) -> Problem:
     scaled = copy(problem)
     object.__setattr__(scaled, "scales", scales)
     return scaled
+
+
+_AS_WRITTEN = Choice(
+    "residuals",
+    "as they are written, not divided by their sizes",
+    "a weight is given for every term, so that the balance is yours",
+    "leave out the weight of one term",
+)
 
 
 def _choice(scales: Scales) -> Choice:

@@ -6,28 +6,25 @@ compiled by the same passes as the residuals that were trained.
 
 from __future__ import annotations
 
-import math
-import warnings
 from collections import namedtuple
 from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass, field, replace
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
-import numpy as np
 import torch
 from sympy import Expr, MatrixBase, Symbol, sympify
 from sympy.core.function import AppliedUndef
 from torch import Tensor, nn
 
-from pinnsolve.columns import Columns, read_numbers
+from pinnsolve.columns import Columns, read_columns
 from pinnsolve.compiler.compile import CompiledTerm, compile_expression, compile_term, evaluate_term
 from pinnsolve.compiler.trial import Trial
 from pinnsolve.declaration.groups import away_from_home
 from pinnsolve.declaration.terms import resolve, with_ends_of_integrals
 from pinnsolve.domains.indicators import indicator_values
 from pinnsolve.domains.regions import Boundary
-from pinnsolve.domains.shapes import Shape, lies_in
+from pinnsolve.domains.shapes import Shape
 from pinnsolve.errors import ProblemError
 from pinnsolve.problem import Problem
 
@@ -54,6 +51,12 @@ class Solution:
         history: Progress of the training, oldest first.
         reference: What it was compared with, if anything.
         reference_spec: How to solve that again, if it can be stored.
+
+    Example:
+        >>> solution(t=[0.0, 1.0]).round(2)
+        array([1.  , 0.37])
+        >>> round(float(solution.evaluate(q.diff(t), t=0.0)), 2)
+        -1.0
     """
 
     problem: Problem
@@ -304,6 +307,16 @@ class Solution:
 
         return export_solution(self, Path(path))
 
+    def to_sympy(self) -> Any:
+        """Return the fields as SymPy expressions of the coordinates, with the weights as numbers; several as a named tuple.
+
+        Raises:
+            UnsupportedError: A layer that is not one formula, windows, or a network that is too large to be read as one.
+        """
+        from pinnsolve.symbolic import fields_of
+
+        return fields_of(self)
+
     def write(self, path: str | Path, **held: float) -> Path:
         """Write fields, derivatives, residuals and error: on the mesh of the problem, or on a grid where it has none.
 
@@ -357,32 +370,7 @@ class Solution:
         flat.update({s: torch.as_tensor(v).to(next(self.trial.parameters())) for s, v in found.items()})
 
     def _columns(self, needed: set[Symbol], coordinates: Mapping[str, Any]) -> Columns:
-        names = {c.name: c for c in self.problem.coordinates}
-        for name in coordinates:
-            if name not in names:
-                raise ProblemError(
-                    "solution(...)", f"there is no coordinate {name}", f"the coordinates are {', '.join(names)}"
-                )
-        missing = [c.name for c in self.problem.coordinates if c in needed and c.name not in coordinates]
-        if missing:
-            raise ProblemError(
-                "solution(...)", f"no value for {', '.join(missing)}", f"write solution({missing[0]}=..., ...)"
-            )
-        like = next(self.trial.parameters())
-        given = {names[name]: read_numbers(name, value, like) for name, value in coordinates.items()}
-        try:
-            shape = torch.broadcast_shapes(*(value.shape for value in given.values()))
-        except RuntimeError:
-            shapes = ", ".join(f"{c} {tuple(value.shape)}" for c, value in given.items())
-            raise ProblemError("solution(...)", f"shapes that do not broadcast: {shapes}", "give one shape") from None
-        flat = {symbol: value.expand(shape).reshape(-1) for symbol, value in given.items()}
-        count = math.prod(shape)
-        arrays = {symbol: value.detach().double().cpu().numpy() for symbol, value in flat.items()}
-        outside = ~lies_in(self.problem.domain, arrays) if arrays else np.zeros(count, dtype=bool)
-        if outside.any():
-            found = f"{int(outside.sum())} of {count} points lie outside the domain; the solution is NaN there"
-            warnings.warn(found, stacklevel=3)
-        return Columns(flat, shape, count, outside, like, any(isinstance(v, Tensor) for v in coordinates.values()))
+        return read_columns(self.problem, needed, coordinates, like=next(self.trial.parameters()))
 
 
 def load(path: str | Path, *, network: nn.Module | None = None) -> Solution:
@@ -394,6 +382,11 @@ def load(path: str | Path, *, network: nn.Module | None = None) -> Solution:
 
     Raises:
         ArchiveError: Nothing usable is stored there.
+
+    Example:
+        >>> path = solution.save("decay.solution")
+        >>> round(float(ps.load("decay.solution")(t=0.0)), 2)
+        1.0
     """
     from pinnsolve.archive import load_solution
 

@@ -25,7 +25,7 @@ def solution_html(solution: Solution) -> str:
         ends = f", from {known['low']:.5g} to {known['high']:.5g}" if known and known["low"] is not None else ""
         rows.append(f"<tr><td>{html.escape(name)}</td><td>{value:.6g}{html.escape(suffix + ends)}</td></tr>")
     for name, quantity in solution.quantities.items():
-        rows.append(f"<tr><td>{html.escape(name)}</td><td>{quantity_text(quantity)}</td></tr>")
+        rows.append(f"<tr><td>{html.escape(name)}</td><td>{html.escape(quantity_text(quantity))}</td></tr>")
     stream = io.BytesIO()
     solution.plot().savefig(stream, format="png", dpi=_DOTS_PER_INCH)
     picture = base64.b64encode(stream.getvalue()).decode()

@@ -50,6 +50,8 @@ def solve(
 ) -> Solution:
     """Train a network on a problem and compare it with a reference.
 
+    In a notebook one output shows the progress, unless it is told to `observers`, `watch` or `notify`.
+
     Args:
         problem: The declaration.
         network: A description such as `MLP(width=32, depth=4)`, or a module from (points, coordinates) to (points, fields).
@@ -80,6 +82,11 @@ def solve(
 
     Raises:
         ProblemError: The declaration and the numerics do not fit.
+
+    Example:
+        >>> solution = ps.solve(decay, ps.MLP(width=8, depth=1), training, compile="off")
+        >>> bool(abs(solution(t=1.0) - np.exp(-1)) < 1e-3)
+        True
     """
     _check(problem, seed, compile)
     check_private(problem, network, training, reference)

@@ -24,10 +24,8 @@ def summarise(record: Mapping[str, Any]) -> str:
             f"phase      {phase['name']}: {phase['steps']} steps, {phase['evaluations']} evaluations, "
             f"{phase['seconds']:.1f} s, loss {_number(phase['loss'])}, ended: {phase['ended']}"
         )
-    terms = record["loss"]["terms"]
-    lines.append(
-        f"loss       {_number(record['loss']['total'])} = " + ", ".join(f"{n} {_number(v)}" for n, v in terms.items())
-    )
+    parts = " + ".join(f"{name} {_number(value)}" for name, value in parts_of_loss(record).items())
+    lines.append(f"loss       {_number(record['loss']['total'])} = {parts}")
     lines.append(
         f"seconds    {record['wall_seconds']:.1f} in all: "
         + ", ".join(f"{name} {value:.1f}" for name, value in seconds.items())
@@ -55,6 +53,15 @@ def summarise(record: Mapping[str, Any]) -> str:
     return "\n".join([*lines, f"outcome    {record['message']}"])
 
 
+def parts_of_loss(record: Mapping[str, Any]) -> dict[str, float | None]:
+    """Return what every term adds to the loss, its weight times its mean square; older runs do not tell the weights."""
+    weights = record["loss"].get("weights", {})
+    return {
+        name: None if square is None else weights.get(name, 1.0) * square
+        for name, square in record["loss"]["terms"].items()
+    }
+
+
 def suffix(record: Mapping[str, Any], name: str) -> str:
     """Return the unit of a field, a coordinate or an unknown as it stands behind a number, " mm", or nothing."""
     unit = record.get("units", {}).get(name, "")
@@ -78,11 +85,15 @@ def residual_lines(residuals: Mapping[str, Mapping[str, Any]], units: Mapping[st
     """Return a line for every term with its held-out residual, and one for all that hold to rounding."""
     exact = [name for name, r in residuals.items() if r["max"] is not None and r["max"] <= _ROUNDING]
     lines = [
-        f"{name}: rms {_number(r['rms'])}, max {_number(r['max'])}{place_text(r['max_at'], units)}"
+        f"{name}: rms {_number(r['rms'])}, max {_number(r['max'])}{_unit(r)}{place_text(r['max_at'], units)}"
         for name, r in residuals.items()
         if name not in exact
     ]
     return [*lines, f"at most {_ROUNDING:.0e}: {', '.join(exact)}"] if exact else lines
+
+
+def _unit(residual: Mapping[str, Any]) -> str:
+    return f" in {residual['unit']}" if residual.get("unit") else ""
 
 
 def held_out_lines(held_out: Mapping[str, Mapping[str, Mapping[str, Any]]]) -> list[str]:
@@ -105,14 +116,15 @@ def brief(value: float | None) -> str:
     return "not finite" if value is None else f"{value:.1e}"
 
 
-def quantity_text(quantity: Mapping[str, float | None]) -> str:
-    """Return a wanted number, and how far it is from the one that is known."""
+def quantity_text(quantity: Mapping[str, Any]) -> str:
+    """Return a wanted number in its unit, and how far it is from the one that is known."""
     value, known, error = (quantity.get(key) for key in ("value", "known", "relative_error"))
-    found = "not finite" if value is None else f"{value:.6g}"
+    unit = f" {quantity['unit']}" if quantity.get("unit") else ""
+    found = "not finite" if value is None else f"{value:.6g}{unit}"
     if known is None:
         return found
     off = "" if error is None else f", off by {100 * error:.2g} %" if known else f", off by {error:.2g}"
-    return f"{found} (known: {known:.6g}{off})"
+    return f"{found} (known: {known:.6g}{unit}{off})"
 
 
 def brief_seconds(value: float) -> str:

@@ -1,6 +1,7 @@
 """Typesetting: statements as text, as MathML for pages and as LaTeX, with derivatives as subscripts: u_t + u u_x = nu u_xx.
 
-A field at its own coordinates is written by its name, elsewhere with its place, u_x(1, t). Statements may come from a stored
+A field at its own coordinates is written by its name, elsewhere with its place, u_x(1, t); a factor with its unit behind the
+number, 45 W/(K m) T_xx. Statements may come from a stored
 solution and thus from a stranger: MathML is written from a tree of known elements with all text escaped, names in LaTeX hold no
 commands, and what is too large to read is not typeset.
 """
@@ -10,18 +11,21 @@ from __future__ import annotations
 import html
 import re
 from collections.abc import Sequence
+from dataclasses import dataclass
 from typing import Any
 
-from sympy import Derivative, Eq, Expr, Float, Integer, Pow, Subs, Symbol, preorder_traversal
+from sympy import Derivative, Eq, Expr, Float, Integer, Mul, Pow, Subs, Symbol, preorder_traversal
 from sympy.core.basic import Basic
 from sympy.core.function import AppliedUndef
 from sympy.physics.units import Quantity
 from sympy.physics.units.prefixes import Prefix
 from sympy.printing.latex import LatexPrinter
 from sympy.printing.mathml import MathMLPresentationPrinter
+from sympy.printing.precedence import PRECEDENCE
 from sympy.printing.str import StrPrinter
 
 from pinnsolve.declaration.extents import number
+from pinnsolve.declaration.measures import unit_of, unit_text
 from pinnsolve.declaration.terms import Term, evaluations
 from pinnsolve.problem import Problem
 
@@ -41,6 +45,9 @@ _ELEMENTS = frozenset({*_TOKENS, *_LAYOUTS, "mtable", "mtr", "mtd"})
 
 _LETTERS = str.maketrans({"ⅇ": "e", "ⅈ": "i", "ⅆ": "d", "-": "−"})
 """Double-struck letters, which few fonts have, and the sign of subtraction."""
+
+_RAISED = str.maketrans("-0123456789", "⁻⁰¹²³⁴⁵⁶⁷⁸⁹")
+_SPACE = "\N{NO-BREAK SPACE}"
 
 _FAULTS = (TypeError, ValueError, AttributeError, LookupError, ArithmeticError, RecursionError, NotImplementedError)
 """What a printer may raise at an expression of a strange form."""
@@ -132,6 +139,50 @@ class _Reading:
         return reading.field, by, () if reading.location == slots else reading.location
 
 
+@dataclass(frozen=True)
+class _Factors:
+    """A product with a unit as it is read: 45 W/(K m) T_xx.
+
+    Attributes:
+        number: Of all numbers.
+        unit: Of all units, as text.
+        rest: Of everything else.
+    """
+
+    number: Expr
+    unit: str
+    rest: Expr
+
+
+def _factors(product: Expr) -> _Factors | None:
+    """Return the factors of a product that has units above its bar; where there are none it is read as any other."""
+    parts = Mul.make_args(product)
+    prefixes = [part for part in parts if isinstance(part, Prefix)]
+    units = [part for part in parts if _is_unit(part)]
+    if not any(part.as_base_exp()[1].is_positive for part in units):
+        return None
+    rest = [part for part in parts if part not in units and part not in prefixes]
+    numbers = [part for part in rest if part.is_number]
+    others = Mul(*(part for part in rest if part not in numbers))
+    alone = [part for part in units if isinstance(part, Quantity)]
+    if not prefixes or not alone:  # a prefix belongs to a unit of the power 1; else it is a number
+        return _Factors(Mul(*numbers, *(prefix.scale_factor for prefix in prefixes)), unit_text(Mul(*units)), others)
+    first = min(alone, key=_is_basic)
+    behind = unit_text(Mul(*(part for part in units if part is not first)))
+    text = "".join(str(unit.abbrev) for unit in (*prefixes, first))
+    return _Factors(Mul(*numbers), f"{text}{behind[1:] if behind.startswith('1/') else ' ' + behind}".rstrip(), others)
+
+
+def _is_basic(unit: Quantity) -> bool:
+    """Whether a unit is of a basic dimension: of kilo, newton and meter kN m is made, not N km."""
+    return bool(unit_of(unit).dimension.is_Symbol)
+
+
+def _is_unit(part: Expr) -> bool:
+    base, power = part.as_base_exp()
+    return isinstance(base, Quantity) and not base.is_physical_constant and bool(power.is_Rational)
+
+
 class _Shorthand(_Reading, StrPrinter):
     """Prints derivatives as subscripts, and a field at its own coordinates by its name: u_t + u*u_x."""
 
@@ -146,8 +197,18 @@ class _Shorthand(_Reading, StrPrinter):
 
     _print_Derivative = _print_Subs = _print_AppliedUndef
 
-    def _print_Prefix(self, expression: Prefix) -> str:
-        return str(expression.name)
+    def _print_Mul(self, expression: Expr) -> str:
+        found = _factors(expression)
+        if found is None:
+            return str(super()._print_Mul(expression))
+        number = "" if found.number == 1 else "-" if found.number == -1 else f"{self._print(found.number)} "
+        rest = "" if found.rest == 1 else f" {self.parenthesize(found.rest, PRECEDENCE['Mul'], strict=True)}"
+        return f"{number}{found.unit}{rest}"
+
+    def _print_Quantity(self, expression: Quantity | Prefix) -> str:
+        return str(expression.abbrev)
+
+    _print_Prefix = _print_Quantity
 
 
 class _Latex(_Reading, LatexPrinter):
@@ -157,25 +218,39 @@ class _Latex(_Reading, LatexPrinter):
         super().__init__()
         self.problem = problem
 
-    def _print_AppliedUndef(self, expression: AppliedUndef) -> str:
+    def _print_AppliedUndef(self, expression: AppliedUndef, exp: str | None = None) -> str:
         field, by, place = self.read(expression)
         name = self._print_Symbol(Symbol(field))
         name = f"{{{name}}}_{{{' '.join(self._print_Symbol(c) for c in by)}}}" if by else name
-        return rf"{name}\left({', '.join(map(self._print, place))}\right)" if place else name
+        text = rf"{name}\left({', '.join(map(self._print, place))}\right)" if place else name
+        return text if exp is None else f"{{{text}}}^{{{exp}}}"
 
     _print_Derivative = _print_Subs = _print_AppliedUndef
-
-    def _print_Function(self, expression: Expr, exp: str | None = None) -> str:
-        if isinstance(expression, AppliedUndef):
-            text = self._print_AppliedUndef(expression)
-            return text if exp is None else f"{{{text}}}^{{{exp}}}"
-        return str(super()._print_Function(expression, exp))
 
     def _print_Symbol(self, expression: Symbol, style: str = "plain") -> str:
         if re.fullmatch(r"[^\W\d]\w*'*", expression.name):
             return str(super()._print_Symbol(expression, style))
         harmless = re.sub(r"[^\w .,:;|/*+-]", "", expression.name)
         return rf"\mathtt{{{harmless}}}"
+
+    def _print_Mul(self, expression: Expr) -> str:
+        found = _factors(expression)
+        if found is None:
+            return str(super()._print_Mul(expression))
+        number = "" if found.number == 1 else "-" if found.number == -1 else rf"{self._print(found.number)}\,"
+        rest = "" if found.rest == 1 else rf"\,{self.parenthesize(found.rest, PRECEDENCE['Mul'], strict=True)}"
+        return f"{number}{self._unit(found.unit)}{rest}"
+
+    def parenthesize(self, item: Expr, level: int, is_neg: bool = False, strict: bool = False) -> str:
+        """Print an operand, in parentheses if need be; a field or a derivative of one is a single symbol."""
+        if isinstance(item, AppliedUndef | Derivative | Subs):
+            return str(self._print(item))
+        return str(super().parenthesize(item, level, is_neg, strict))
+
+    def _unit(self, text: str) -> str:
+        harmless = re.sub(r"[^\w .,:;|/*+^()-]", "", text).replace("_", r"\_")
+        raised = re.sub(r"\^(\([^()]*\)|-?\w+)", r"^{\1}", harmless).replace("^(", "(")
+        return rf"\mathrm{{{raised.replace(' ', chr(92) + ',')}}}"
 
     def _print_Float(self, expression: Float) -> str:
         mantissa, _, exponent = f"{float(expression):.6g}".partition("e")
@@ -228,8 +303,20 @@ class _MathML(_Reading, MathMLPresentationPrinter):
         power = self._element("msup", self._text("mn", "10"), self._text("mn", str(int(exponent))))
         return self._element("mrow", self._text("mn", mantissa), self._text("mo", "·"), power)
 
+    def _print_Mul(self, expression: Expr) -> Any:
+        found = _factors(expression)
+        if found is None:
+            return super()._print_Mul(expression)
+        minus = [self._text("mo", "-")] if found.number.could_extract_minus_sign() else []
+        number = -found.number if minus else found.number
+        numbers = [] if number == 1 else [self._print(number), self._space()]
+        unit = re.sub(r"\^(-?\d+)", lambda power: power[1].translate(_RAISED), found.unit).replace(" ", _SPACE)
+        rest = [] if found.rest == 1 else [self._space(), self.parenthesize(found.rest, PRECEDENCE["Mul"], strict=True)]
+        return self._element("mrow", *minus, *numbers, self._text("mtext", unit), *rest)
+
     def _print_Quantity(self, expression: Quantity | Prefix) -> Any:
-        return self._text("mtext", str(expression.abbrev))
+        before = "" if getattr(expression, "is_physical_constant", False) else _SPACE  # a number, in a denominator
+        return self._text("mtext", f"{before}{expression.abbrev}")
 
     _print_Prefix = _print_Quantity
 
@@ -257,6 +344,9 @@ class _MathML(_Reading, MathMLPresentationPrinter):
         shown = [part for term in terms[:_SHOWN] for part in (self._text("mo", "+"), self._print(term))][1:]
         rest = [self._text("mo", "+"), self._text("mo", "⋯"), self._text("mo", "+"), self._print(terms[-1])]
         return self._element("mrow", *shown, *rest)
+
+    def _space(self) -> Any:
+        return self._text("mtext", _SPACE)
 
     def _element(self, name: str, *children: Any) -> Any:
         node = self.dom.createElement(name)

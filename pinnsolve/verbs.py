@@ -1,4 +1,4 @@
-"""Verbs about several runs and about finished ones: sweeps, pages, exports, comparisons, lists; and the machine."""
+"""Verbs about several runs and about finished ones: sweeps, summaries, pages, exports, comparisons, lists; and the machine."""
 
 from __future__ import annotations
 
@@ -41,14 +41,36 @@ def export(run_directory: Path, to: str, output: Path | None) -> None:
 
 
 @click.command()
+@click.argument("run_directory", metavar="RUN", type=_EXISTING_RUN)
+@click.option("--json", "as_json", is_flag=True, help="Print the contents of result.json on stdout.")
+def show(run_directory: Path, as_json: bool) -> None:
+    """Show what was done in a RUN and how well."""
+    from pinnsolve.archive import ArchiveError
+    from pinnsolve.run_directory import read_result
+    from pinnsolve.summary import summarise
+
+    record = read_result(run_directory)
+    if as_json:
+        click.echo((run_directory / "result.json").read_text(encoding="utf-8"), nl=False)
+        return
+    try:
+        text = summarise(record)
+    except (LookupError, TypeError, ValueError, AttributeError) as error:
+        found = f"result.json is damaged: {error!r}"
+        raise ArchiveError(str(run_directory), found, "run the problem again") from None
+    click.echo(text)
+
+
+@click.command()
 @click.argument("first", metavar="RUN", type=_EXISTING_RUN)
 @click.argument("second", metavar="RUN", type=_EXISTING_RUN)
 @click.option("--json", "as_json", is_flag=True, help="Print the differences as JSON on stdout.")
-def compare(first: Path, second: Path, as_json: bool) -> None:
-    """Show two runs side by side: whatever differs."""
+@click.option("--all", "everything", is_flag=True, help="Everything that differs, not the outcome and settings alone.")
+def compare(first: Path, second: Path, as_json: bool, everything: bool) -> None:
+    """Show two runs side by side: errors and times, and the settings that differ."""
     from pinnsolve.listing import compare_runs
 
-    compare_runs(first, second, as_json=as_json)
+    compare_runs(first, second, as_json=as_json, everything=everything)
 
 
 @click.command("list")
@@ -113,4 +135,4 @@ def sweep(problem: Path, **options: Any) -> None:
     sys.exit(sweep_problem_file(problem, Options(**options)))
 
 
-VERBS = (report, export, compare, list_, sweep, doctor)
+VERBS = (show, report, export, compare, list_, sweep, doctor)

@@ -63,6 +63,9 @@ class WeakAdversarial:
 
     Raises:
         ProblemError: A number that is none, or a network that is no description.
+
+    Example:
+        >>> game = ps.WeakAdversarial(functions=8, search=ps.SaddlePoint(ps.Adam(steps=500)))
     """
 
     test: Architecture = _TEST
@@ -177,6 +180,13 @@ def solve_weakly(
 
     Raises:
         UnsupportedError: Another problem, with what stands in the way.
+
+    Example:
+        >>> load = {"poisson": Eq(ps.laplacian(w, x, y), -2)}
+        >>> problem = ps.Problem(domain=square, equations=load, conditions=ps.on(square.boundary, Eq(w, 0)))
+        >>> game = ps.WeakAdversarial(search=ps.SaddlePoint(ps.Adam(steps=3)))
+        >>> ps.solve_weakly(problem, ps.MLP(width=5, depth=1), game).status
+        'done'
     """
     training = WeakAdversarial() if training is None else training
     network = MLP(width=20, depth=3, activation="sine") if network is None else network

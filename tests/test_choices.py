@@ -54,10 +54,10 @@ def test_nothing_is_chosen_where_everything_is_given() -> None:
     assert found.dtype == torch.float64 and found.device == torch.device("cpu")
 
 
-def test_conditions_that_given_weights_leave_out_are_told() -> None:
-    lines = "\n".join(describe(plan(heat(), None, ps.Training(weights={"ends": 4.0})).choices))
-    assert "weights: 1 for initial, as they are not named (weights are given, so that none is chosen" in lines
-    assert "'initial': 100" in lines
+def test_a_weight_that_is_given_leaves_those_of_other_terms_alone() -> None:
+    found = plan(heat(), None, ps.Training(weights={"ends": 4.0}))
+    assert found.weights == {"heat[0]": 1.0, "initial": 100.0, "ends[0]": 4.0, "ends[1]": 4.0}
+    assert "weights: 100 for initial; as given, else 1 (" in "\n".join(describe(found.choices))
 
 
 def test_a_member_can_be_told_apart_from_its_group() -> None:

@@ -128,7 +128,7 @@ def test_what_holds_exactly_is_said_to_be_left_out() -> None:
             ansatz={u: sin(pi * x) + t * x * (1 - x) * u},
         )
     )
-    assert "with the network in place of u(x, t)" in text
+    assert "ansatz       u = N*t*x*(1 - x) + sin(pi*x), N from the network" in text
     for term in ("initial", "left", "right"):
         assert block(text, term)[-1] == "holds exactly by the ansatz, and is left out of the loss"
     assert "holds exactly" not in block(text, "heat")[-1]

@@ -52,6 +52,13 @@ def test_the_error_is_part_of_the_line_once_it_is_known() -> None:
     assert "error u 1.2e-03" in stream.getvalue()
 
 
+def test_on_a_terminal_mean_squares_are_said_not_to_be_weighed() -> None:
+    stream = Terminal()
+    with Display(stream=stream) as display:
+        display.observe(progress(1))
+    assert "mean squares, not weighed:  initial 2.0e-03  burgers[0] 1.0e-03" in stream.getvalue()
+
+
 def test_the_time_left_respects_the_limit() -> None:
     stream = io.StringIO()
     with Display(stream=stream, limit=5.0) as display:

@@ -54,6 +54,17 @@ def test_members_are_the_solutions_of_the_seeds_and_their_mean_is_evaluated(tmp_
     assert found.errors["u"]["relative_l2"] == pytest.approx(expected, rel=1e-9) and again.errors == {}
 
 
+def test_every_member_is_told_in_a_line(capsys: pytest.CaptureFixture[str]) -> None:
+    ensemble([0, 4], first=2)
+    lines = capsys.readouterr().err.splitlines()
+    assert [line.split(":")[0] for line in lines] == ["member 1 of 2, seed 0", "member 2 of 2, seed 4"]
+    assert "done, relative L2 error u " in lines[0] and lines[0].endswith(" s of training")
+    told: list[str] = []
+    ensemble([0, 4], first=2, tell=told.append)
+    ensemble([0, 4], first=2, tell=None)
+    assert len(told) == 2 and capsys.readouterr().err == ""
+
+
 def test_of_few_members_the_interval_is_students_for_the_next_one():
     found = ensemble([0, 1, 2])
     for expression in (u, u.diff(x), u.diff(x, 2) + x):

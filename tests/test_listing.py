@@ -67,6 +67,14 @@ def test_two_runs_are_compared_by_what_differs(tmp_path: Path, capsys: pytest.Ca
     assert by_name["phases.adam.steps"] == ["100", "300", "3"] and by_name["seed"] == ["0", "1"]
     assert by_name["errors.u.relative_l2"] == ["0.001", "0.001", "1"] and "parameters" not in by_name
     assert rows[0][0] == "problem" and rows[2][0].startswith("errors.")
+    other = run(tmp_path / "other", seconds={"train": 10.0, "plots": 3.0}, message="fine, too", seed=2)
+    assert main(["compare", str(first), str(other)]) == 0
+    found = capsys.readouterr()
+    assert "seed" in found.out and "seconds.plots" not in found.out and "message" not in found.out
+    assert found.err == "2 more entries of result.json differ: --all\n"
+    assert main(["compare", str(first), str(other), "--all"]) == 0
+    found = capsys.readouterr()
+    assert "seconds.plots" in found.out and "fine, too" in found.out and not found.err
     assert main(["compare", str(first), str(second), "--json"]) == 0
     assert json.loads(capsys.readouterr().out)["phases.adam.steps"] == [100, 300]
 

@@ -81,6 +81,45 @@ def test_a_wrong_declaration_is_answered_with_its_own_line(tmp_path: Path) -> No
     assert refused.value.term == "decay"
 
 
+@pytest.mark.parametrize(
+    ("entry", "wrong", "line"),
+    [
+        ('"heat": u.diff(t) - u.diff(x, 2),', '"heat": u.diff(t) - r * u.diff(x, 2),', 9),
+        ("Eq(u(0, t), 0),", "Eq(u(t, 0), 0),", 14),
+        ("Eq(u(1, t), 0),", "Eq(u(1, t), 1 / r),", 15),
+        ("Eq(u(x, 0), sin(pi * x)),", "Eq(u(x, 0), sin(pi * y)),", 12),
+        ("quantities={},", "quantities=3,", 18),
+        ("quantities={},", 'quantities={"heat": ps.Quantity(r)},', 7),
+    ],
+)
+def test_the_line_is_that_of_the_term_within_the_call_where_it_is_certain(
+    entry: str, wrong: str, line: int, tmp_path: Path
+) -> None:
+    text = """from sympy import Eq, pi, sin, symbols
+import pinnsolve as ps
+
+x, t, r, y = symbols("x t r y")
+u = ps.fields("u", x, t)
+box = ps.Box({x: (0, 1), t: (0, 1)})
+problem = ps.Problem(
+    domain=box,
+    equations={"heat": u.diff(t) - u.diff(x, 2),},
+    conditions={
+        "initial":
+            Eq(u(x, 0), sin(pi * x)),
+        "ends": [
+            Eq(u(0, t), 0),
+            Eq(u(1, t), 0),
+        ],
+    },
+    quantities={},
+)
+"""
+    assert load_problem_file(written(tmp_path, text, "fine.py")).problem
+    with pytest.raises(ps.ProblemError, match=rf"^wrong.py, line {line}: "):
+        load_problem_file(written(tmp_path, text.replace(entry, wrong), "wrong.py"))
+
+
 def test_the_line_is_that_of_the_file_even_if_a_module_beside_it_raised(tmp_path: Path) -> None:
     written(tmp_path, "def scale(x):\n    return x / 0\n", "scaling_of_decay.py")
     text = DECAY + "\nfrom scaling_of_decay import scale\n\nscale(1)\n"

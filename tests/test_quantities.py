@@ -217,6 +217,11 @@ def test_mistakes_are_caught_when_the_problem_is_built(quantity: Any, message: s
         (lambda s: s.integral(w, over=ps.Interval(x, 0, 1)), r"w\(x, t\) · no value for t · write integral"),
         (lambda s: s.integral(w, over=ps.Interval(x, 0, 1), x=1), r"x is not held · .* are: t"),
         (lambda s: s.integral(w, over=None), r"over=None · give a region"),
+        (
+            lambda s: s.integral(w, over=s.problem.domain.face(x, 1), t=1),
+            r"t = 1 is held, and it is one of the coordinates .* others, such as over=ps.Box\({x: \(0, 1\)}\).face\(x, 1\)$",
+        ),
+        (lambda s: s.integral(w, over=s.problem.domain, t=1), r"such as over=ps.Box\({x: \(0, 1\)}\)$"),
         (lambda s: s.integral(w, over=ps.Interval(x, 0, 1), t=3), r"\d+ of \d+ points lie where"),
     ],
 )

@@ -51,6 +51,7 @@ EXTENSIONS = {
     "uncertainty",
     "units",
     "quantities",
+    "weights",
 }
 """What is added to the promised schema."""
 

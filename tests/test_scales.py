@@ -125,6 +125,7 @@ def test_a_problem_in_si_units_trains_as_well_as_its_twin(name: str) -> None:
 def test_a_rod_of_steel_is_solved_and_would_not_be_without_scales() -> None:
     build, _ = TWINS["an elastic rod"]
     assert error(*build(), steps=30) < 1e-3
+    assert error(*build(), steps=30, weights={"free": 1_000.0}) < 1e-3
     assert error(*build(), steps=30, scaling=False) > 1e-2
 
 
@@ -208,14 +209,19 @@ def test_measurements_that_take_the_place_of_others_count_by_their_size(anew: bo
     assert adapted.problem.scales.fields == solution.problem.scales.fields
 
 
-def test_residuals_are_weighed_by_their_sizes_unless_the_user_weighs_them() -> None:
+def test_residuals_are_weighed_by_their_sizes_unless_the_user_weighs_all_of_them() -> None:
     problem, _ = rod(2, 2e11, 7.8e7)
     scaled, choices = complete(problem)
     assert [choice.what for choice in choices] == ["scales"]
     weights = choose(compile_problem(scaled)).weights
     assert weights["balance"] == pytest.approx(1 / 7.8e7**2, rel=0.2)
+    one_given = ps.Training(weights={"free": 800.0})
+    scaled, choices = complete(problem, None, one_given)
+    assert [choice.what for choice in choices] == ["scales"]
+    assert choose(compile_problem(scaled), None, one_given).weights == {**weights, "free": 8 * weights["free"]}
     given_by_hand = ps.Training(weights={"balance": 1.0, "clamped": 1.0, "free": 1.0})
-    by_hand, _ = complete(problem, None, given_by_hand)
+    by_hand, choices = complete(problem, None, given_by_hand)
+    assert [choice.what for choice in choices] == ["residuals", "scales"]
     assert by_hand.scales.fields
     assert not by_hand.scales.terms
     assert complete(problem, None, ps.Training(scaling=False)) == (problem, ())

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+import re
 from collections.abc import Callable
 from pathlib import Path
 from typing import Any
@@ -15,6 +16,7 @@ from torch import nn
 
 import pinnsolve as ps
 from pinnsolve.fitting import Limits
+from pinnsolve.summary import parts_of_loss, summarise
 from pinnsolve.training.loop import Progress
 from pinnsolve.training.status import Status
 
@@ -76,6 +78,10 @@ def test_the_record_says_how_the_run_went() -> None:
     terms = record["loss"]["terms"]
     assert record["loss"]["total"] == pytest.approx(terms["decay"] + 100 * terms["start"])
     assert set(record["loss"]["terms"]) == {"decay", "start"}
+    assert sum(part or 0.0 for part in parts_of_loss(record).values()) == pytest.approx(record["loss"]["total"])
+    (line,) = (line for line in summarise(record).splitlines() if line.startswith("loss "))
+    total, *parts = (float(number) for number in re.findall(r"\d\.\d\de[+-]\d\d", line))
+    assert len(parts) == 2 and sum(parts) == pytest.approx(total, rel=0.02)
     assert record["wall_seconds"] == pytest.approx(sum(record["seconds"].values()))
     assert set(record["seconds"]) == {"setup", "train", "reference", "plots"}
     json.dumps(record, allow_nan=False)

@@ -27,12 +27,23 @@ def test_a_new_file_is_a_copy_that_checks(
     monkeypatch.chdir(tmp_path)
     assert main(["new", "my file", "--template", template]) == 0
     assert "next: pinnsolve check" in capsys.readouterr().out
-    assert (tmp_path / "my file.py").read_bytes() == (FOLDER / f"{template}.py").read_bytes()
+    text = (FOLDER / f"{template}.py").read_text(encoding="utf-8")
+    assert (tmp_path / "my file.py").read_text(encoding="utf-8") == text.replace("mesh.msh", "my file.msh")
+    meshes = [tmp_path / "my file.msh"] if template == "mesh" else []
+    assert list(tmp_path.glob("*.msh")) == meshes
+    assert all(path.read_bytes() == (FOLDER / "mesh.msh").read_bytes() for path in meshes)
     assert main(["check", "my file.py"]) == 0
     output = capsys.readouterr()
     assert output.err == "" and output.out.startswith("problem      my file\n")
     assert main(["new", "my file.py", "--template", template]) == 2
     assert "exists already" in capsys.readouterr().err
+
+
+def test_a_mesh_that_lies_there_is_not_written_over(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.chdir(tmp_path)
+    (tmp_path / "part.msh").write_text("mine")
+    assert main(["new", "part", "--template", "mesh"]) == 2
+    assert (tmp_path / "part.msh").read_text() == "mine" and not (tmp_path / "part.py").exists()
 
 
 @pytest.mark.parametrize("template", _TEMPLATES)
@@ -48,7 +59,8 @@ def test_a_template_can_be_solved_and_compared(template: str) -> None:
         limits=Limits(steps=3),
         device="cpu",
     )
-    assert solution.status == "done" and solution.record["reference"]["kind"] == "finite_difference"
+    kind = "finite_element" if template == "mesh" else "finite_difference"
+    assert solution.status == "done" and solution.record["reference"]["kind"] == kind
     assert solution.record["reference"]["estimated_relative_l2"] < 1e-3
     assert all(np.isfinite(error["relative_l2"]) for error in solution.errors.values()) and solution.errors
 

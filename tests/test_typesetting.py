@@ -7,6 +7,7 @@ import xml.etree.ElementTree as ElementTree
 from typing import Any
 
 import pytest
+import sympy.physics.units as si
 from sympy import (
     Abs,
     Eq,
@@ -27,9 +28,11 @@ from sympy import (
 )
 
 import pinnsolve as ps
+from pinnsolve.declaration.ansatz import with_networks
 from pinnsolve.typesetting import (
     coordinates_mathml,
     expression_mathml,
+    plain_expression,
     plain_statement,
     statement_latex,
     statement_mathml,
@@ -168,3 +171,65 @@ def test_a_long_sum_is_written_by_its_ends() -> None:
     w = ps.fields("w", *many)
     problem = ps.Problem(domain=ps.Box(dict.fromkeys(many, (0, 1))), equations={"a": w - 1})
     assert coordinates_mathml(many, problem).count("<math>") == 4
+
+
+def heated(**more: Any) -> ps.Problem:
+    T = ps.fields("T", x, t)
+    conductivity = 45 * si.watt / si.meter / si.kelvin
+    return ps.Problem(
+        domain=ps.Box({x: (0, 200), t: (0, 3)}),
+        units={x: si.millimeter, t: si.hour, T: si.kelvin},
+        equations={"heat": Eq(3.9e6 * si.joule / si.kelvin / si.meter**3 * T.diff(t), conductivity * T.diff(x, 2))},
+        conditions={
+            "start": Eq(T(x, 0), 900 * si.kelvin),
+            "wave": Eq(T(0, t), 900 * si.kelvin * exp(-t / (2 * si.hour))),
+            "radiating": Eq(
+                -conductivity * T.diff(x).subs(x, 20 * si.centimeter),
+                si.stefan_boltzmann_constant * (T(200, t) ** 4 - (300 * si.kelvin) ** 4),
+            ),
+        },
+        **more,
+    )
+
+
+def test_units_stand_behind_their_number_and_apart() -> None:
+    problem = heated(hard=False)
+    heat, start, wave, radiating = problem.terms
+    assert plain_statement(heat, problem) == "3900000.0 J/(K m^3) T_t = 45 W/(K m) T_xx"
+    assert plain_statement(start, problem) == "T(x, 0) = 900 K"
+    assert plain_statement(wave, problem) == "T(0, t) = 900 K exp(-t/(2*hour))"
+    assert plain_statement(radiating, problem) == (
+        "-45 W/(K m) T_x(20 cm, t) = stefan_boltzmann_constant*(-8100000000 K^4 + T(200, t)**4)"
+    )
+    spaced = [written(statement_mathml(term, problem)).replace("\xa0", " ") for term in problem.terms]
+    assert spaced[0] == "3.9·106 J/(K m³) Tt=45 W/(K m) Txx"
+    assert spaced[2].startswith("T(0,t)=900 K ") and "2 hour" in spaced[2]
+    assert spaced[3].startswith("−45 W/(K m) Tx(20 cm,t)=")
+    assert statement_latex(heat, problem) == (
+        r"3.9 \cdot 10^{6}\,\mathrm{J/(K\,m^{3})}\,{T}_{t} &= 45\,\mathrm{W/(K\,m)}\,{T}_{x x}"
+    )
+    assert r"{T\left(200, t\right)}^{4}" in statement_latex(radiating, problem)
+
+
+@pytest.mark.parametrize(
+    ("expression", "text"),
+    [
+        (210 * si.giga * si.pascal * x, "210 GPa x"),
+        (3 * si.kilo * si.newton * si.meter * x, "3 kN m x"),
+        (2 * si.kilo * si.meter**2, "2000 m^2"),
+        (-si.kelvin * x, "-K x"),
+        ((2 * si.kelvin + x * si.kelvin / si.meter) ** 2, "(2 K + K/m x)**2"),
+        (x / (3 * si.kelvin), "x/(3*K)"),
+        (si.gravitational_constant * si.kilogram / si.meter, "kg/m G"),
+        (pi * si.newton * (x + si.meter), "pi N (m + x)"),
+    ],
+)
+def test_prefixes_powers_and_constants_beside_units(expression: Any, text: str) -> None:
+    assert plain_expression(expression, BURGERS) == text
+
+
+def test_the_network_in_an_ansatz_has_a_name_of_its_own() -> None:
+    assert with_networks({u: x + t * u}) == {u: x + t * Symbol("N")}
+    assert with_networks({u: Symbol("N") + t * u}) == {u: Symbol("N") + t * Symbol("N_u")}
+    v = ps.fields("v", x, t)
+    assert with_networks({u: t * u, v: v + x}) == {u: t * Symbol("N_u"), v: x + Symbol("N_v")}

@@ -28,6 +28,14 @@ EXACT = 1e-10
 """A residual below this, relative to the size of the values put in, vanishes to rounding."""
 
 
+def with_networks(ansatz: Mapping[AppliedUndef, Expr]) -> dict[AppliedUndef, Expr]:
+    """Return the ansatz as it is read: with N in place of what the network gives, N_u and N_v for several fields."""
+    taken = {symbol.name for expression in ansatz.values() for symbol in expression.free_symbols}
+    short = len(ansatz) == 1 and "N" not in taken
+    names = {field: "N" if short else f"N_{field.func.__name__}" for field in ansatz}
+    return {field: expression.xreplace({field: Symbol(names[field])}) for field, expression in ansatz.items()}
+
+
 def check_ansatz(
     ansatz: Mapping[AppliedUndef, Expr],
     declared: Sequence[AppliedUndef],

@@ -50,6 +50,9 @@ from pinnsolve.declaration.terms import Evaluation, evaluations
 from pinnsolve.errors import ProblemError, UnsupportedError
 
 _PLAIN = Unit()
+_UNKNOWN = Unit(dimension=Symbol("unknown", positive=True))
+"""Stands for a unit that was not given, while it is asked what it would have to be."""
+
 _KEEP = (Abs, re, im, conjugate)
 """Functions whose value has the dimension of what they are of, and is as many times larger."""
 
@@ -143,6 +146,21 @@ class Reader:
             if other != dimension:
                 raise self._unlike(_unsigned(part), other, _unsigned(standard), dimension)
         return dimension
+
+    def own_unit(self, expression: Expr) -> Expr:
+        """Return the unit of a product of powers of fields, their derivatives and symbols; 1 for anything else."""
+        if isinstance(expression, Mul):
+            return Mul(*map(self.own_unit, expression.args))
+        if isinstance(expression, Pow) and expression.exp.is_Rational:
+            return Pow(self.own_unit(expression.base), expression.exp)
+        if isinstance(expression, Symbol):
+            return self._unit_of_symbol(expression).expression
+        if not isinstance(expression, AppliedUndef | Derivative | Subs):
+            return NUMBER
+        (reading,) = evaluations(expression).values()
+        along = zip(self.slots[reading.field], reading.orders, strict=True)
+        by = Mul(*(self.symbols.get(c, _PLAIN).expression ** order for c, order in along))
+        return self.fields.get(reading.field, _PLAIN).expression / by
 
     def in_words(self, dimension: Expr) -> str:
         """Return a unit of a dimension as it is written: the user's own if there is one, else that of SI."""
@@ -288,7 +306,7 @@ class Reader:
         if amount.dimension not in (NUMBER, None):
             found = f"{expression}, {what}, has {_having(amount.dimension)}"
             remedy = f"divide it by a {dimension_text(amount.dimension)}, such as {self.in_words(amount.dimension)}"
-            raise ProblemError(self.term, found, remedy)
+            raise self._with_missing(found, remedy, expression, NUMBER)
 
     def _unlike(self, part: Expr, other: Expr, standard: Expr, dimension: Expr) -> ProblemError:
         if _is_bare(part):
@@ -297,12 +315,32 @@ class Reader:
         found = f"{part} has {_having(other)} where {standard} has {_having(dimension)}"
         lacking = dimension / other
         remedy = f"multiply {part} by a {dimension_text(lacking)}, such as {base_unit(lacking)}"
-        without = {s for s in part.free_symbols if self._unit_of_symbol(s) is _PLAIN}
-        without |= {f.func for f in part.atoms(AppliedUndef) if f.func.__name__ not in self.fields}
-        if without:
-            names = ", ".join(sorted(map(str, without)))
-            remedy += f", or give its unit in units={{...}} if {names} has one"
+        return self._with_missing(found, remedy, part, standard)
+
+    def _with_missing(self, found: str, remedy: str, part: Expr, standard: Expr) -> ProblemError:
+        """Return the error of two parts of unlike dimensions, first of all with the unit of theirs that was not given."""
+        missing: dict[str, Expr] = {}
+        for name in sorted(f.func.__name__ for f in (part + standard).atoms(AppliedUndef)):
+            if name not in self.fields:
+                missing[name] = replace(self, fields={**self.fields, name: _UNKNOWN})._wanted(part, standard)
+        for symbol in sorted((part + standard).free_symbols, key=str):
+            if self._unit_of_symbol(symbol) is _PLAIN and symbol.name.isidentifier():  # no component of a normal
+                missing[symbol.name] = replace(self, symbols={**self.symbols, symbol: _UNKNOWN})._wanted(part, standard)
+        told = {name: base_unit(dimension) for name, dimension in missing.items() if dimension != 1}
+        if told:
+            found += f"; {' and '.join(told)} {'has' if len(told) == 1 else 'have'} no unit"
+            given = " or ".join(f"units={{..., {name}: {unit}}}" for name, unit in told.items())
+            remedy = f"write {given}, or {remedy}"
         return ProblemError(self.term, found, remedy)
+
+    def _wanted(self, part: Expr, standard: Expr) -> Expr:
+        """Return the dimension by which an unknown one makes two parts alike; 1 where none does."""
+        try:
+            ratio = (self.read(part).dimension or NUMBER) / (self.read(standard).dimension or NUMBER)
+        except ProblemError:  # what is inside a function no longer is a number
+            return NUMBER
+        power = ratio.as_powers_dict()[_UNKNOWN.dimension]
+        return (_UNKNOWN.dimension**power / ratio) ** (1 / power) if power else NUMBER
 
 
 def _content(expression: Expr) -> Expr:

@@ -24,6 +24,10 @@ class Huber:
 
     Raises:
         ProblemError: A threshold that is not positive.
+
+    Example:
+        >>> ps.Observations(at={t: [0.1, 0.5]}, values={q: [0.9, 7.0]}, noise=0.01, loss=ps.Huber()).loss
+        Huber(threshold=1.345)
     """
 
     threshold: float = 1.345
@@ -41,6 +45,10 @@ class StudentT:
 
     Raises:
         ProblemError: A number that is not positive.
+
+    Example:
+        >>> ps.Observations(at={t: [0.1, 0.5]}, values={q: [0.9, 7.0]}, noise=0.01, loss=ps.StudentT(freedom=3)).loss
+        StudentT(freedom=3)
     """
 
     freedom: float = 4.0

@@ -71,9 +71,12 @@ class Unit:
     @property
     def text(self) -> str:
         """What is written behind a number, `m^2/s`; nothing for a pure number that is 1."""
-        if self.expression == 1:
-            return ""
-        return sstr(self.expression, abbrev=True).replace("**", "^").replace("*", " ")
+        return unit_text(self.expression)
+
+
+def unit_text(expression: Expr) -> str:
+    """Return a product of units as it is read, `W/(K m)`; nothing for 1."""
+    return "" if expression == 1 else str(sstr(expression, abbrev=True)).replace("**", "^").replace("*", " ")
 
 
 @cache

@@ -50,6 +50,11 @@ class Observations:
 
     Raises:
         DataError: Arrays of different lengths, entries that are not finite, noise that is not positive, a split that leaves none.
+
+    Example:
+        >>> sensors = ps.Observations(at={x: [0.2, 0.7], t: [0.1, 0.5]}, values={u: [1.0, 2.0]}, noise=0.01)
+        >>> sensors.values[u]
+        array([1., 2.])
     """
 
     at: Mapping[Symbol, Any]

@@ -29,6 +29,11 @@ class Privacy:
 
     Raises:
         ProblemError: A number that makes no sense.
+
+    Example:
+        >>> ts = np.linspace(0, 1, 20)
+        >>> private = ps.Privacy(epsilon=2, delta=1e-5, clip=0.1)
+        >>> sensor = ps.Observations(at={t: ts}, values={q: np.exp(-ts)}, privacy=private)
     """
 
     epsilon: float

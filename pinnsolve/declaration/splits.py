@@ -52,6 +52,10 @@ class RandomSplit:
     Args:
         share: Part of the rows, at least one.
         seed: Of the choice.
+
+    Example:
+        >>> ts = np.linspace(0, 1, 20)
+        >>> sensor = ps.Observations(at={t: ts}, values={q: np.exp(-ts)}, split=ps.RandomSplit(0.3))
     """
 
     chooses: ClassVar[bool] = True
@@ -80,6 +84,11 @@ class GroupSplit:
         groups: The group of every row, an array (points,) of numbers or names; in `Observations.read` also the name of a column.
         share: Part of the groups, at least one.
         seed: Of the choice.
+
+    Example:
+        >>> ts = np.linspace(0, 1, 20)
+        >>> station = np.repeat(["north", "east", "south", "west"], 5)
+        >>> sensor = ps.Observations(at={t: ts}, values={q: np.exp(-ts)}, split=ps.GroupSplit(station, 0.25))
     """
 
     chooses: ClassVar[bool] = True
@@ -119,6 +128,10 @@ class BlockSplit:
         share: Part of the blocks, at least one.
         blocks: Their number.
         seed: Of the choice.
+
+    Example:
+        >>> ts = np.linspace(0, 1, 20)
+        >>> sensor = ps.Observations(at={t: ts}, values={q: np.exp(-ts)}, split=ps.BlockSplit(t, blocks=5))
     """
 
     chooses: ClassVar[bool] = True
@@ -157,6 +170,10 @@ class RangeSplit:
 
     Args:
         ranges: Lowest and highest value held out, `{nu: (0.08, 0.1)}`; of several coordinates where all are in their ranges.
+
+    Example:
+        >>> ts = np.linspace(0, 1, 20)
+        >>> sensor = ps.Observations(at={t: ts}, values={q: np.exp(-ts)}, split=ps.RangeSplit({t: (0.8, 1)}))
     """
 
     chooses: ClassVar[bool] = False

@@ -152,6 +152,7 @@ def _term_to_data(term: Term, meshes: list[Mesh | Surface]) -> dict[str, Any]:
         "sides": _sides_to_data(term),
         "free": [to_tree(c) for c in term.free],
         "region": None if term.region is None else region_to_data(term.region, meshes),
+        "unit": term.unit,
     }
 
 
@@ -183,12 +184,14 @@ def _term_from_data(data: Mapping[str, Any], meshes: Sequence[Mesh | Surface]) -
         _statement_from_data(data),
         tuple(map(symbol_from_data, data["free"])),
         None if data["region"] is None else region_from_data(data["region"], meshes),
+        unit=str(data.get("unit", "")),  # solutions stored at first have none
     )
 
 
 def _quantity_to_data(wanted: Quantity, meshes: list[Mesh | Surface]) -> dict[str, Any]:
     over = None if wanted.over is None else region_to_data(wanted.over, meshes)
-    return {"expression": to_tree(wanted.expression), "over": over, "known": wanted.known}
+    unit = None if wanted.unit is None else _unit_to_data(wanted.unit)
+    return {"expression": to_tree(wanted.expression), "over": over, "known": wanted.known, "unit": unit}
 
 
 def _quantities_from_data(data: Mapping[str, Any], meshes: Sequence[Mesh | Surface]) -> Mapping[str, Quantity]:
@@ -197,6 +200,7 @@ def _quantities_from_data(data: Mapping[str, Any], meshes: Sequence[Mesh | Surfa
             _expression(one["expression"]),
             None if one["over"] is None else region_from_data(one["over"], meshes),
             None if one["known"] is None else number_from_data(one["known"]),
+            None if one.get("unit") is None else _unit_from_data(one["unit"]),  # older ones have none
         )
         for name, one in data.items()
     }

@@ -8,7 +8,7 @@ u(-1, t) = u(1, t) are two evaluations.
 from __future__ import annotations
 
 import sys
-from collections.abc import Iterator, Mapping
+from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass, field
 from typing import Any
 
@@ -84,6 +84,7 @@ class Term:
         checked: Those held out that decide which state of the training is kept.
         loss: For data, how a residual counts; None for its square.
         deviation: Standard deviation of a residual that is no outlier.
+        unit: That of the residual of an equation or a condition, `K/hour`; empty for a pure number.
     """
 
     name: str
@@ -99,6 +100,7 @@ class Term:
     checked: Mapping[Symbol, NDArray[np.float64]] = field(default_factory=dict)
     loss: Loss | None = None
     deviation: float = 1.0
+    unit: str = ""
 
 
 @dataclass(frozen=True)
@@ -111,13 +113,14 @@ class On:
 
 @dataclass(frozen=True)
 class Statement:
-    """One scalar statement as read: its name, its group, "= 0" as an expression, the text, and the region if told."""
+    """One scalar statement as read: its name, its group, "= 0" as an expression, the text, the region if told, its unit."""
 
     name: str
     group: str
     expression: Expr
     written: Any
     region: Region | None
+    unit: str = ""
 
 
 def on(region: Region, *statements: Any) -> On:
@@ -125,6 +128,11 @@ def on(region: Region, *statements: Any) -> On:
 
     Raises:
         ProblemError: The first argument is not a region, or nothing is stated.
+
+    Example:
+        >>> walls = ps.on(square.boundary - square.face(y, 1), Eq(w, 0))
+        >>> walls.region.text
+        'x = 0 or x = 1 or y = 0'
     """
     if not hasattr(region, "contains") or not hasattr(region, "points"):
         raise ProblemError(
@@ -164,6 +172,20 @@ def read_statements(declared: Any, word: str) -> list[Statement]:
             name = f"{group}[{index}]" if indexed else group
             read.append(Statement(name, group, _as_expression(entry, name), entry, region))
     return read
+
+
+def refuse_repeated_names(kinds: Sequence[Sequence[Statement]]) -> None:
+    """Raise where two terms, of equations, conditions or data, have one name.
+
+    Raises:
+        ProblemError: Two have.
+    """
+    seen: set[str] = set()
+    for statements in kinds:
+        names = {s.name for s in statements} | {s.group for s in statements}
+        for name in sorted(names & seen):
+            raise ProblemError(name, "two terms have this name", "give every equation, condition and data its own")
+        seen |= names
 
 
 def resolve(expression: Expr, name: str) -> Expr:

@@ -20,7 +20,7 @@ from sympy.core.function import AppliedUndef, UndefinedFunction
 from sympy.physics.units import Quantity
 
 from pinnsolve.declaration.dimensions import Reader
-from pinnsolve.declaration.measures import NUMBER, NoScaleError, Unit, base_unit, product, rounded
+from pinnsolve.declaration.measures import NUMBER, NoScaleError, Unit, base_unit, product, rounded, unit_text
 from pinnsolve.declaration.slots import nearest
 from pinnsolve.declaration.terms import evaluations
 from pinnsolve.errors import ProblemError
@@ -90,6 +90,13 @@ class Converted:
     expression: Expr
     unit: Expr
 
+    @property
+    def text(self) -> str:
+        """The unit as it stands behind a number, `K/hour` or `10^6 kg/(m s^3)`."""
+        number, unit = self.unit.as_coeff_Mul()
+        ten = "" if number == 1 else f"10^{round(math.log10(number))} "
+        return f"{ten}{unit_text(unit)}".rstrip()
+
 
 def read_units(
     given: Any, coordinates: Sequence[Symbol], unknowns: Mapping[Symbol, float], fields: Sequence[AppliedUndef]
@@ -120,7 +127,7 @@ def read_units(
                 raise ProblemError("units", found, "declare it once, and use it everywhere")
             remedy = f"the problem has {', '.join(names)}"
             raise ProblemError("units", f"{key} is not in the problem", remedy + nearest(str(key), names))
-        read[owner] = value if isinstance(value, Unit) else _unit(f"units, {key}", value)
+        read[owner] = read_unit(f"units, {key}", value)
     return Units(MappingProxyType(read))
 
 
@@ -163,9 +170,11 @@ def in_numbers(
     amounts = [reader.read(part) for part in parts]
     dimension = reader.require_alike(parts, amounts)
     values = [amount.value for amount in amounts]
-    divisor = _divisor(parts, values, sizes)
+    divisor, unit = _divisor(parts, values, sizes, reader)
     expression = rounded(Add(*(value / divisor for value in values)))
-    return Converted(expression, divisor * base_unit(NUMBER if dimension is None else dimension))
+    return Converted(
+        expression, divisor * base_unit(NUMBER if dimension is None else dimension) if unit is None else unit
+    )
 
 
 def field_in_numbers(
@@ -215,7 +224,14 @@ def measured_in_numbers(name: str, expression: Expr, units: Units, fields: Seque
     return expression
 
 
-def _unit(name: str, value: Any) -> Unit:
+def read_unit(name: str, value: Any) -> Unit:
+    """Return a unit as the user wrote it.
+
+    Raises:
+        ProblemError: It is none.
+    """
+    if isinstance(value, Unit):
+        return value
     try:
         expression = None if isinstance(value, str | bool) else sympify(value)
         if not isinstance(expression, Expr):
@@ -229,19 +245,22 @@ def _unit(name: str, value: Any) -> Unit:
         raise ProblemError(name, f"{value!r} is not a unit", remedy) from None
 
 
-def _divisor(parts: Sequence[Expr], values: Sequence[Expr], sizes: Mapping[Symbol, float]) -> Expr:
-    """Return the number by which a statement in SI units is divided."""
-    plain: list[tuple[Expr, Expr]] = []
+def _divisor(
+    parts: Sequence[Expr], values: Sequence[Expr], sizes: Mapping[Symbol, float], reader: Reader
+) -> tuple[Expr, Expr | None]:
+    """Return the number by which a statement in SI units is divided, and the unit that it is if that of fields."""
+    plain: list[tuple[Expr, Expr, Expr]] = []
     for part, value in zip(parts, values, strict=True):
         number, rest = part.as_coeff_Mul()
         if rest.has(AppliedUndef) and _is_of_fields(rest):
             factor = value.as_coeff_Mul()[0] / number
-            plain.append((abs(value.as_coeff_Mul()[0]), factor))
+            plain.append((abs(value.as_coeff_Mul()[0]), factor, rest))
     if plain:
-        return max(plain, key=lambda pair: float(pair[0]))[1]
+        _, factor, rest = max(plain, key=lambda entry: float(entry[0]))
+        return factor, reader.own_unit(rest)
     found = [_magnitude(value, sizes) for value in values if value.has(AppliedUndef)]
     largest = max((size for size in found if 0 < size < math.inf), default=1.0)
-    return Integer(10) ** math.floor(math.log10(largest))
+    return Integer(10) ** math.floor(math.log10(largest)), None
 
 
 def _is_of_fields(expression: Expr) -> bool:

@@ -33,6 +33,11 @@ class Ball(Shape):
 
     Raises:
         ProblemError: A key that is not a symbol, a number that is not finite, or a radius that is not positive.
+
+    Example:
+        >>> ball = ps.Ball({x: 0, y: 0, z: 1}, radius=2)
+        >>> ball.bounds[z], round(ball.measure, 4)
+        ((-1.0, 3.0), 33.5103)
     """
 
     centre: Mapping[Symbol, float]
@@ -100,6 +105,11 @@ def Disk(centre: Mapping[Symbol, Any], *, radius: Any) -> Ball:
 
     Raises:
         ProblemError: A centre with other than two coordinates, or what a ball refuses.
+
+    Example:
+        >>> ring = ps.Disk({x: 0, y: 0}, radius=2) - ps.Disk({x: 0, y: 0}, radius=1)
+        >>> ring.contains(np.array([[1.5, 0.0], [0.5, 0.0]]))
+        array([ True, False])
     """
     if not isinstance(centre, Mapping) or len(centre) != 2:
         raise ProblemError("Disk", f"the centre {centre!r}", "write Disk({x: 0, y: 0}, radius=1)")
@@ -111,6 +121,11 @@ def Cylinder(centre: Mapping[Symbol, Any], *, radius: Any, along: Mapping[Symbol
 
     Raises:
         ProblemError: More than one coordinate to extend along, or what disks and intervals refuse.
+
+    Example:
+        >>> pipe = ps.Cylinder({x: 0, y: 0}, radius=1, along={z: (0, 2)})
+        >>> round(pipe.measure, 4)
+        6.2832
     """
     if not isinstance(along, Mapping) or len(along) != 1:
         remedy = "write Cylinder({x: 0, y: 0}, radius=1, along={z: (0, 2)})"

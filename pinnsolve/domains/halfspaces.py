@@ -28,6 +28,11 @@ class HalfSpace(Shape):
 
     Raises:
         ProblemError: No inequality, one that is not linear, or other symbols in it.
+
+    Example:
+        >>> half = ps.Disk({x: 0, y: 0}, radius=1) & ps.HalfSpace(x + y <= 0, coordinates=(x, y))
+        >>> half.contains(np.array([[-0.5, 0.0], [0.5, 0.0]]))
+        array([ True, False])
     """
 
     coordinates: tuple[Symbol, ...]

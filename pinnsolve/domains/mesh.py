@@ -54,6 +54,12 @@ class Mesh(Shape):
     Raises:
         MeshError: Anything that would make a wrong answer of it.
         ProblemError: Coordinates that are not symbols.
+
+    Example:
+        >>> nodes, cells = np.array([[0.0, 0.0], [1.0, 0.0], [0.0, 1.0]]), {"triangle": np.array([[0, 1, 2]])}
+        >>> mesh = ps.Mesh(nodes, cells, (x, y), parts={"wall": {"line": np.array([[0, 1]])}})
+        >>> mesh.measure, mesh["wall"].measure
+        (0.5, 1.0)
     """
 
     nodes: Array

@@ -41,6 +41,11 @@ class Polygon(Shape):
 
     Raises:
         ProblemError: Too few vertices, sides that cross or touch, or holes that are not inside.
+
+    Example:
+        >>> triangle = ps.Polygon([(0, 0), (2, 0), (0, 1)], coordinates=(x, y))
+        >>> triangle.measure, triangle.side(0).measure
+        (1.0, 2.0)
     """
 
     vertices: Ring

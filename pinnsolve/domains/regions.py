@@ -47,6 +47,11 @@ class Box(Shape):
 
     Raises:
         ProblemError: A key that is not a symbol, or an end that is not finite, or ends in the wrong order.
+
+    Example:
+        >>> box = ps.Box({x: (-1, 1), t: (0, 2)})
+        >>> box.measure, box.face(x, 1).text
+        (4.0, 'x = 1')
     """
 
     bounds: Mapping[Symbol, tuple[float, float]]
@@ -137,7 +142,12 @@ class Box(Shape):
 
 
 def Interval(coordinate: Symbol, low: Any, high: Any) -> Box:
-    """Return the box with one coordinate, `Interval(t, 0, 10)`."""
+    """Return the box with one coordinate, `Interval(t, 0, 10)`.
+
+    Example:
+        >>> (ps.Disk({x: 0, y: 0}, radius=1) * ps.Interval(t, 0, 10)).coordinates
+        (x, y, t)
+    """
     return Box({coordinate: (low, high)})
 
 

@@ -31,6 +31,9 @@ class Graded:
 
     Raises:
         ProblemError: A thickness that is not positive, a share that is none, or an unknown method.
+
+    Example:
+        >>> training = ps.Training(sampling=ps.Graded(thickness=0.05, towards=square.face(y, 0)))
     """
 
     thickness: float

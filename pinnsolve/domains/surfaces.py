@@ -49,6 +49,12 @@ class Surface(Shape):
     Raises:
         MeshError: A surface that is not closed, whose triangles are not turned alike, or that encloses nothing.
         ProblemError: Coordinates that are not symbols.
+
+    Example:
+        >>> nodes = np.array([[0.0, 0, 0], [1, 0, 0], [0, 1, 0], [0, 0, 1]])
+        >>> triangles = np.array([[0, 2, 1], [0, 1, 3], [1, 2, 3], [0, 3, 2]])
+        >>> round(ps.Surface(nodes, triangles, (x, y, z)).measure, 4)
+        0.1667
     """
 
     nodes: Array

@@ -10,7 +10,7 @@ from matplotlib.figure import Figure
 
 from pinnsolve.declaration.terms import Term
 from pinnsolve.domains.regions import Array, Boundary, Region
-from pinnsolve.drawing.labels import number, place_of, plain
+from pinnsolve.drawing.labels import number, place_of, plain, unit_label
 from pinnsolve.drawing.panels import COLOURS, Row, compose, draw_magnitudes, style
 from pinnsolve.drawing.views import View, arrange, residual_values
 from pinnsolve.points import term_points, term_region
@@ -46,14 +46,14 @@ def _row(solution: Solution, term: Term, region: Region) -> Row:
 
     def draw(axes: Sequence[Axes]) -> None:
         sheets = [v.shaped(residual_values(solution, term.name, region, v.points(problem.coordinates))) for v in views]
-        draw_magnitudes(axes, views, [np.abs(sheet) for sheet in sheets])
+        draw_magnitudes(axes, views, [np.abs(sheet) for sheet in sheets], unit=term.unit)
         if len(views) == 1:
             _draw_points(axes[0], views[0], [drawn[:_DRAWN, term.free.index(c)] for c in views[0].axes])
         else:
             for ax, view in zip(axes, views, strict=True):
                 ax.set_title(place_of(view, term.free))
 
-    title = f"{plain(term.name)}: residual, root mean square {number(size)}"
+    title = f"{plain(term.name)}: residual, root mean square {number(size)} {unit_label(term.unit)}".rstrip()
     return Row(len(views), draw, shape=views[0].shape, height=2.5, title=title)
 
 

@@ -86,6 +86,15 @@ class PageHinkley:
 
     Raises:
         ProblemError: A number that is not positive.
+
+    Example:
+        >>> detector, changes = ps.PageHinkley(), []
+        >>> state = detector.start()
+        >>> for number in range(100):
+        ...     state, change = detector.update(state, 0.0 if number < 50 else 3.0)
+        ...     changes += [change] if change else []
+        >>> changes[0].since
+        51
     """
 
     tolerance: float = 0.5
@@ -143,6 +152,15 @@ class ADWIN:
 
     Raises:
         ProblemError: A confidence that is no probability.
+
+    Example:
+        >>> detector, changes = ps.ADWIN(), []
+        >>> state = detector.start()
+        >>> for number in range(100):
+        ...     state, change = detector.update(state, 0.0 if number < 50 else 3.0)
+        ...     changes += [change] if change else []
+        >>> changes[0].since
+        49
     """
 
     confidence: float = 1e-2

@@ -145,6 +145,12 @@ def monitor(
         ProblemError: An argument that makes no sense.
         DataError: A stream that cannot be used.
         UnsupportedError: Nothing in the solution can follow a change, and the policy is not "report".
+
+    Example:
+        >>> chance = np.random.default_rng(0)
+        >>> rows = [{"t": t, "q": np.exp(-t) + 0.01 * chance.normal()} for t in chance.uniform(size=300)]
+        >>> ps.monitor(solution, rows).sound
+        True
     """
     if policy not in POLICIES:
         raise ProblemError("policy", f"{policy!r}", f"write one of {', '.join(POLICIES)}")

@@ -110,6 +110,11 @@ class MLP(_Layers):
     Raises:
         ProblemError: A size below 1, an activation that does not exist or has no second derivative, a standard deviation that is
             not positive, an odd width with `fourier`, groups that do not divide the width, or a probability outside [0, 1).
+
+    Example:
+        >>> network = ps.MLP(width=10, depth=2, activation="sine")
+        >>> ps.solve(decay, network, training, compile="off").record["parameters"]
+        141
     """
 
     normalization: str | None = None
@@ -138,6 +143,9 @@ class ModifiedMLP(_Layers):
 
     Raises:
         ProblemError: As for `MLP`.
+
+    Example:
+        >>> network = ps.ModifiedMLP(width=64, depth=4, fourier=2.0)
     """
 
 
@@ -165,6 +173,9 @@ class ResNet(_Blocks):
 
     Raises:
         ProblemError: As for `MLP`.
+
+    Example:
+        >>> network = ps.ResNet(width=20, blocks=25, normalization="layer")
     """
 
     normalization: str | None = None
@@ -196,6 +207,9 @@ class PirateNet(_Blocks):
 
     Raises:
         ProblemError: As for `MLP`.
+
+    Example:
+        >>> network = ps.PirateNet(width=64, blocks=3, factorised=True)
     """
 
 

@@ -59,6 +59,13 @@ def break_symmetry(module: nn.Module, *, seed: int = 0) -> nn.Module:
     Args:
         module: Whose dense layers to look at; all other weights stay as they are.
         seed: Of the weights.
+
+    Example:
+        >>> module = torch.nn.Sequential(torch.nn.Linear(1, 2), torch.nn.Tanh(), torch.nn.Linear(2, 1))
+        >>> _ = [torch.nn.init.constant_(parameter, 0.5) for parameter in module.parameters()]
+        >>> first, second = ps.break_symmetry(module)[0].weight
+        >>> bool(first != second)
+        True
     """
     generator = torch.Generator().manual_seed(seed)
     with torch.no_grad():

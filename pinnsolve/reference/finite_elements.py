@@ -60,6 +60,9 @@ class FiniteElements:
 
     Raises:
         ProblemError: A size or a time limit that is not positive, or another order.
+
+    Example:
+        >>> reference = ps.FiniteElements(size=0.05, order=1)
     """
 
     size: float | None = None

@@ -73,6 +73,11 @@ class FiniteDifferences:
 
     Raises:
         ProblemError: A number of cells that is not an integer of at least 8, another order, or a time limit that is not positive.
+
+    Example:
+        >>> reference = ps.FiniteDifferences(seconds=5)
+        >>> ps.solve(decay, ps.MLP(width=8, depth=1), training, reference, compile="off").reference.kind
+        'finite_difference'
     """
 
     cells: Mapping[Symbol, int] | None = None

@@ -68,6 +68,9 @@ class Spectral:
 
     Raises:
         ProblemError: Numbers that are too small, or a time limit that is not positive.
+
+    Example:
+        >>> reference = ps.Spectral(modes=256)
     """
 
     modes: int = 1_024

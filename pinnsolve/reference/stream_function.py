@@ -48,6 +48,9 @@ class StreamFunction:
 
     Raises:
         ProblemError: A degree that is too small or too large, or a time limit that is not positive.
+
+    Example:
+        >>> reference = ps.StreamFunction(cells=48)
     """
 
     cells: int = 64

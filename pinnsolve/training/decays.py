@@ -43,6 +43,11 @@ class Cosine:
 
     Raises:
         ProblemError: A number outside [0, 1).
+
+    Example:
+        >>> rate = ps.Cosine(warm=0.1, floor=0.01)
+        >>> [round(rate(part), 3) for part in (0.0, 0.1, 0.5, 1.0)]
+        [0.01, 1.0, 0.591, 0.01]
     """
 
     warm: float = 0.02
@@ -68,6 +73,11 @@ class Exponential:
 
     Raises:
         ProblemError: A number outside [0, 1), or no floor.
+
+    Example:
+        >>> rate = ps.Exponential(floor=0.01)
+        >>> [round(rate(part), 3) for part in (0.02, 0.5, 1.0)]
+        [1.0, 0.105, 0.01]
     """
 
     floor: float = 0.01
@@ -114,6 +124,9 @@ class Plateau:
 
     Raises:
         ProblemError: A number outside [0, 1), a factor of 0, or a negative patience.
+
+    Example:
+        >>> training = ps.Training(phases=[ps.Adam(steps=2_000, lr=1e-2, decay=ps.Plateau(factor=0.5, patience=100))])
     """
 
     factor: float = 0.5

@@ -50,6 +50,11 @@ class LevenbergMarquardt:
 
     Raises:
         ProblemError: A number that makes no sense.
+
+    Example:
+        >>> training = ps.Training(phases=[ps.LevenbergMarquardt(steps=20)])
+        >>> ps.solve(decay, ps.MLP(width=8, depth=1), training, compile="off").record["loss"]["total"] < 1e-8
+        True
     """
 
     name: ClassVar[str] = "levenberg_marquardt"

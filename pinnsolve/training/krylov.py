@@ -55,6 +55,9 @@ class GaussNewtonCG:
 
     Raises:
         ProblemError: A number that makes no sense.
+
+    Example:
+        >>> training = ps.Training(phases=[ps.Adam(steps=500), ps.GaussNewtonCG(steps=300, rank=30)])
     """
 
     name: ClassVar[str] = "gauss_newton_cg"

@@ -51,6 +51,9 @@ class SPRING:
 
     Raises:
         ProblemError: A number that makes no sense.
+
+    Example:
+        >>> training = ps.Training(phases=[ps.SPRING(steps=1_000)])
     """
 
     name: ClassVar[str] = "spring"

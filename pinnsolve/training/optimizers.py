@@ -63,6 +63,9 @@ class Adam(AdaptiveMoments):
 
     Raises:
         ProblemError: A number that makes no sense.
+
+    Example:
+        >>> training = ps.Training(phases=[ps.Adam(steps=200, lr=5e-3), ps.LevenbergMarquardt(steps=300, resample=1)])
     """
 
     name: ClassVar[str] = "adam"
@@ -84,6 +87,9 @@ class AdamW(AdaptiveMoments):
 
     Raises:
         ProblemError: A number that makes no sense.
+
+    Example:
+        >>> training = ps.Training(phases=[ps.AdamW(steps=2_000, lr=2e-3, weight_decay=3)])
     """
 
     name: ClassVar[str] = "adamw"
@@ -111,6 +117,9 @@ class SGD(FirstOrder):
 
     Raises:
         ProblemError: A number that makes no sense.
+
+    Example:
+        >>> training = ps.Training(phases=[ps.SGD(steps=2_000, lr=1e-2, nesterov=True)])
     """
 
     name: ClassVar[str] = "sgd"
@@ -140,6 +149,9 @@ class AdaGrad(FirstOrder):
 
     Raises:
         ProblemError: A number that makes no sense.
+
+    Example:
+        >>> training = ps.Training(phases=[ps.AdaGrad(steps=2_000), ps.LBFGS(steps=1_000)])
     """
 
     name: ClassVar[str] = "adagrad"
@@ -169,6 +181,9 @@ class RMSprop(FirstOrder):
 
     Raises:
         ProblemError: A number that makes no sense.
+
+    Example:
+        >>> training = ps.Training(phases=[ps.RMSprop(steps=2_000, lr=1e-3, clip=1.0)])
     """
 
     name: ClassVar[str] = "rmsprop"

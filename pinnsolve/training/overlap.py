@@ -28,6 +28,11 @@ def soft_iou(found: Tensor, sought: Tensor) -> Tensor:
     Args:
         found: Numbers from 0 to 1, of any shape.
         sought: The same of the other shape.
+
+    Example:
+        >>> found, sought = torch.tensor([0.0, 1.0, 1.0]), torch.tensor([0.0, 0.0, 1.0])
+        >>> round(ps.soft_iou(found, sought).square().sum().item(), 4)
+        0.25
     """
     return 1 - _rest(found, sought, "iou")
 
@@ -38,6 +43,11 @@ def soft_dice(found: Tensor, sought: Tensor) -> Tensor:
     Args:
         found: Numbers from 0 to 1, of any shape.
         sought: The same of the other shape.
+
+    Example:
+        >>> found, sought = torch.tensor([0.0, 1.0, 1.0]), torch.tensor([0.0, 0.0, 1.0])
+        >>> round(ps.soft_dice(found, sought).square().sum().item(), 4)
+        0.4444
     """
     return 1 - _rest(found, sought, "dice")
 

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Mapping
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from typing import Any
 
 from pinnsolve.training.state import State
@@ -27,6 +27,7 @@ class Progress:
         rate: Learning rate or step length.
         event: What happened out of the ordinary; else empty.
         window: Number of the window that is trained, where there are several; losses in two of them do not compare.
+        unknowns: Values of unknown parameters, for observers; the history does without.
     """
 
     phase: str
@@ -41,6 +42,7 @@ class Progress:
     rate: float
     event: str = ""
     window: int = 0
+    unknowns: Mapping[str, float] = field(default_factory=dict)
 
 
 @dataclass(frozen=True)

@@ -54,6 +54,9 @@ class LBFGS:
 
     Raises:
         ProblemError: A number that makes no sense.
+
+    Example:
+        >>> training = ps.Training(phases=[ps.Adam(steps=500), ps.LBFGS(steps=5_000, resample=300)])
     """
 
     name: ClassVar[str] = "lbfgs"
@@ -116,6 +119,9 @@ class BFGS(_Dense):
 
     Raises:
         ProblemError: A number that makes no sense.
+
+    Example:
+        >>> training = ps.Training(phases=[ps.Adam(steps=500), ps.BFGS(steps=1_000)])
     """
 
     name: ClassVar[str] = "bfgs"
@@ -139,6 +145,9 @@ class SSBFGS(_Dense):
 
     Raises:
         ProblemError: A number that makes no sense.
+
+    Example:
+        >>> training = ps.Training(phases=[ps.Adam(steps=500), ps.SSBFGS(steps=1_000)])
     """
 
     name: ClassVar[str] = "ssbfgs"
@@ -163,6 +172,9 @@ class SSBroyden(_Dense):
 
     Raises:
         ProblemError: A number that makes no sense.
+
+    Example:
+        >>> training = ps.Training(phases=[ps.Adam(steps=500), ps.SSBroyden(steps=3_000, resample=300)])
     """
 
     name: ClassVar[str] = "ssbroyden"

@@ -117,6 +117,9 @@ class SaddlePoint:
 
     Raises:
         ProblemError: A scheme that does not exist, or a number that makes no sense.
+
+    Example:
+        >>> search = ps.SaddlePoint(ps.Adam(steps=500, lr=1e-2), scheme="extragradient")
     """
 
     optimizer: FirstOrder

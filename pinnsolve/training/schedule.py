@@ -26,7 +26,8 @@ class Training:
     Attributes:
         points: Number of points per term.
         phases: What to do, in order.
-        weights: Factor on the mean square of a term; 1 where none is given.
+        weights: Factor on the mean square of a term, in place of its default: 1 for equations, 100 for conditions and
+            measurements. What is not named keeps it.
         sampling: One of `SAMPLINGS`, or `Graded(thickness=0.05)`, which draws half of the points in a layer along the boundary.
         resample: Steps between two draws of the points, for all phases that do not say so themselves; 0 keeps them.
         resampling: How the points of equations are redrawn; those of conditions are spread afresh. "rad" chooses among four times
@@ -50,6 +51,10 @@ class Training:
 
     Raises:
         ProblemError: A count that is not positive, an unknown way of sampling, a phase or weighting that is none.
+
+    Example:
+        >>> phases = [ps.Adam(steps=200, lr=5e-3), ps.LBFGS(steps=500)]
+        >>> training = ps.Training(points={"decay": 200}, phases=phases, weights={"decay": 10})
     """
 
     points: Mapping[str, int] | None = None
@@ -79,7 +84,11 @@ class Training:
                 raise ProblemError(f'points["{name}"]', f"{count!r}", "write a whole number of points of at least 1")
         for name, weight in (self.weights or {}).items():
             if not isinstance(weight, (int, float)) or not 0 < weight < math.inf:
-                raise ProblemError(f'weights["{name}"]', f"{weight!r}", "write a positive number; 1 is neutral")
+                raise ProblemError(
+                    f'weights["{name}"]',
+                    f"{weight!r}",
+                    "write a positive number such as 100",
+                )
         for coordinate, count in (self.windows or {}).items():
             if isinstance(count, bool) or not isinstance(count, int) or count < 1:
                 raise ProblemError(f"windows={{{coordinate}: {count!r}}}", "no number of windows", "write 2 or more")

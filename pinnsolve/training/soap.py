@@ -38,6 +38,9 @@ class SOAP(AdaptiveMoments):
 
     Raises:
         ProblemError: A number that makes no sense.
+
+    Example:
+        >>> training = ps.Training(phases=[ps.SOAP(steps=2_000, lr=3e-3), ps.LBFGS(steps=1_000)])
     """
 
     name: ClassVar[str] = "soap"

@@ -71,6 +71,9 @@ class GradientNorm:
 
     Raises:
         ProblemError: A number that makes no sense.
+
+    Example:
+        >>> training = ps.Training(weighting=ps.GradientNorm(every=50))
     """
 
     _: KW_ONLY
@@ -103,6 +106,9 @@ class NTK:
 
     Raises:
         ProblemError: A number that makes no sense.
+
+    Example:
+        >>> training = ps.Training(weighting=ps.NTK(points=128))
     """
 
     _: KW_ONLY
@@ -147,6 +153,9 @@ class ResidualAttention:
 
     Raises:
         ProblemError: A number that makes no sense.
+
+    Example:
+        >>> training = ps.Training(weighting=ps.ResidualAttention(decay=0.99))
     """
 
     _: KW_ONLY
@@ -181,6 +190,9 @@ class SelfAdaptive:
 
     Raises:
         ProblemError: A number that makes no sense.
+
+    Example:
+        >>> training = ps.Training(weighting=ps.SelfAdaptive(rate=0.02))
     """
 
     _: KW_ONLY
@@ -218,6 +230,9 @@ class Causal:
 
     Raises:
         ProblemError: A number that makes no sense, or (in an update) a time that no equation ranges over.
+
+    Example:
+        >>> training = ps.Training(weighting=ps.Causal(t, bins=16))
     """
 
     time: Any

@@ -1,4 +1,4 @@
-"""Makes the meshes of the problem files: `pip install gmsh scikit-fem`, then `python problems/meshes/make.py`.
+"""Makes the meshes of the problem files and of a template: `pip install gmsh scikit-fem`, then `python problems/meshes/make.py`.
 
 They are shipped; this script is needed only to change them. It also solves the bracket by quadratic finite elements on its mesh,
 refined twice, whose values at the points of the mesh are the reference of `bracket.py`, and the beam on its mesh refined once,
@@ -100,6 +100,17 @@ def beam() -> None:
     field.setAsBackgroundMesh(1)
 
 
+def plate() -> None:
+    """Draw a plate of two by one with a bevelled corner, the mesh of the template."""
+    occ = gmsh.model.occ
+    corners = [occ.addPoint(*place, 0) for place in ((0, 0), (2, 0), (2, 0.5), (1, 1), (0, 1))]
+    sides = [occ.addLine(start, end) for start, end in zip(corners, corners[1:] + corners[:1], strict=True)]
+    occ.addPlaneSurface([occ.addCurveLoop(sides)])
+    occ.synchronize()
+    gmsh.model.addPhysicalGroup(2, [tag for _, tag in gmsh.model.getEntities(2)], name="metal")
+    name_curves({"hot": lambda c: c[0] == 0, "air": lambda c: c[0] == 2, "insulated": lambda c: True})
+
+
 def solve_bracket() -> None:
     """Write the temperature at the points of the mesh of the bracket."""
     mesh = skfem.Mesh.load(HERE / "bracket.msh")
@@ -151,5 +162,6 @@ if __name__ == "__main__":
     write("bracket.msh", 0.1, bracket)
     write("wall.msh", 0.12, wall)
     write("beam.msh", 1, beam, dimension=3)
+    write("../../pinnsolve/templates/mesh.msh", 0.15, plate)
     solve_bracket()
     solve_beam()
