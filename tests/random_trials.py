@@ -1,4 +1,4 @@
-"""A limit on the time that one random trial of a campaign may take."""
+"""A limit on the processor time that one random trial of a campaign may take."""
 
 from __future__ import annotations
 
@@ -14,15 +14,15 @@ class TooSlow(BaseException):
 
 @contextlib.contextmanager
 def limited(seconds: int) -> Iterator[None]:
-    """Interrupt what takes longer."""
+    """Interrupt what takes longer, by the time of this process alone: others may keep its processor busy."""
 
     def interrupt(*_: Any) -> None:
         raise TooSlow
 
-    before = signal.signal(signal.SIGALRM, interrupt)
-    signal.setitimer(signal.ITIMER_REAL, seconds, 1.0)  # again, where a callback swallows the first
+    before = signal.signal(signal.SIGPROF, interrupt)
+    signal.setitimer(signal.ITIMER_PROF, seconds, 1.0)  # again, where a callback swallows the first
     try:
         yield
     finally:
-        signal.setitimer(signal.ITIMER_REAL, 0)
-        signal.signal(signal.SIGALRM, before)
+        signal.setitimer(signal.ITIMER_PROF, 0)
+        signal.signal(signal.SIGPROF, before)

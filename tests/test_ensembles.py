@@ -209,9 +209,9 @@ def test_the_spread_of_an_ensemble_follows_its_error_and_its_bands_cover_the_tru
     assert 1 < np.median(spreads / errors) < 5
 
 
-@pytest.mark.slow
 def test_what_is_wrong_in_all_members_alike_is_not_seen_by_them():
-    """Networks of two units cannot follow the solution: their bands cover much less than they say."""
-    rows = [judged(ensemble(range(10 * k, 10 * k + 5), first=200, second=30, width=2)) for k in range(2)]
-    print(rows)
-    assert np.mean([row[2] for row in rows]) < 0.75
+    """After 20 steps of Adam all members lag behind the solution on one side of it, and their bands do not reach it."""
+    rows = np.array([judged(ensemble(range(10 * k, 10 * k + 5), first=20, second=0)) for k in range(4)])
+    print(f"errors {np.sort(rows[:, 0])}, spreads {np.sort(rows[:, 1])}, covered {rows[:, 2:].mean(axis=0)}")
+    assert np.median(rows[:, 0] / rows[:, 1]) > 2
+    assert np.all(rows[:, 2:].mean(axis=0) < 0.75)

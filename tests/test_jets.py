@@ -196,6 +196,8 @@ BINARY: dict[str, Callable[[Tensor, Tensor], Tensor]] = {
     "atan2": lambda a, b: torch.atan2(a - 1, b),
     "atan2 with a constant": lambda a, b: torch.atan2(a, W[0]),
     "hypot": torch.hypot,
+    "remainder": torch.remainder,
+    "remainder of a constant": lambda a, b: torch.remainder(W[0], b),
     "where": lambda a, b: torch.where(a > b, a * b, b - a),
     "where with a number": lambda a, b: torch.where(a >= 1.0, a * b, 0.5),
     "where with a constant": lambda a, b: torch.where(W[0] < 0, W[1], b),

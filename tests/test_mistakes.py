@@ -340,6 +340,11 @@ MISTAKES: dict[str, Mistake] = {
         ProblemError,
         ("condition[0], condition[1]", "x = 0", "f = 0", "the second 1"),
     ),
+    "a number beyond floats": (
+        lambda: heat(left=Eq(u(0, t), log(10**309 * t + 1))),
+        ProblemError,
+        ("left", "the number 1.00e+309, larger than a float can be"),
+    ),
     "an infinite value": (lambda: heat(left=Eq(u(0, t), oo)), ProblemError, ("left", "not finite")),
     "a value that is not a number": (lambda: heat(left=u(0, t) + nan), ProblemError, ("left", "nan")),
     "an initial value that is complex by accident": (

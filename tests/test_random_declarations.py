@@ -205,6 +205,7 @@ COUNTED: Counter[str] = Counter()
 
 
 @pytest.mark.soak
+@pytest.mark.timeout(7200)
 @settings(
     max_examples=10_000,
     deadline=None,

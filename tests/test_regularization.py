@@ -266,6 +266,7 @@ def held_out_error(spec: Architecture, phase: Phase, seed: int) -> float:
 
 
 @pytest.mark.slow
+@pytest.mark.timeout(1800)
 def test_each_regularization_lowers_the_held_out_error_of_an_over_sized_network():
     """12,000 weights, 40 values with noise of 0.3, medians of seeds 0 to 4: see the README for the figures."""
     plain, adam = ResNet(32, 6, "silu"), ps.Adam(2_000, 3e-3)

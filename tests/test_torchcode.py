@@ -233,6 +233,12 @@ def test_the_precision_is_that_of_the_inputs(expression, dtype):
     assert result.tolist() == pytest.approx(expected, rel=tolerance)
 
 
+def test_what_is_left_of_more_steps_than_a_float_can_count_lies_within_one():
+    values = torch.tensor([0.1, -0.3], dtype=torch.float64)
+    steps = run(Mod(10**25 * a, Rational(1, 3)), values)
+    assert steps.tolist() == [math.fmod(1e25 * 0.1, 1 / 3), 1 / 3 - math.fmod(1e25 * 0.3, 1 / 3)]
+
+
 def test_a_piecewise_of_constants_keeps_the_digits_of_float64():
     values = torch.tensor([1.0, -1.0], dtype=torch.float64)
     result = run(Piecewise((Rational(1, 3), a > 0), (Rational(1, 7), True)), values)

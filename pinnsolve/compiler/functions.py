@@ -107,6 +107,7 @@ FUNCTIONS: dict[type, Callable[..., Any]] = {
     sympy.Heaviside: heaviside,
     sympy.loggamma: log_gamma,
     sympy.atan2: torch.atan2,
+    sympy.Mod: torch.remainder,
 }
 """Functions with bounded derivatives, or whose singularities are poles of the value itself."""
 
@@ -136,7 +137,6 @@ REWRITES: dict[type, Callable[..., Expr]] = {
     sympy.re: lambda z: z,  # everything is real by now
     sympy.conjugate: lambda z: z,
     sympy.im: lambda z: sympy.S.Zero,
-    sympy.Mod: lambda a, b: a - b * sympy.floor(a / b),
 }
 """Functions written by others."""
 

@@ -12,6 +12,7 @@ subgradient of least norm and the derivative of the branch that was not taken.
 from __future__ import annotations
 
 import operator
+import sys
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass
 from typing import Any
@@ -171,6 +172,8 @@ class _Emitter:
         number = evaluated(expression)
         if not number.is_Float and not number.is_Rational and number is not sympy.nan:
             raise UnsupportedError(self.name, f"{expression}, a number that is not real and finite", "write a real one")
+        if number.is_finite and abs(number) > sys.float_info.max:
+            raise UnsupportedError(self.name, f"{expression}, larger than a float can be", "measure in larger units")
         return float(number)
 
     def _sum(self, expression: sympy.Add) -> Operand:

@@ -7,6 +7,7 @@ u(-1, t) = u(1, t) are two evaluations.
 
 from __future__ import annotations
 
+import sys
 from collections.abc import Iterator, Mapping
 from dataclasses import dataclass, field
 from typing import Any
@@ -23,6 +24,7 @@ from sympy import (
     Integer,
     Integral,
     MatrixBase,
+    Number,
     Subs,
     Symbol,
     SympifyError,
@@ -266,6 +268,11 @@ def _as_expression(entry: Any, name: str) -> Expr:
         )
     if expression.xreplace({integral: Integer(1) for integral in expression.atoms(Integral)}).has(*_NOT_FINITE):
         raise ProblemError(name, f"a value that is not finite in {entry}", "give finite numbers and functions")
+    for number in expression.atoms(Number):
+        if number.is_finite and abs(number) > sys.float_info.max:
+            digits = str(number.evalf(3))[:40]  # of itself SymPy formats not all of them
+            found = f"the number {digits}, larger than a float can be"
+            raise ProblemError(name, found, "divide the statement, or measure in larger units")
     return expression
 
 

@@ -198,6 +198,14 @@ def _(y: Jet | Tensor, x: Jet | Tensor) -> Jet:
     return _primitive(torch.atan2(y.value, x.value), (x * weight, y), (-y * weight, x))
 
 
+@rule(torch.remainder)
+def _(a: Jet | Tensor, b: Jet | Tensor) -> Jet:
+    """Subtract whole steps of b, whose number is constant nearby; the value is exact however large that number is."""
+    a, b = align(a, b)
+    left = a - torch.floor(a.value / b.value) * b
+    return Jet(torch.cat([torch.remainder(a.value, b.value).unsqueeze(0), left.coefficients[1:]]), left.plan)
+
+
 @rule(torch.hypot)
 def _(x: Jet | Tensor, y: Jet | Tensor) -> Jet:
     x, y = align(x, y)
