@@ -17,7 +17,8 @@ bend by one; as all is linear, displacements and loads may be scaled together. A
 reference is solved by quadratic finite elements on the same mesh, refined once (meshes/make.py).
 
 Run:   pinnsolve run problems/beam_3d.py
-Cost:  TODO
+Cost:  260 s of processor time on one CPU core, pictures included; relative L2 errors of u, v, w 1.4e-3, 2.4e-2, 1.4e-3 against
+       finite elements, of v, a hundredth of w, near the clamped end; force of the clamp 0.06 % off (seed 0).
 """
 
 from sympy import Eq, Matrix, Rational, eye, sqrt, symbols, zeros

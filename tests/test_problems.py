@@ -21,7 +21,7 @@ FILES = sorted(FOLDER.glob("*.py"))
 
 QUICK = {
     "allen_cahn": 0.01,
-    "beam_3d": 0.9,
+    "beam_3d": 0.35,
     "bracket": 0.3,
     "burgers": 0.4,
     "burgers_inverse": 0.3,
@@ -54,7 +54,7 @@ LONG = {"kdv", "kuramoto_sivashinsky", "poisson_100d"}
 
 FULL = {
     "allen_cahn": 1e-3,
-    "beam_3d": 0.2,
+    "beam_3d": 0.1,
     "bracket": 1e-2,
     "burgers": 1e-4,
     "cavity": 2e-2,
