@@ -27,7 +27,7 @@ QUICK = {
     "burgers_inverse": 0.3,
     "cavity": 0.5,
     "convection": 1.1,
-    "cylinder_flow": 0.98,
+    "cylinder_flow": 0.9,
     "disk": 1e-4,
     "heat": 0.02,
     "inclusion": 0.9,
