@@ -18,6 +18,7 @@ from pinnsolve.reference.finite_elements import FiniteElements
 from pinnsolve.reference.result import Reference, relative_l2
 from pinnsolve.reference.solve import FiniteDifferences, solve_reference
 from pinnsolve.reference.spectral import Spectral
+from pinnsolve.reference.state import State
 from pinnsolve.reference.stream_function import StreamFunction
 
 Solver = FiniteDifferences | FiniteElements | Spectral | StreamFunction
@@ -41,12 +42,13 @@ class Classical:
 
 
 def automatic(problem: Problem) -> tuple[Solver, ...]:
-    """Return what is tried in turn where a problem names no reference: grids on boxes, triangles elsewhere."""
-    return (FiniteDifferences(), StreamFunction()) if isinstance(problem.domain, Box) else (FiniteElements(),)
+    """Return what is tried in turn where a problem names no reference: on boxes grids first, triangles elsewhere."""
+    on_boxes = (FiniteDifferences(), StreamFunction()) if isinstance(problem.domain, Box) else ()
+    return (*on_boxes, FiniteElements())
 
 
 def solve_first(
-    problem: Problem, specs: Iterable[Solver], *, unknowns: Mapping[Symbol, float]
+    problem: Problem, specs: Iterable[Solver], *, unknowns: Mapping[Symbol, float], state: State | None = None
 ) -> tuple[Reference, Solver]:
     """Return the solution of the first solver that reads a problem, and this.
 
@@ -56,7 +58,7 @@ def solve_first(
     refusals = []
     for spec in specs:
         try:
-            return solve_reference(problem, spec, unknowns=unknowns), spec
+            return solve_reference(problem, spec, unknowns=unknowns, state=state), spec
         except UnsupportedError as error:
             refusals.append(error)
     raise refusals[0]
@@ -80,7 +82,8 @@ def solve_beside(
         seconds: Time limit; the solvers' own when omitted.
     """
     if isinstance(spec, COMPUTED) and truth is not None:
-        return Classical(truth.method, truth.seconds, _own(truth))
+        # For fields taken from the network it has solved another, easier problem.
+        return None if truth.given else Classical(truth.method, truth.seconds, _own(truth))
     held = {**unknowns, **(getattr(spec, "unknowns", None) or {})}
     specs: tuple[Solver, ...] = (spec,) if isinstance(spec, COMPUTED) else automatic(problem)
     if seconds is not None:

@@ -16,12 +16,11 @@ from typing import Any
 import numpy as np
 
 from pinnsolve.comparison import sizes
-from pinnsolve.reference.reading import Slot
 from pinnsolve.reference.rest import is_linear
 from pinnsolve.reference.result import Reference
 from pinnsolve.reference.solve import FiniteDifferences, solve_rest
-from pinnsolve.reference.state import State
 from pinnsolve.solution import Solution
+from pinnsolve.trained_state import trained_state
 
 _LINEAR = "the equations are linear: e is the difference to their one solution, if they have one"
 _NONLINEAR = (
@@ -68,7 +67,7 @@ def find_defect(solution: Solution, spec: FiniteDifferences | None = None) -> De
     """
     problem = solution.problem
     unknowns = {s: solution.unknowns[s.name] for s in problem.unknowns}
-    rest = solve_rest(problem, spec or FiniteDifferences(), _state(solution), unknowns=unknowns)
+    rest = solve_rest(problem, spec or FiniteDifferences(), trained_state(solution), unknowns=unknowns)
     own = rest.estimated_relative_l2
     uncertainty = {}
     for name in (f.func.__name__ for f in problem.declared_fields):
@@ -76,17 +75,3 @@ def find_defect(solution: Solution, spec: FiniteDifferences | None = None) -> De
         names = [name] if parts is None else [parts.real.func.__name__, parts.imaginary.func.__name__]
         uncertainty[name] = float(np.max([own[n] for n in names]))
     return Defect(sizes(solution, rest), uncertainty, is_linear(problem, unknowns), rest)
-
-
-def _state(solution: Solution) -> State:
-    """Return values and derivatives of the trained fields as the referee asks for them."""
-    problem = solution.problem
-
-    def state(slot: Slot, points: np.ndarray) -> np.ndarray:
-        field = problem.fields[slot.field]
-        orders = [(c, n) for c, n in zip(problem.coordinates, slot.orders, strict=True) if n]
-        expression = field.diff(*orders) if orders else field
-        places = {c.name: points[:, k] for k, c in enumerate(problem.coordinates) if c in field.args}
-        return np.asarray(solution.evaluate(expression, **places), dtype=np.float64)
-
-    return state

@@ -62,6 +62,8 @@ def record_of(
             "seconds": referee.reference.seconds,
             "method": referee.reference.method,
         }
+        if referee.reference.given:
+            record["reference"]["given"] = list(referee.reference.given)
     return finite(record)
 
 
@@ -78,6 +80,8 @@ def message_of(record: dict[str, Any], result: TrainingResult) -> str:
     found = [f"{name} = {value:.6g}{suffix(record, name)}" for name, value in record["unknowns"].items()]
     found += [f"{name} = {quantity_text(quantity)}" for name, quantity in record["quantities"].items()]
     kind = record["reference"]["kind"].replace("_", " ")
+    if record["reference"].get("given"):
+        kind += f" for {', '.join(record['reference']['given'])} as found"
     compared = f"{', '.join(parts)} (against {kind})" if parts else "no reference to compare with"
     trained = f"after {brief_seconds(record['seconds']['train'])} of training"
     beside = beside_text(record["classical"])

@@ -20,6 +20,7 @@ from pinnsolve.reference.solve import FiniteDifferences, solve_reference
 from pinnsolve.reference.spectral import Spectral
 from pinnsolve.reference.stream_function import StreamFunction
 from pinnsolve.solution import Solution
+from pinnsolve.trained_state import trained_state
 from pinnsolve.training.loop import Progress
 from pinnsolve.training.status import Status
 
@@ -62,13 +63,17 @@ class Referee:
         self.errors: dict[str, dict[str, float]] = {}
 
     def prepare(self, tolerance: float | None) -> None:
-        """Solve the reference, unless it needs unknowns that training is to find.
+        """Solve the reference, unless it needs unknowns or fields that training is to find.
 
         Raises:
             ProblemError: The reference does not fit the problem, or a tolerance is set and there is nothing to compare with.
         """
         held = set(getattr(self.spec, "unknowns", None) or {})
-        settled = isinstance(self.spec, Observations) or set(self.solution.problem.unknowns) <= held
+        problem = self.solution.problem
+        known = set(problem.unknowns) <= held and len(problem.fields) <= sum(
+            t.kind == "equation" for t in problem.terms
+        )
+        settled = isinstance(self.spec, Observations) or known
         # A closed form costs nothing: a mistake in it shows now, not after the training.
         if settled or isinstance(self.spec, Exact):
             self._solve()
@@ -126,7 +131,9 @@ class Referee:
             if isinstance(spec, COMPUTED):
                 self.notify(f"solving the reference by {_METHODS[type(spec)]}, at most {spec.seconds:g} s")
             try:
-                self.reference = solve_reference(self.solution.problem, spec, unknowns=unknowns)
+                self.reference = solve_reference(
+                    self.solution.problem, spec, unknowns=unknowns, state=trained_state(self.solution)
+                )
             except UnsupportedError as error:
                 refusals.append(error)
                 continue

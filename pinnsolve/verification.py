@@ -24,10 +24,12 @@ from pinnsolve.reference.finite_elements import FiniteElements
 from pinnsolve.reference.refinement import observed_order
 from pinnsolve.reference.result import Reference
 from pinnsolve.reference.solve import FiniteDifferences, solve_reference
+from pinnsolve.reference.state import State
 from pinnsolve.residuals import held_out_residuals
 from pinnsolve.smooth_solutions import choose_solution
 from pinnsolve.solution import Solution, load
 from pinnsolve.summary import place_text, residual_lines, suffix
+from pinnsolve.trained_state import trained_state
 
 _MISSED = 6
 _WIDTH = 100
@@ -90,7 +92,7 @@ def load_with_reference(path: Path) -> Solution:
     if solution.reference_spec is None and _kind(solution) != "none":
         note = "the reference of the run is not stored with it: a classical solver takes its place"
         click.echo(note, err=True)
-    solution.reference = _solve(solution.problem, solution.reference_spec, unknowns)
+    solution.reference = _solve(solution.problem, solution.reference_spec, unknowns, state=trained_state(solution))
     return solution
 
 
@@ -119,11 +121,11 @@ def _ratio(estimated: float, error: float) -> str:
     return f"estimated {estimated / error:.2g} times as large" if error > 0 else "none"
 
 
-def _solve(problem: Any, spec: Any, unknowns: Any) -> Reference | None:
+def _solve(problem: Any, spec: Any, unknowns: Any, *, state: State | None = None) -> Reference | None:
     try:
         if spec is None:
-            return solve_first(problem, automatic(problem), unknowns=unknowns)[0]
-        return solve_reference(problem, spec, unknowns=unknowns)
+            return solve_first(problem, automatic(problem), unknowns=unknowns, state=state)[0]
+        return solve_reference(problem, spec, unknowns=unknowns, state=state)
     except UnsupportedError as error:
         click.echo(f"no reference: {error}", err=True)
         return None
@@ -166,6 +168,7 @@ def _of_reference(reference: Reference | None) -> dict[str, Any]:
             "method": reference.method,
             "seconds": reference.seconds,
             "estimated_relative_l2": dict(reference.estimated_relative_l2),
+            "given": list(reference.given),
         },
         "table": _rows(reference),
     }
@@ -224,6 +227,11 @@ def _reference_lines(outcome: dict[str, Any]) -> list[str]:
     for name, own in reference["estimated_relative_l2"].items():
         lines.append(
             f"  own error of {name}: {'unknown' if not math.isfinite(own) else f'{own:.2e}'} (relative L2, estimated)"
+        )
+    if reference["given"]:
+        known = ", ".join(reference["given"])
+        lines.append(
+            f"  it is solved for {known} as found: errors of the other fields follow, of {known} it knows nothing"
         )
     return lines
 

@@ -216,18 +216,6 @@ def test_conditions_may_pin_a_coordinate_and_periods_are_refused() -> None:
             lambda: declare(LAPLACE + Integral(u * x, (x, -1, 1)), DISK, rim=ps.on(DISK.boundary, Eq(u, 0))),
             ("the integral",),
         ),
-        (
-            lambda: declare(
-                {
-                    "first": LAPLACE - p.diff(x),
-                    "second": ps.laplacian(v, x, y) - p.diff(y),
-                    "third": u.diff(x) + v.diff(y),
-                },
-                DISK,
-                rim=ps.on(DISK.boundary, Eq(u, 0), Eq(v, 0)),
-            ),
-            ("third", "such as a pressure"),
-        ),
         (lambda: declare(u.diff(x, 2) - u.diff(y, 2), DISK, rim=ps.on(DISK.boundary, Eq(u, 0))), ("not elliptic",)),
         (
             lambda: declare(u.diff(x) + u.diff(y), DISK, rim=ps.on(DISK.boundary & LEFT, Eq(u, 0))),

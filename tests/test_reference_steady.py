@@ -278,7 +278,7 @@ def test_a_pressure_is_refused() -> None:
 def test_observations_in_place_of_conditions_are_refused() -> None:
     places = np.linspace(0, 1, 20)
     refused(
-        "1 conditions in y",
+        "without its observations.*conditions in y: the equations need 2",
         domain=UNIT,
         equations=Eq(u.diff(x, 2) + u.diff(y, 2), 0),
         conditions=both(value, u, x + y, L2, R2, B2),

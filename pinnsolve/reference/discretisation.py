@@ -13,15 +13,18 @@ from sympy import Add, Expr, Symbol
 
 from pinnsolve.domains.images import Array
 from pinnsolve.reference.assembly import Assembly, Block, Nodal, Part, Programs, Symbols
+from pinnsolve.reference.continuation import solve_continued
 from pinnsolve.reference.elements import Elements
 from pinnsolve.reference.fields import FieldFunction, Fields, evolving_fields, steady_fields
 from pinnsolve.reference.natural_conditions import Wall
 from pinnsolve.reference.newton import UnresolvedError, refusal, solve_newton
+from pinnsolve.reference.pressures import leak_sizes
 from pinnsolve.reference.reading import Reading
 from pinnsolve.reference.refinement import difference
 from pinnsolve.reference.regional import refusal as no_elements
 from pinnsolve.reference.result import Level
 from pinnsolve.reference.rosenbrock import OutOfTimeError, StepTooSmallError, integrate
+from pinnsolve.reference.taylor_hood import taylor_hood
 from pinnsolve.reference.triangulation import Numbers
 from pinnsolve.reference.weak_form import WeakForm
 
@@ -33,6 +36,21 @@ _LOOSER, _ERROR_OF_LOOSE = 32.0, 20.0
 """Steps twice as long in a method of order five: the error grows 32 times; two thirds of that are believed."""
 
 _WORTH_SECONDS = 1.0
+
+
+@dataclass(frozen=True)
+class Pin:
+    """The value of a pressure at one point, where everything else leaves it open up to a constant.
+
+    Args:
+        name: The condition's name.
+        place: The point (1, coordinates).
+        value: The value there.
+    """
+
+    name: str
+    place: Array
+    value: float
 
 
 @dataclass(frozen=True)
@@ -48,6 +66,8 @@ class Discretisation:
         initial: What vanishes at the start, by unknown.
         functions: Every field of the problem, by name.
         span: The first and the last time.
+        leak: The equation for a pressure, such as div v, and the sum of its terms' sizes, as integrals.
+        pin: What fixes the constant of a pressure.
     """
 
     form: WeakForm
@@ -58,6 +78,8 @@ class Discretisation:
     initial: tuple[tuple[int, Programs], ...]
     functions: Mapping[str, Programs]
     span: tuple[float, float]
+    leak: tuple[tuple[Programs, tuple[Part, ...]], ...] = ()
+    pin: Pin | None = None
 
     def assemble(self, elements: Elements, kinds: Numbers) -> tuple[Assembly, sparse.csc_array]:
         """Return the residual on elements without its rates, and the mass matrix, which is zero in rows of nodal values.
@@ -92,7 +114,10 @@ class Discretisation:
         functions = {name: FieldFunction(fields, programs) for name, programs in self.functions.items()}
         names = [self.form.names[self.form.unknowns.fields[n][0]] for n in free]
         word = "triangles" if len(self.form.space) == 2 else "tetrahedra"
-        return Level(f"{len(elements.triangulation.cells)} {word}", {}, functions, points, frozenset(names))
+        label = f"{len(elements.triangulation.cells)} {word}"
+        pressure = self.form.pressure
+        orders = {} if pressure is None else {self.form.names[self.form.unknowns.fields[pressure][0]]: elements.order}
+        return Level(label, {}, functions, points, frozenset(names), orders)
 
 
 def discretise(
@@ -145,6 +170,7 @@ def discretise(
         tuple((n, programs(e)) for n, e in _starts(form, initial).items()),
         {name: programs(names[name]) for name in form.names},
         span,
+        tuple(compiled([((0, 0), expression)]) for expression in leak_sizes(form)),
     )
 
 
@@ -173,14 +199,39 @@ def steady_level(
     constants = [np.zeros((rest.fields, rest.count)) for _ in free]
     for one, field in zip(constants, free, strict=True):
         one[field] = weights
-    root = solve_newton(rest, start, name="equations", constants=tuple(one.ravel() for one in constants))
-    left, scale = (float(np.abs(rest.residual(at)).max()) for at in (root.values, np.zeros(rest.size)))
-    if free and left > _UNBALANCED * scale:
-        raise refusal(
-            "conditions", "the conditions leave a field free and contradict the equations: sources do not balance"
+    found = _root(rest, elements, form.pressure, start, tuple(one.ravel() for one in constants))
+    values = found.reshape(rest.fields, rest.count)
+    if free:
+        left, scale = (
+            (float(np.abs(rest.residual(at)).max()) for at in (found, np.zeros(rest.size)))
+            if form.pressure is None
+            else (
+                abs(float(Block(*own, inside).vector(own[0].value, 0.0, values).sum())) for own in discretisation.leak
+            )
         )
-    fields = steady_fields(elements, root.values.reshape(rest.fields, rest.count), form.space)
+        if left > _UNBALANCED * scale:
+            sources = "sources do" if form.pressure is None else "what flows in and out does"
+            found_there = f"the conditions leave a field free and contradict the equations: {sources} not balance"
+            raise refusal("conditions", found_there)
+    fields = steady_fields(elements, values, form.space)
+    if discretisation.pin is not None and form.pressure is not None:
+        pin, pressure = discretisation.pin, form.pressure
+        if pressure not in free:
+            raise no_elements(pin.name, "a value at a point, where the other conditions leave nothing open")
+        values[pressure] += pin.value - fields.read(pin.place, [(pressure, 0)])[0]
+        free.remove(pressure)
     return discretisation.level(elements, fields, points=points, free=free)
+
+
+def _root(
+    rest: Assembly, elements: Elements, pressure: int | None, start: Array, constants: tuple[Array, ...]
+) -> Array:
+    """Return the values at nodes where the residual vanishes."""
+    if pressure is None:
+        return solve_newton(rest, start, name="equations", constants=constants).values
+    mixed = taylor_hood(rest, elements, pressure)
+    own = tuple(mixed.spread.T @ one for one in constants)
+    return mixed.spread @ solve_continued(mixed, mixed.gathered(start), name="equations", constants=own).values
 
 
 def evolution_level(

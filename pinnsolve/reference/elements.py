@@ -141,6 +141,11 @@ class Elements:
         values = np.stack([np.broadcast_to(value, len(local)) for value, _ in pairs])
         return values, np.stack([np.stack([np.broadcast_to(s, len(local)) for s in slopes]) for _, slopes in pairs])
 
+    def linear_shares(self) -> Array:
+        """Return for each node of a triangle the linear functions that are 1 at one of its corners (nodes, corners)."""
+        local = np.asarray(self._element.doflocs)
+        return np.column_stack([1 - local.sum(axis=1), local])
+
     def jacobian(self, cells: Numbers, local: Array) -> Array:
         """Return the derivatives of the map from local coordinates (places, coordinates, local coordinates)."""
         sides = self._sides[cells]

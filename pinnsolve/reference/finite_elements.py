@@ -5,25 +5,26 @@ from __future__ import annotations
 import functools
 import time as clock
 from collections.abc import Iterator, Mapping
-from dataclasses import KW_ONLY, dataclass
+from dataclasses import KW_ONLY, dataclass, replace
 
 import numpy as np
-from sympy import Symbol
+from sympy import Symbol, solve
 
 from pinnsolve.domains.images import Array
 from pinnsolve.errors import ProblemError
 from pinnsolve.problem import Problem
 from pinnsolve.reference.covering import LEAST_HALVINGS, Covering, cover
-from pinnsolve.reference.discretisation import Discretisation, discretise, evolution_level, steady_level
+from pinnsolve.reference.discretisation import Discretisation, Pin, discretise, evolution_level, steady_level
 from pinnsolve.reference.elements import Elements, require_scikit_fem
 from pinnsolve.reference.exact import places_of_comparison
 from pinnsolve.reference.natural_conditions import check_elliptic, impose
+from pinnsolve.reference.pressures import check_saddle
 from pinnsolve.reference.refinement import Refinement, refine
 from pinnsolve.reference.regional import Regional, read_regional, refusal
 from pinnsolve.reference.result import Level, Reference
 from pinnsolve.reference.rosenbrock import OutOfTimeError
 from pinnsolve.reference.triangulation import Numbers
-from pinnsolve.reference.weak_form import read_weak_form
+from pinnsolve.reference.weak_form import WeakForm, read_weak_form
 
 _ORDERS, _USUAL_ORDER = (1, 2), 2
 _MOST_NODES = {2: 250_000, 3: 30_000}
@@ -32,6 +33,9 @@ _MOST_NODES = {2: 250_000, 3: 30_000}
 _GROWTH = {2: 5.0, 3: 20.0}
 """Factor in the cost of a solution when edges are halved: in the plane between 4, of assembly, and 8, of a sparse LU, n^(3/2);
 in space between 8 and 64, n^2."""
+
+_GROWTH_OF_FLOWS = 9.0
+"""With a pressure the LU must pivot, and is nearly all of the cost: 8, and a little for cache misses."""
 
 _GROWTH_IN_TIME = 2.5
 """Less, since the steps of a coarse mesh cost much the same whatever its size; their number ends at the time limit anyway."""
@@ -85,7 +89,7 @@ def finite_element_reference(problem: Problem, spec: FiniteElements, *, unknowns
         raise refusal("domain", f"{len(problem.coordinates)} coordinates, and triangles fill planes, for some time")
     regional = read_regional(problem, unknowns)
     covering = cover(problem, regional, order=spec.order, size=spec.size)
-    discretisation = _discretisation(problem, regional, covering)
+    discretisation = _discretisation(problem, regional, covering, spec)
     points, shape = places_of_comparison(problem)
     chosen = np.random.default_rng(0).permutation(len(points))[:_COMPARED]
     try:
@@ -103,6 +107,7 @@ def finite_element_reference(problem: Problem, spec: FiniteElements, *, unknowns
         return found
 
     words = {1: "linear", 2: "quadratic"}
+    word = words[spec.order] if discretisation.form.pressure is None else "Taylor-Hood"
     in_time = "" if regional.time is None else ", Rodas5P in time,"
     return Reference(
         kind="finite_element",
@@ -113,34 +118,83 @@ def finite_element_reference(problem: Problem, spec: FiniteElements, *, unknowns
         estimated_relative_l2=refinement.error,
         seconds=clock.monotonic() - began,
         table=refinement.table,
-        method=f"{words[spec.order]} finite elements{in_time} on {finest.label}",
+        method=f"{word} finite elements{in_time} on {finest.label}",
         levels=refinement.levels,
     )
 
 
-def _discretisation(problem: Problem, regional: Regional, covering: Covering) -> Discretisation:
+def _discretisation(problem: Problem, regional: Regional, covering: Covering, spec: FiniteElements) -> Discretisation:
     """Return the weak form, compiled."""
     form = read_weak_form(regional, problem.coordinates, names=[f.func.__name__ for f in problem.fields])
+    if form.pressure is not None:
+        _check_flow(form, spec)
     check_elliptic(form, covering.inner)
+    check_saddle(form, covering.inner)
     conditions = [placed.reading for placed in regional.terms if placed.on_boundary]
     form, walls = impose(form, conditions, covering.stretches, normals=regional.normals)
     time = regional.time
     span = (0.0, 1.0) if time is None else problem.bounds[problem.coordinates[time]]
-    return discretise(form, walls, regional.initial, normals=regional.normals, span=span)
+    discretised = discretise(form, walls, regional.initial, normals=regional.normals, span=span)
+    return replace(discretised, pin=_pin(form, regional, len(problem.coordinates)))
+
+
+def _pin(form: WeakForm, regional: Regional, coordinates: int) -> Pin | None:
+    """Return the value of a pressure at a point, if one is given.
+
+    Raises:
+        UnsupportedError: Another condition at a point.
+    """
+    found: Pin | None = None
+    for placed in regional.terms:
+        if placed.point is None:
+            continue
+        expression, name = form.canonical(placed.reading), placed.reading.name
+        own = None if form.pressure is None else form.unknowns.values[form.pressure]
+        value = None if own is None or expression.free_symbols != {own} else solve(expression, own)
+        if found is not None or value is None or len(value) != 1:
+            raise refusal(name, "it holds at a point, where only a pressure can be given, once")
+        place = np.zeros((1, coordinates))
+        place[0, list(placed.point)] = list(placed.point.values())
+        found = Pin(name, place, float(value[0]))
+    return found
+
+
+def _check_flow(form: WeakForm, spec: FiniteElements) -> None:
+    """Raise where a pressure asks for other elements, or for another method in time.
+
+    In space every tetrahedron would need a vertex that is not on the boundary (Boffi, SIAM J. Numer. Anal. 34, 1997).
+
+    Raises:
+        UnsupportedError: Linear elements, an evolution, or a flow in space.
+    """
+    name = form.names[form.unknowns.fields[form.pressure or 0][0]]
+    if form.time is not None or len(form.space) > 2:
+        found = f"{name} is a pressure, and flows are solved where they are plane and steady only"
+        raise refusal(form.rows[form.pressure or 0].name, found)
+    if spec.order == 1:
+        found = f"{name} is a pressure, which needs velocities of order 2"
+        raise refusal("FiniteElements", found, "give order=2, or leave it out")
 
 
 def _refine(
     discretisation: Discretisation, covering: Covering, spec: FiniteElements, points: Array, deadline: float
 ) -> Refinement:
-    solve = functools.partial(_level, discretisation, covering.kinds, points=points, deadline=deadline)
+    on_mesh = functools.partial(_level, discretisation, covering.kinds, points=points, deadline=deadline)
     return refine(
-        solve,
+        on_mesh,
         _meshes(covering, spec, len(discretisation.form.unknowns.fields)),
         accuracy=spec.order + 1,
         all_grids=spec.size is not None,
-        growth=_GROWTH[covering.coarsest.points.shape[1]] if discretisation.form.time is None else _GROWTH_IN_TIME,
+        growth=_growth(discretisation.form),
         deadline=deadline,
     )
+
+
+def _growth(form: WeakForm) -> float:
+    """Return the factor in the cost of a solution when edges are halved."""
+    if form.time is not None:
+        return _GROWTH_IN_TIME
+    return _GROWTH[len(form.space)] if form.pressure is None else _GROWTH_OF_FLOWS
 
 
 def _level(

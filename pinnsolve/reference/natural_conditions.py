@@ -4,6 +4,7 @@ With n the outward normal the boundary term of equation i contains T_i = n_a K_i
 B_k = C_k . slopes + r_k = 0 are natural if M C = T for some matrix M, and Phi_i . n is -(M r)_i then. K is fixed by the equation
 only up to a twist, S_ij^ab u_j,b with S antisymmetric, whose divergence has no second derivatives: in elasticity that is what tells
 the traction from others. Contraction with n removes it, so that M = (T n) (C n)^-1; what is left of M C - T must be one.
+Beside a pressure the equation of first order, D + r = 0, is one more condition, and the pressure one more weight.
 """
 
 from __future__ import annotations
@@ -13,9 +14,10 @@ from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 
 import numpy as np
-from sympy import Add, Expr, Integer, Matrix, Symbol, lambdify, nan, oo, zoo
+from sympy import Add, Expr, Integer, Matrix, Symbol, nan, oo, zoo
 
 from pinnsolve.domains.images import Array, unit_sphere
+from pinnsolve.reference.pressures import slope_weights, with_more_pressure
 from pinnsolve.reference.reading import Reading
 from pinnsolve.reference.regional import refusal
 from pinnsolve.reference.weak_form import Row, Twist, WeakForm
@@ -61,7 +63,7 @@ class _Natural:
     Args:
         stretch: Where they hold.
         targets: The unknowns of the equations that they are for.
-        expressions: The conditions.
+        expressions: The conditions, and with a pressure the equation of first order where it contains a slope along the normal.
         name: Theirs.
         multipliers: The matrix M.
     """
@@ -97,6 +99,10 @@ def impose(
         for key, twist in _twists(form, natural, normals).items():
             twists.setdefault(key, twist)
     form = form.with_twist(twists)
+    factor = _more_pressure(form, naturals, normals) if twists else None
+    if factor is not None:
+        form = with_more_pressure(form, factor)
+        naturals = [_sorted(form, [conditions[k] for k in own.marks], own, normals)[1] for own in stretches]
     walls = []
     for stretch, given, natural in zip(stretches, values, naturals, strict=True):
         for number, target in enumerate(natural.targets):
@@ -125,7 +131,7 @@ def check_elliptic(form: WeakForm, points: Array) -> None:
     if not entries:
         raise refusal("equations", "no second derivatives in space")
     count = len(form.space)
-    found = _evaluated(form, entries, points, {}).reshape(len(rows), len(rows), count, count, -1)
+    found = form.evaluated(entries, points, {}).reshape(len(rows), len(rows), count, count, -1)
     ways = unit_sphere(np.random.default_rng(0).random((_DIRECTIONS, count - 1))).T
     symbols = np.einsum("ijabp,ad,bd->pdij", found, ways, ways)
     determinants = np.linalg.det(symbols) / np.maximum(np.abs(symbols).max(axis=(2, 3)), 1e-300) ** len(rows)
@@ -139,7 +145,7 @@ def _sorted(
 ) -> tuple[dict[int, Expr], _Natural]:
     """Return the conditions that give a value, by unknown, and the others."""
     unknowns = form.unknowns
-    slopes = {s for some in unknowns.slopes for s in some} | set(form.fluxes)
+    slopes = set(form.slopes)
     bends = {s for some in unknowns.bends for s in some.values()}
     given: dict[int, Expr] = {}
     others: list[tuple[str, Expr]] = []
@@ -163,7 +169,7 @@ def _sorted(
     if len(others) != len(rows):
         raise refusal(name, f"{len(others)} slopes are given where the equations have {len(rows)} fluxes")
     expressions = tuple(expression for _, expression in others)
-    multipliers = _multipliers(form, rows, expressions, name, stretch, normals)
+    expressions, multipliers = _multipliers(form, rows, expressions, name, stretch, normals)
     return given, _Natural(stretch, tuple(row.target for row in rows), expressions, name, multipliers)
 
 
@@ -185,7 +191,7 @@ def _with_rates(form: WeakForm, unknown: int, expression: Expr) -> dict[int, Exp
 def _twists(form: WeakForm, natural: _Natural, normals: Sequence[Symbol]) -> dict[tuple[int, int], Twist]:
     """Return the twists of fluxes that conditions ask for."""
     found: dict[tuple[int, int], Twist] = {}
-    slopes = _slopes(form)
+    slopes = form.slopes
     for number, target in enumerate(natural.targets):
         row = form.rows[target]
         left, scale = _left(form, natural, number, normals), _scale(form, row, natural)
@@ -226,7 +232,7 @@ def _twist(
     for way in ways:
         if any(entry.has(nan, zoo, oo) for entry in way.values()):
             continue
-        entries = _evaluated(form, list(way.values()), stretch.points, {})
+        entries = form.evaluated(list(way.values()), stretch.points, {})
         through = np.zeros_like(values)
         for (a, b), entry in zip(way, entries, strict=True):
             through[b] += stretch.normals[:, a] * entry
@@ -239,23 +245,50 @@ def _twist(
 _NOT_CONORMAL = "the slope it gives is not along the flux of the equation through the boundary"
 
 
+def _more_pressure(form: WeakForm, naturals: Sequence[_Natural], normals: Sequence[Symbol]) -> Expr | None:
+    """Return the factor of D + r that a twisted form should have in its pressure, if any.
+
+    A twist may leave a part of the viscous force with the wrong sign beside D. With M the multiplier of D and T that of the
+    pressure, both in one row, -M / T (D + r) more in the pressure takes it away, provided that one factor does so in all rows.
+    """
+    for natural in naturals:
+        if len(natural.expressions) == len(natural.targets):
+            continue
+        rows = [form.rows[target] for target in natural.targets]
+        pulls = [_through(row, normals).get(form.slopes[-1], Integer(0)) for row in rows]
+        sides = _columns(normals, natural.stretch.normals)
+        number = int(np.abs(form.evaluated(pulls, natural.stretch.points, sides)[:, 0]).argmax())
+        own = dict(zip(normals, natural.stretch.normals[0].tolist(), strict=True))
+        factor = (-natural.multipliers[number, -1] / pulls[number]).subs(own)
+        ways = [_direction(form, row, normals) for row in rows]
+        weights = slope_weights(form, natural.expressions[-1])
+        entries = [*natural.multipliers[:, -1], *pulls, *(_along(weights, way) for way in ways)]
+        entries += [_along(_through(row, normals), way) for row, way in zip(rows, ways, strict=True)]
+        more, *found = form.evaluated([factor, *entries], natural.stretch.points, sides)
+        left, pull, push, force = np.reshape(found, (4, len(rows), -1))
+        frees = np.abs(left + more * pull).max() <= _ROUNDING * np.abs(left).max()
+        if frees and ((more * pull * push / force).sum(axis=0) > _ROUNDING).all():
+            return factor
+    return None
+
+
 def _outflow(form: WeakForm, natural: _Natural) -> dict[int, Expr]:
     """Return the flux through the boundary by unknown, -M r."""
     if not natural.targets:
         return {}
-    zero = dict.fromkeys(_slopes(form), Integer(0))
+    zero = dict.fromkeys(form.slopes, Integer(0))
     rest = Matrix([expression.xreplace(zero) for expression in natural.expressions])
     return {target: -value for target, value in zip(natural.targets, natural.multipliers * rest, strict=True)}
 
 
 def _left(form: WeakForm, natural: _Natural, number: int, normals: Sequence[Symbol]) -> Array:
     """Return M C - T for one row, at the places of a stretch (slopes, places)."""
-    stretch, slopes = natural.stretch, _slopes(form)
+    stretch, slopes = natural.stretch, form.slopes
     through = _through(form.rows[natural.targets[number]], normals)
     count, sides = len(natural.expressions), _columns(normals, stretch.normals)
     entries = [*natural.multipliers[number, :], *(e.diff(s) for e in natural.expressions for s in slopes)]
     entries += [through.get(s, Integer(0)) for s in slopes]
-    found = _evaluated(form, entries, stretch.points, sides)
+    found = form.evaluated(entries, stretch.points, sides)
     given = found[count : count + count * len(slopes)].reshape(count, len(slopes), -1)
     return np.asarray(np.einsum("kp,ksp->sp", found[:count], given) - found[count + count * len(slopes) :])
 
@@ -263,31 +296,42 @@ def _left(form: WeakForm, natural: _Natural, number: int, normals: Sequence[Symb
 def _multipliers(
     form: WeakForm,
     rows: Sequence[Row],
-    expressions: Sequence[Expr],
+    expressions: tuple[Expr, ...],
     name: str,
     stretch: Stretch,
     normals: Sequence[Symbol],
-) -> Matrix:
-    """Return M = (T n) (C n)^-1.
+) -> tuple[tuple[Expr, ...], Matrix]:
+    """Return the conditions, with the equation of first order where that counts, and M = (T n) (C n)^-1.
 
     Raises:
         UnsupportedError: A condition is not linear in slopes, or has none along the normal.
     """
     if not rows:
-        return Matrix(0, 0, [])
-    slopes = _slopes(form)
+        return (), Matrix(0, 0, [])
+    slopes = form.slopes
     for expression in expressions:
         if any(expression.diff(s).free_symbols & set(slopes) for s in slopes if expression.has(s)):
             raise refusal(name, "it is not linear in the slopes")
     ways = [_direction(form, row, normals) for row in rows]
+    if form.pressure is not None:
+        continuity = form.rows[form.pressure].rest
+        weights = slope_weights(form, continuity)
+        through = form.evaluated(
+            [_along(weights, way) for way in ways], stretch.points, _columns(normals, stretch.normals)
+        )
+        if (np.abs(through) > _ROUNDING).any():
+            expressions = (*expressions, continuity)
+            ways.append({form.unknowns.values[form.pressure]: Integer(1)})
     flux = Matrix([[_along(_through(row, normals), way) for way in ways] for row in rows])
     given = Matrix([[Add(*(e.diff(s) * w for s, w in way.items())) for way in ways] for e in expressions])
-    entries = _evaluated(form, list(given), stretch.points, _columns(normals, stretch.normals))
+    entries = form.evaluated(list(given), stretch.points, _columns(normals, stretch.normals))
     numbers = entries.reshape(*given.shape, -1).transpose(2, 0, 1)
-    sizes = np.abs(numbers).max(axis=(1, 2))
-    if not (np.abs(np.linalg.det(numbers)) > _ROUNDING * sizes ** len(ways)).all():
+    for axis in (2, 1):  # a small viscosity beside a pressure is no singular matrix
+        sizes = np.abs(numbers).max(axis=axis, keepdims=True)
+        numbers = numbers / np.where(sizes > 0, sizes, 1.0)
+    if not (np.abs(np.linalg.det(numbers)) > _ROUNDING).all():
         raise refusal(name, _NOT_CONORMAL)
-    return flux * given.adjugate() / given.det()
+    return expressions, flux * given.adjugate() / given.det()
 
 
 def _direction(form: WeakForm, row: Row, normals: Sequence[Symbol]) -> dict[Symbol, Expr]:
@@ -317,26 +361,11 @@ def _chain(form: WeakForm, unknown: int) -> list[int]:
     return [n for n, (field, _) in enumerate(form.unknowns.fields) if field == form.unknowns.fields[unknown][0]]
 
 
-def _slopes(form: WeakForm) -> list[Symbol]:
-    return [*(s for some in form.unknowns.slopes for s in some), *form.fluxes]
-
-
 def _scale(form: WeakForm, row: Row, natural: _Natural) -> float:
     """Return the size of a flux's weights on a stretch."""
     weights = [w for some in row.flux for w in some.values()]
-    return float(np.abs(_evaluated(form, weights, natural.stretch.points, {})).max())
+    return float(np.abs(form.evaluated(weights, natural.stretch.points, {})).max())
 
 
 def _columns(normals: Sequence[Symbol], values: Array) -> dict[Symbol, Array]:
     return dict(zip(normals, values.T, strict=True))
-
-
-def _evaluated(form: WeakForm, entries: Sequence[Expr], points: Array, more: Mapping[Symbol, Array]) -> Array:
-    """Return expressions (entries, points) at places, for some values of the fields and slopes."""
-    generator = np.random.default_rng(0)
-    symbols = [*form.coordinates, *form.groups, *form.unknowns.values, *_slopes(form), *more]
-    free = len(form.unknowns.values) + len(_slopes(form))
-    columns = [*points.T, *(0.5 + generator.random((free, len(points)))), *more.values()]
-    with np.errstate(all="ignore"):
-        values = lambdify(symbols, list(entries), "scipy", cse=True)(*columns)
-    return np.array([np.broadcast_to(value, len(points)) for value in values], dtype=np.float64)

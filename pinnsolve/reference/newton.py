@@ -13,7 +13,7 @@ from typing import Protocol
 
 import numpy as np
 from scipy import sparse
-from scipy.sparse.linalg import splu
+from scipy.sparse.linalg import SuperLU, splu
 
 from pinnsolve.errors import UnsupportedError
 from pinnsolve.reference.finite_differences import Array
@@ -25,6 +25,9 @@ _ROUNDING = 1e-6
 """A correction below this part of the solution that no longer shrinks is rounding: high derivatives amplify it by 1/h^m."""
 
 _SMALLEST = 1e-4
+
+_EXACT = 1e-8
+"""Part of a right-hand side that the solution of a bordered system may leave."""
 
 
 class Rows(Protocol):
@@ -100,12 +103,52 @@ def refusal(name: str, found: str) -> UnresolvedError:
 
 
 def _factor(jacobian: sparse.csc_array, constants: tuple[Array, ...], name: str) -> Callable[[Array], Array]:
-    size, extra = jacobian.shape[0], len(constants)
-    if extra:
-        border = sparse.csc_array(np.stack(constants, axis=1))
-        jacobian = sparse.block_array([[jacobian, border], [border.T, None]], format="csc")
+    """Return the solver of J d = r, bordered by conditions B' d = 0 where constants B may be added to d."""
+    if not constants:
+        return _decomposed(jacobian, name).solve
+    border, size = np.stack(constants, axis=1), len(constants[0])
+    solve = _lifted(jacobian, border)
+    if solve is not None:
+        return solve
+    sides = sparse.csc_array(border)
+    factors = _decomposed(sparse.block_array([[jacobian, sides], [sides.T, None]], format="csc"), name)
+    return lambda right: factors.solve(np.concatenate([right, np.zeros(len(constants))]))[:size]
+
+
+def _lifted(jacobian: sparse.csc_array, border: Array) -> Callable[[Array], Array] | None:
+    """Return the same solver by factors that full borders do not fill, None where it is not exact.
+
+    J gets a number a at one unknown of each constant: d = (J + a E E')^-1 (r + E m - B l) with the m = a E' d and the l for which
+    B' d = 0. That fails where the rows of J sum to zero without the one of this unknown, as may be beside walls.
+    """
+    count = border.shape[1]
+    most = [np.flatnonzero(np.abs(column) >= np.abs(column).max() / 2) for column in border.T]
+    at = np.array([some[len(some) // 2] for some in most])
+    units = np.zeros_like(border)
+    units[at, np.arange(count)] = 1.0
+    size = float(np.abs(jacobian.data).max())
+    lift = sparse.csc_array((np.full(count, size), (at, at)), shape=jacobian.shape)
     try:
-        factors = splu(jacobian)
+        factors = splu(sparse.csc_array(jacobian + lift))
+        ways = factors.solve(np.concatenate([units, -border], axis=1))
+        both = np.concatenate([units, border], axis=1).T
+        small = np.linalg.inv(both @ ways - np.diag(np.repeat([1 / size, 0.0], count)))
+    except (RuntimeError, np.linalg.LinAlgError):
+        return None
+
+    def split(right: Array) -> tuple[Array, Array]:
+        plain = factors.solve(right)
+        shares = small @ (both @ plain)
+        return plain - ways @ shares, border @ shares[count:]
+
+    right = np.random.default_rng(0).random(len(border))
+    found, rest = split(right)
+    left = np.linalg.norm(jacobian @ found - rest - right)
+    return (lambda right: split(right)[0]) if left <= _EXACT * np.linalg.norm(right) else None
+
+
+def _decomposed(matrix: sparse.csc_array, name: str) -> SuperLU:
+    try:
+        return splu(matrix)
     except RuntimeError as error:
         raise refusal(name, "the linear system is singular") from error
-    return lambda right: factors.solve(np.concatenate([right, np.zeros(extra)]))[:size]

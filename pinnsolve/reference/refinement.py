@@ -49,7 +49,7 @@ class Refinement:
     Args:
         levels: Coarsest first.
         steps: From each grid to the next.
-        accuracy: The order of the formulas.
+        accuracy: The order of the formulas, of fields for which a level has no other.
         rounding: The least error that is estimated.
         refused: A grid had no solution.
     """
@@ -69,7 +69,8 @@ class Refinement:
         result = {}
         for name, last in self.steps[-1].last.items():
             order = observed_order(last, self.steps[-1].before.get(name, 2 * last))
-            believed = min(max(order, _LEAST_ORDER), float(self.accuracy)) if math.isfinite(order) else _LEAST_ORDER
+            highest = float(self.levels[-1].orders.get(name, self.accuracy))
+            believed = min(max(order, _LEAST_ORDER), highest) if math.isfinite(order) else _LEAST_ORDER
             result[name] = max(last / (2**believed - 1) + time_error.get(name, 0.0), self.rounding)
         return result
 

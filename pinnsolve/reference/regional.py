@@ -33,11 +33,13 @@ class Placed:
         reading: The term; its slots have no places, unless it holds at the start of time.
         region: A part of the boundary, if it was told so.
         plane: A coordinate, by position, and the value at which the term pins it.
+        point: The coordinates of space, by position, where it holds at one point only.
     """
 
     reading: Reading
     region: Boundary | None = None
     plane: tuple[int, float] | None = None
+    point: Mapping[int, float] | None = None
 
     @property
     def on_boundary(self) -> bool:
@@ -127,9 +129,7 @@ def _checked(regional: Regional, problem: Problem) -> Regional:
         reading = placed.reading
         pinned = {place for slot in reading.slots for place in slot.places}
         if reading.kind == "condition" and not placed.on_boundary:
-            if len(pinned) != 1 or any(not slot.places for slot in reading.slots):
-                raise refusal(reading.name, "it relates several places, or holds at points")
-            placed = replace(placed, plane=next(iter(pinned)))
+            placed = _pinned_down(placed, {problem.coordinates.index(c) for c in space})
         elif pinned:
             raise refusal(reading.name, "a field at a fixed place")
         slots = {Slot(slot.field, slot.orders): symbol for slot, symbol in reading.slots.items()}
@@ -141,6 +141,17 @@ def _checked(regional: Regional, problem: Problem) -> Regional:
         normals=tuple(stand_ins.values()),
         groups=tuple(sorted(problem.indicators, key=str)),
     )
+
+
+def _pinned_down(placed: Placed, space: set[int]) -> Placed:
+    """Return a condition without a region with the plane or the point where it holds."""
+    slots = placed.reading.slots
+    pinned = {place for slot in slots for place in slot.places}
+    if len(pinned) == 1 and all(slot.places for slot in slots):
+        return replace(placed, plane=next(iter(pinned)))
+    if len(slots) == 1 and {c for c, _ in pinned} == space:
+        return replace(placed, point=dict(pinned))
+    raise refusal(placed.reading.name, "it relates several places")
 
 
 def _order_in_time(terms: tuple[Placed, ...], problem: Problem, time: int) -> int:

@@ -39,6 +39,7 @@ class Level:
         functions: Each field by name.
         points: Where this grid is compared with finer ones.
         free: The fields that are fixed only up to a constant.
+        orders: The orders of fields that are below the order of the others.
         time_error: Relative L2 error of each field that refining the grid does not reduce, where it was measured.
         seconds: What it took.
     """
@@ -48,6 +49,7 @@ class Level:
     functions: Mapping[str, Callable[[Array], Array]]
     points: Array
     free: frozenset[str] = frozenset()
+    orders: Mapping[str, int] = field(default_factory=dict)
     time_error: Mapping[str, float] = field(default_factory=dict)
     seconds: float = 0.0
 
@@ -67,6 +69,7 @@ class Reference:
         table: Differences and observed orders over the grids.
         method: One sentence that names method and grid.
         levels: The solutions behind the rows of the table, where there are some.
+        given: Fields that were taken from a trained solution: the reference is one for them, and says nothing of them.
     """
 
     kind: str
@@ -79,6 +82,7 @@ class Reference:
     table: tuple[GridRow, ...]
     method: str
     levels: tuple[Level, ...] = ()
+    given: tuple[str, ...] = ()
 
 
 @dataclass(frozen=True)

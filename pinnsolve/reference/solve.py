@@ -5,7 +5,7 @@ from __future__ import annotations
 import functools
 import time as clock
 from collections.abc import Mapping, Sequence
-from dataclasses import KW_ONLY, dataclass
+from dataclasses import KW_ONLY, dataclass, replace
 
 import numpy as np
 from sympy import Symbol
@@ -18,6 +18,7 @@ from pinnsolve.problem import Problem
 from pinnsolve.reference.exact import Exact, exact_reference
 from pinnsolve.reference.finite_differences import Array
 from pinnsolve.reference.finite_elements import FiniteElements, finite_element_reference
+from pinnsolve.reference.forward import forward_problem, without_observations
 from pinnsolve.reference.levels import evolution_level, steady_level
 from pinnsolve.reference.measured import measured_reference
 from pinnsolve.reference.method_of_lines import find_time, read_evolution
@@ -97,13 +98,17 @@ def solve_reference(
     spec: FiniteDifferences | FiniteElements | Spectral | StreamFunction | Exact | Observations,
     *,
     unknowns: Mapping[Symbol, float],
+    state: State | None = None,
 ) -> Reference:
     """Return the truth that a declaration and a specification define.
+
+    Fields that have no equation of their own are taken as they are found: a reference that is computed is the solution for them.
 
     Args:
         problem: The declaration.
         spec: Finite differences, finite elements, Fourier series, a stream function, closed forms, or measured values.
         unknowns: Values of unknown parameters where the specification has none.
+        state: Values of the fields, of which those without equations are read.
 
     Raises:
         UnsupportedError: No such reference for this problem, with the reason.
@@ -116,16 +121,31 @@ def solve_reference(
     if not isinstance(spec, FiniteDifferences | FiniteElements | Spectral | StreamFunction):
         computed = "ps.FiniteDifferences(), ps.FiniteElements(), ps.Spectral(), ps.StreamFunction()"
         raise ProblemError("reference", f"{spec!r}", f"write {computed}, ps.Exact({{u: ...}}) or ps.Observations(...)")
-    held = {**unknowns, **(spec.unknowns or {})}
+    forward, given = forward_problem(problem, state)
     # One thread: the matrices are sparse or small, and two pools of threads in one process fight for the cores.
     with threadpool_limits(limits=1, user_api="blas"):
-        if isinstance(spec, Spectral):
-            return spectral_reference(problem, spec, unknowns=held)
-        if isinstance(spec, StreamFunction):
-            return stream_function_reference(problem, spec, unknowns=held)
-        if isinstance(spec, FiniteElements):
-            return finite_element_reference(problem, spec, unknowns=held)
-        return _finite_differences(problem, spec, held)
+        try:
+            found = _computed(forward, spec, {**unknowns, **(spec.unknowns or {})})
+        except UnsupportedError as error:
+            reason = without_observations(problem, error)
+            if reason is error:
+                raise
+            raise reason from error
+    return replace(found, method=f"{found.method}, for {', '.join(given)} as found", given=given) if given else found
+
+
+def _computed(
+    problem: Problem,
+    spec: FiniteDifferences | FiniteElements | Spectral | StreamFunction,
+    unknowns: Mapping[Symbol, float],
+) -> Reference:
+    if isinstance(spec, Spectral):
+        return spectral_reference(problem, spec, unknowns=unknowns)
+    if isinstance(spec, StreamFunction):
+        return stream_function_reference(problem, spec, unknowns=unknowns)
+    if isinstance(spec, FiniteElements):
+        return finite_element_reference(problem, spec, unknowns=unknowns)
+    return _finite_differences(problem, spec, unknowns)
 
 
 def solve_rest(

@@ -11,6 +11,7 @@ where D_a is the total derivative, and in weak form, for every v that vanishes w
 
 Time derivatives of first order go to a mass matrix; fields of order m in time are m fields, u_t = w. A field that an equation
 without its derivatives defines, q = k u_x, and that others contain through its divergence, is a flux already: k may jump there.
+The slopes of a pressure belong to the fluxes as well, c_i p_,a to Phi_i^a; its own equation, div v = 0, is all rest.
 """
 
 from __future__ import annotations
@@ -21,42 +22,21 @@ from dataclasses import dataclass, field, replace
 
 import numpy as np
 from scipy.optimize import linear_sum_assignment
-from sympy import Add, Dummy, Expr, Integer, Symbol
+from sympy import Add, Dummy, Expr, Integer, Symbol, lambdify
 
-from pinnsolve.reference.reading import Reading, Slot
+from pinnsolve.domains.images import Array
+from pinnsolve.reference.reading import Reading
 from pinnsolve.reference.regional import Regional, refusal
+from pinnsolve.reference.unknowns import Unknowns, canonical, make_unknowns, slope_of_flux
 
 Weights = dict[Symbol, Expr]
-"""Coefficients of slopes and fluxes."""
+"""Coefficients of slopes, fluxes and a pressure."""
 
 Twist = Mapping[tuple[int, int], Expr]
 """The entries above the diagonal of an antisymmetric matrix."""
 
 _NEVER = 1e6
 _MOVING = 100
-
-
-@dataclass(frozen=True)
-class Unknowns:
-    """The unknown fields of a weak form and their symbols.
-
-    Args:
-        fields: For each the problem's field and the order of its time derivative.
-        values: The symbol of each.
-        slopes: The symbols of its first derivatives in space.
-        bends: The symbols of its second derivatives, by pairs of positions in order.
-        rates: The symbol of its time derivative.
-    """
-
-    fields: tuple[tuple[int, int], ...]
-    values: tuple[Symbol, ...]
-    slopes: tuple[tuple[Symbol, ...], ...]
-    bends: tuple[Mapping[tuple[int, int], Symbol], ...]
-    rates: tuple[Symbol, ...]
-
-    def number(self, field: int, order: int = 0) -> int:
-        """Return which unknown a time derivative of a field is."""
-        return self.fields.index((field, order))
 
 
 @dataclass(frozen=True)
@@ -67,7 +47,7 @@ class Row:
         name: The equation's name.
         target: The unknown whose test functions it has.
         mass: Coefficients of rates, by unknown.
-        flux: For each space coordinate its weights of slopes and fluxes.
+        flux: For each space coordinate its weights of slopes, fluxes and a pressure.
         rest: What is tested by the value.
     """
 
@@ -79,7 +59,7 @@ class Row:
 
     @property
     def symbols(self) -> list[Symbol]:
-        """All slopes and fluxes of which its flux consists."""
+        """All symbols of which its flux consists."""
         return list(dict.fromkeys(symbol for weights in self.flux for symbol in weights))
 
     def density(self) -> tuple[Expr, ...]:
@@ -102,6 +82,7 @@ class WeakForm:
         depth: Order in time of each field.
         names: The fields' names.
         placed: The symbols of those that are fluxes.
+        pressure: The unknown that is a pressure, if there is one.
     """
 
     rows: tuple[Row, ...]
@@ -114,10 +95,17 @@ class WeakForm:
     depth: tuple[int, ...]
     names: tuple[str, ...]
     placed: Mapping[int, Symbol] = field(default_factory=dict)
+    pressure: int | None = None
+
+    @property
+    def slopes(self) -> list[Symbol]:
+        """All symbols of which fluxes may consist: slopes, fluxes that are fields, and the pressure."""
+        own = [] if self.pressure is None else [self.unknowns.values[self.pressure]]
+        return [*(s for some in self.unknowns.slopes for s in some), *self.fluxes, *own]
 
     def canonical(self, reading: Reading) -> Expr:
         """Return a reading in the symbols of the unknowns."""
-        return _canonical(reading, self.unknowns, self.placed, self.space, self.time, self.depth)
+        return canonical(reading, self.unknowns, self.placed, self.space, self.time, self.depth)
 
     def total(self, expression: Expr, direction: int) -> Expr:
         """Return the total derivative of an expression of places and fields in a direction of space."""
@@ -127,6 +115,21 @@ class WeakForm:
             for value, slopes in zip(self.unknowns.values, self.unknowns.slopes, strict=True)
         )
         return Add(expression.diff(own), *through)
+
+    def evaluated(self, entries: Sequence[Expr], points: Array, more: Mapping[Symbol, Array]) -> Array:
+        """Return expressions (entries, points) at places, for some values of the fields and slopes.
+
+        Args:
+            entries: The expressions.
+            points: The places (points, coordinates and groups of cells).
+            more: Values of other symbols.
+        """
+        free = list(dict.fromkeys([*self.unknowns.values, *self.slopes]))
+        symbols = [*self.coordinates, *self.groups, *free, *more]
+        chosen = 0.5 + np.random.default_rng(0).random((len(free), len(points)))
+        with np.errstate(all="ignore"):
+            values = lambdify(symbols, list(entries), "scipy", cse=True)(*points.T, *chosen, *more.values())
+        return np.array([np.broadcast_to(value, len(points)) for value in values], dtype=np.float64)
 
     def with_twist(self, twists: Mapping[tuple[int, int], Twist]) -> WeakForm:
         """Return the same equations with fluxes twisted: S^ab u_j,b is added for S antisymmetric, and its divergence subtracted."""
@@ -164,13 +167,19 @@ def read_weak_form(regional: Regional, coordinates: Sequence[Symbol], *, names: 
     )
     defining = _find_fluxes(equations, len(names), time=regional.time)
     placed = {f: Dummy(names[f], real=True) for f in defining}
-    unknowns = _make_unknowns([f for f in range(len(names)) if f not in defining], depth, names, len(space))
+    unknowns = make_unknowns([f for f in range(len(names)) if f not in defining], depth, names, len(space))
     symbols = equations[0].coordinates
     form = WeakForm((), unknowns, {}, symbols, regional.groups, space, regional.time, depth, tuple(names), placed)
     fluxes = {placed[f]: _solved(form.canonical(equations[e]), placed[f]) for f, e in defining.items()}
     form = replace(form, fluxes=fluxes)
     others = [r for e, r in enumerate(equations) if e not in defining.values()]
-    rows = [_row(form, r, f) for r, f in zip(others, _partners(others, form), strict=True)]
+    saddle = _find_pressure(others, form)
+    rows = []
+    if saddle is not None:
+        number, pressure = saddle
+        form = replace(form, pressure=unknowns.number(pressure))
+        rows.append(_row(form, others.pop(number), pressure))
+    rows += [_row(form, r, f) for r, f in zip(others, _partners(others, form), strict=True)]
     rows += [_chain(form, f, k) for f, k in unknowns.fields if k + 1 < depth[f]]
     return replace(form, rows=tuple(sorted(rows, key=lambda row: row.target)))
 
@@ -206,6 +215,39 @@ def _find_fluxes(equations: Sequence[Reading], fields: int, *, time: int | None)
     return {f: e for f, e in found.items() if not any(s.field in fluxes - {f} for s in equations[e].slots)}
 
 
+def _find_pressure(equations: Sequence[Reading], form: WeakForm) -> tuple[int, int] | None:
+    """Return the equation of first order, such as div v = 0, and the field, a pressure, for which it stands; None without one.
+
+    A pressure has neither second derivatives nor rates, and its slopes act on other fields in their equations of second order.
+    """
+    orders = [_derivatives(form, equation) for equation in equations]
+    bent = set().union(*(second for second, _ in orders))
+    pushing = set().union(*(first for second, first in orders if second))
+    pressures = {n for n in pushing - bent if not form.depth[form.unknowns.fields[n][0]]}
+    continuity = [
+        e
+        for e, (second, first) in enumerate(orders)
+        if first and not second and not first & pressures
+        if not form.canonical(equations[e]).free_symbols & {*form.unknowns.rates}
+    ]
+    if len(pressures) != 1 or len(continuity) != 1:
+        return None
+    return continuity[0], form.unknowns.fields[pressures.pop()][0]
+
+
+def _derivatives(form: WeakForm, equation: Reading) -> tuple[set[int], set[int]]:
+    """Return the unknowns that an equation contains by second derivatives and by first ones, through fluxes as well."""
+    symbols, unknowns = form.canonical(equation).free_symbols, form.unknowns
+    second = {n for n, some in enumerate(unknowns.bends) if symbols & {*some.values()}}
+    first = {n for n, some in enumerate(unknowns.slopes) if symbols & {*some}}
+    for q, expression in form.fluxes.items():
+        if symbols & {slope_of_flux(q, a) for a in range(len(form.space))}:
+            within = expression.free_symbols
+            second |= {n for n, some in enumerate(unknowns.slopes) if within & {*some}}
+            first |= {n for n, value in enumerate(unknowns.values) if value in within}
+    return second, first
+
+
 def _solved(expression: Expr, symbol: Symbol) -> Expr:
     """Return what a flux is."""
     slope = expression.diff(symbol)
@@ -214,75 +256,14 @@ def _solved(expression: Expr, symbol: Symbol) -> Expr:
     return -expression.subs(symbol, 0) / slope
 
 
-def _make_unknowns(primary: Sequence[int], depth: Sequence[int], names: Sequence[str], dimension: int) -> Unknowns:
-    fields = tuple((f, k) for f in primary for k in range(max(depth[f], 1)))
-    labels = [names[f] + "'" * k for f, k in fields]
-    pairs = list(itertools.combinations_with_replacement(range(dimension), 2))
-    return Unknowns(
-        fields,
-        tuple(Dummy(label, real=True) for label in labels),
-        tuple(tuple(Dummy(f"{label}_{a}", real=True) for a in range(dimension)) for label in labels),
-        tuple({pair: Dummy(f"{label}_{pair}", real=True) for pair in pairs} for label in labels),
-        tuple(Dummy(f"{label}_t", real=True) for label in labels),
-    )
-
-
-def _canonical(
-    reading: Reading,
-    unknowns: Unknowns,
-    placed: Mapping[int, Symbol],
-    space: tuple[int, ...],
-    time: int | None,
-    depth: Sequence[int],
-) -> Expr:
-    symbols = {}
-    for slot, symbol in reading.slots.items():
-        symbols[symbol] = (
-            _of_flux(reading, slot, placed[slot.field], space)
-            if slot.field in placed
-            else _of_unknown(reading, slot, unknowns, space, time, depth)
-        )
-    return reading.expression.xreplace(symbols)
-
-
-def _of_flux(reading: Reading, slot: Slot, symbol: Symbol, space: tuple[int, ...]) -> Symbol:
-    directions = [a for a, c in enumerate(space) if slot.orders[c]]
-    if len(directions) > 1 or sum(slot.orders) > 1:
-        raise refusal(reading.name, "a second derivative of a flux")
-    return _slope_of_flux(symbol, directions[0]) if directions else symbol
-
-
-def _slope_of_flux(symbol: Symbol, direction: int) -> Symbol:
-    return Symbol(f"{symbol.name}_{symbol.dummy_index}_{direction}", real=True)
-
-
-def _of_unknown(
-    reading: Reading, slot: Slot, unknowns: Unknowns, space: tuple[int, ...], time: int | None, depth: Sequence[int]
-) -> Symbol:
-    order = 0 if time is None else slot.orders[time]
-    directions = [a for a, c in enumerate(space) for _ in range(slot.orders[c])]
-    if order > depth[slot.field]:
-        raise refusal(reading.name, "a time derivative of higher order than the equation's")
-    if order == depth[slot.field] > 0:
-        if directions:
-            raise refusal(reading.name, "a derivative in time and space together")
-        return unknowns.rates[unknowns.number(slot.field, order - 1)]
-    number = unknowns.number(slot.field, order)
-    if not directions:
-        return unknowns.values[number]
-    if len(directions) == 1:
-        return unknowns.slopes[number][directions[0]]
-    first, second = directions
-    return unknowns.bends[number][first, second]
-
-
 def _partners(equations: Sequence[Reading], form: WeakForm) -> list[int]:
     """Return for each equation the unknown for which it stands: whose highest derivatives it contains.
 
     Raises:
         UnsupportedError: No equation of its own for some field.
     """
-    unknowns, primary = form.unknowns, sorted({f for f, _ in form.unknowns.fields})
+    unknowns = form.unknowns
+    primary = sorted({f for n, (f, _) in enumerate(unknowns.fields) if n != form.pressure})
     gain = np.full((len(equations), len(primary)), -_NEVER)
     for (e, equation), (k, f) in itertools.product(enumerate(equations), enumerate(primary)):
         expression = form.canonical(equation)
@@ -291,7 +272,7 @@ def _partners(equations: Sequence[Reading], form: WeakForm) -> list[int]:
         pure = sum(unknowns.bends[n][a, a] in expression.free_symbols for n in chain for a in range(len(form.space)))
         slopes = any(s in through for n in chain for s in unknowns.slopes[n])
         diverging = any(
-            _slope_of_flux(q, a) in expression.free_symbols
+            slope_of_flux(q, a) in expression.free_symbols
             and any(s in form.fluxes[q].free_symbols for n in chain for s in unknowns.slopes[n])
             for q in form.fluxes
             for a in range(len(form.space))
@@ -321,8 +302,9 @@ def _row(form: WeakForm, reading: Reading, field: int) -> Row:
     target = unknowns.number(field, max(form.depth[field] - 1, 0))
     expression = _divided(form, reading, expression, target)
     bends = [symbol for some in unknowns.bends for symbol in some.values()]
-    dives = {_slope_of_flux(q, a): (q, a) for q in form.fluxes for a in range(len(form.space))}
+    dives = {slope_of_flux(q, a): (q, a) for q in form.fluxes for a in range(len(form.space))}
     highest = [*bends, *dives, *unknowns.rates]
+    pull = [] if form.pressure is None else list(unknowns.slopes[form.pressure])
     slopes = {s for some in unknowns.slopes for s in some}
     factors = {symbol: expression.diff(symbol) for symbol in highest if expression.has(symbol)}
     for symbol, factor in factors.items():
@@ -335,6 +317,13 @@ def _row(form: WeakForm, reading: Reading, field: int) -> Row:
             )
     flux: list[Weights] = [{} for _ in form.space]
     rest = expression.xreplace(dict.fromkeys(factors, Integer(0)))
+    for a, slope in enumerate(pull):
+        factor = rest.diff(slope)
+        if factor != 0 and not factor.free_symbols & {*unknowns.values, *slopes, *unknowns.rates}:
+            if _jumps(form, reading, factor):
+                raise refusal(reading.name, "a coefficient of a pressure's slope jumps")
+            rest = rest.xreplace({slope: Integer(0)})
+            rest -= _moved(form, flux, factor, a, unknowns.values[form.pressure or 0])
     for number, some in enumerate(unknowns.bends):
         for (a, b), symbol in some.items():
             factor = factors.get(symbol, Integer(0)) / (1 if a == b else 2)
