@@ -21,13 +21,13 @@ FILES = sorted(FOLDER.glob("*.py"))
 
 QUICK = {
     "allen_cahn": 0.01,
-    "beam_3d": 0.9,
+    "beam_3d": 0.35,
     "bracket": 0.3,
     "burgers": 0.4,
     "burgers_inverse": 0.3,
     "cavity": 0.5,
     "convection": 1.1,
-    "cylinder_flow": 0.98,
+    "cylinder_flow": 0.9,
     "disk": 1e-4,
     "heat": 0.02,
     "inclusion": 0.9,
@@ -54,12 +54,12 @@ LONG = {"kdv", "kuramoto_sivashinsky", "poisson_100d"}
 
 FULL = {
     "allen_cahn": 1e-3,
-    "beam_3d": 0.2,
+    "beam_3d": 0.1,
     "bracket": 1e-2,
     "burgers": 1e-4,
     "cavity": 2e-2,
     "convection": 1e-3,
-    "cylinder_flow": 3e-2,
+    "cylinder_flow": 2e-2,
     "disk": 1e-7,
     "heat": 1e-4,
     "inclusion": 0.45,
@@ -144,8 +144,8 @@ def test_a_full_run_beats_its_stated_error_in_two_minutes(file: Path, tmp_path: 
         assert max(record["errors"][name]["relative_l2"] for name in ("u", "w")) < 2e-2
         assert record["quantities"]["force of the clamp"]["relative_error"] < 0.02
     if file.stem == "cylinder_flow":
-        assert record["quantities"]["drag"]["relative_error"] < 0.03
-        assert record["quantities"]["pressure drop"]["relative_error"] < 0.03
+        assert record["quantities"]["drag"]["relative_error"] < 0.01
+        assert record["quantities"]["pressure drop"]["relative_error"] < 0.01
     if file.stem == "inclusion":
         assert record["errors"]["s"]["iou"] >= 0.85
     if file.stem == "burgers_inverse":

@@ -17,7 +17,7 @@ from skfem.helpers import ddot, div, dot, grad, sym_grad
 
 HERE = Path(__file__).parent
 BIOT = 0.5
-SIDE, POISSON, MEAN_LOAD = 0.25, 0.3, 1 / 64
+SIDE, ROOT, POISSON, MEAN_LOAD = 0.25, 0.05, 0.3, 1 / 64
 
 
 def write(name: str, size: float, draw: Callable[[], object], *, dimension: int = 2) -> None:
@@ -81,22 +81,27 @@ def wall() -> None:
 
 
 def beam() -> None:
-    """Draw half of a beam of length one, a quarter high and wide, cut along its plane of symmetry y = 0.
+    """Draw a quarter of a beam of length one, a quarter high and wide, cut along its planes of symmetry y = 0 and z = 0.
 
-    The cells are smaller at the clamped end.
+    The cells are smaller at the clamped end, and those within `ROOT` of it are a group of their own.
     """
     occ, field = gmsh.model.occ, gmsh.model.mesh.field
-    occ.addBox(0, 0, 0, 1, SIDE / 2, SIDE)
+    root, span = occ.addBox(0, 0, 0, ROOT, SIDE / 2, SIDE / 2), occ.addBox(ROOT, 0, 0, 1 - ROOT, SIDE / 2, SIDE / 2)
+    occ.fragment([(3, root)], [(3, span)])
     occ.synchronize()
-    gmsh.model.addPhysicalGroup(3, [tag for _, tag in gmsh.model.getEntities(3)], name="beam")
-    groups: dict[str, list[int]] = {"clamped": [], "loaded": [], "middle": [], "free": []}
+    for _, tag in gmsh.model.getEntities(3):
+        name = "root" if occ.getCenterOfMass(3, tag)[0] < ROOT else "span"
+        gmsh.model.addPhysicalGroup(3, [tag], name=name)
+    groups: dict[str, list[int]] = {name: [] for name in ("clamped", "loaded", "middle", "neutral", "free")}
     for _, tag in gmsh.model.getEntities(2):
-        x, y, _ = np.round(occ.getCenterOfMass(2, tag), 9)
-        groups["clamped" if x == 0 else "loaded" if x == 1 else "middle" if y == 0 else "free"].append(tag)
+        x, y, z = np.round(occ.getCenterOfMass(2, tag), 9)
+        outside = {"clamped": x == 0, "loaded": x == 1, "middle": y == 0, "neutral": z == 0}
+        if x != ROOT:
+            groups[next((name for name, there in outside.items() if there), "free")].append(tag)
     for name, tags in groups.items():
         gmsh.model.addPhysicalGroup(2, tags, name=name)
     field.add("MathEval", 1)
-    field.setString(1, "F", "0.045 + 0.1 * x")
+    field.setString(1, "F", "0.035 + 0.08 * x")
     field.setAsBackgroundMesh(1)
 
 
@@ -142,19 +147,23 @@ def solve_beam() -> None:
         return first * div(u) * div(v) + 2 * second * ddot(sym_grad(u), sym_grad(v))
 
     matrix = stiffness.assemble(basis)
-    shear = skfem.LinearForm(lambda v, w: -6 * MEAN_LOAD * w.x[2] * (SIDE - w.x[2]) / SIDE**2 * v[2])
+    shear = skfem.LinearForm(lambda v, w: -6 * MEAN_LOAD * (SIDE**2 / 4 - w.x[2] ** 2) / SIDE**2 * v[2])
     load = shear.assemble(loaded)
     clamped = basis.get_dofs(lambda x: np.isclose(x[0], 0))
     middle = basis.get_dofs(lambda x: np.isclose(x[1], 0)).all("u^2")
-    values = skfem.solve(*skfem.condense(matrix, load, D=np.union1d(clamped.all(), middle)))
+    neutral = basis.get_dofs(lambda x: np.isclose(x[2], 0)).all(["u^1", "u^2"])
+    held = np.unique(np.concatenate([clamped.all(), middle, neutral]))
+    values = skfem.solve(*skfem.condense(matrix, load, D=held))
     alone = skfem.Basis(mesh, skfem.ElementTetP2())
-    axes = [np.linspace(0, 1, 41), np.linspace(0, SIDE / 2, 6), np.linspace(0, SIDE, 11)]
+    axes = [np.linspace(0, 1, 41), np.linspace(0, SIDE / 2, 6), np.linspace(0, SIDE / 2, 6)]
     points = np.stack([axis.ravel() for axis in np.meshgrid(*axes, indexing="ij")])
+    centre = np.array([[1 / 2], [SIDE / 4], [SIDE / 4]])
+    inside = centre + (1 - 1e-9) * (points - centre)  # points on the surface, too, are found in a cell
     fields = {}
     for k, name in enumerate("uvw"):
         own = alone.zeros()
         own[alone.nodal_dofs[0]], own[alone.edge_dofs[0]] = values[basis.nodal_dofs[k]], values[basis.edge_dofs[k]]
-        fields[name] = alone.interpolator(own)(points)
+        fields[name] = alone.interpolator(own)(inside)
     np.savez_compressed(HERE.parent / "data" / "beam_3d.npz", **dict(zip("xyz", points, strict=True)), **fields)
 
 
