@@ -23,7 +23,7 @@ allen_cahn burgers convection heat helmholtz kdv kuramoto_sivashinsky oscillator
 schroedinger wave wave_two_modes
 """
 FLOWS = "cavity kovasznay"
-TRIANGLES = "bracket cylinder_flow disk lshape"
+TRIANGLES = "beam_3d bracket cylinder_flow disk lshape"
 KINDS = (
     dict.fromkeys(GRIDS.split(), "finite_difference")
     | dict.fromkeys(FLOWS.split(), "stream_function")
@@ -38,7 +38,6 @@ SPECS = {
 }
 
 UNREAD = {
-    "beam_3d": "one equation in two parts of the region: finite elements of its own are stored with it",
     "burgers_inverse": "observations stand in for conditions: no grid has a solution",
     "inclusion": "a field without an equation, which a run must find first: see test_forward.py",
     "poisson_5d": "no grid in five dimensions; the closed form is known",

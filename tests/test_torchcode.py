@@ -239,6 +239,12 @@ def test_what_is_left_of_more_steps_than_a_float_can_count_lies_within_one():
     assert steps.tolist() == [math.fmod(1e25 * 0.1, 1 / 3), 1 / 3 - math.fmod(1e25 * 0.3, 1 / 3)]
 
 
+@pytest.mark.parametrize("function", [sign, Heaviside, floor], ids=str)
+def test_a_jump_of_what_is_no_number_is_none(function):
+    found = run(function(sqrt(a)), torch.tensor([-1.0, 4.0], dtype=torch.float64))
+    assert math.isnan(found[0]) and not math.isnan(found[1])
+
+
 def test_a_piecewise_of_constants_keeps_the_digits_of_float64():
     values = torch.tensor([1.0, -1.0], dtype=torch.float64)
     result = run(Piecewise((Rational(1, 3), a > 0), (Rational(1, 7), True)), values)

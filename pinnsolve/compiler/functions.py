@@ -52,8 +52,14 @@ def scaled_sum(total: Tensor, term: Tensor, factor: float) -> Tensor:
 
 
 def heaviside(x: Tensor, at_zero: float = 0.5) -> Tensor:
-    """Return the step function."""
-    return torch.where(x > 0, 1.0, torch.where(x < 0, 0.0, at_zero)).to(x.dtype)
+    """Return the step function, NaN where there is no number."""
+    step = torch.where(x > 0, 1.0, torch.where(x < 0, 0.0, at_zero)).to(x.dtype)
+    return torch.where(torch.isnan(x), torch.nan, step)
+
+
+def sign(x: Tensor) -> Tensor:
+    """Return the sign, NaN where there is no number, of which torch.sign makes 0."""
+    return torch.where(torch.isnan(x), torch.nan, torch.sign(x))
 
 
 def logical_not(x: Any) -> Any:
@@ -101,7 +107,7 @@ FUNCTIONS: dict[type, Callable[..., Any]] = {
     sympy.erf: torch.erf,
     sympy.erfc: torch.erfc,
     sympy.Abs: torch.abs,
-    sympy.sign: torch.sign,
+    sympy.sign: sign,
     sympy.floor: torch.floor,
     sympy.ceiling: torch.ceil,
     sympy.Heaviside: heaviside,

@@ -6,7 +6,7 @@ from collections.abc import Mapping
 from dataclasses import dataclass, replace
 
 import numpy as np
-from sympy import Dummy, Symbol, nan, zoo
+from sympy import Dummy, Expr, Symbol, nan, zoo
 
 from pinnsolve.declaration.terms import Term
 from pinnsolve.domains.boundaries import Boundary
@@ -173,7 +173,7 @@ def _read(problem: Problem, unknowns: Mapping[Symbol, float], time: int | None) 
     normals = {normal_symbol(c): normal_symbol(c) for c in problem.coordinates}
     groups = {symbol: symbol for symbol in problem.indicators}
     placed = []
-    for term in problem.terms:
+    for term in _joined(problem):
         if term.kind == "data":
             continue
         region, start = _place(term, problem, time)
@@ -185,6 +185,24 @@ def _read(problem: Problem, unknowns: Mapping[Symbol, float], time: int | None) 
         reading = Reading(term.name, term.kind, expression, reader.slots, symbols, {}, frozenset())
         placed.append(Placed(reading, region))
     return tuple(placed)
+
+
+def _joined(problem: Problem) -> list[Term]:
+    """Return the statements, where one equation on groups of cells that together are all of a mesh holds everywhere."""
+    mesh, terms = problem.domain, list(problem.terms)
+    if not isinstance(mesh, Mesh):
+        return terms
+    alike: dict[Expr, list[tuple[Term, str]]] = {}
+    for term in terms:
+        if term.kind == "equation" and isinstance(term.region, Mesh) and term.region.of is not None:
+            alike.setdefault(term.residual, []).append((term, term.region.of[1]))
+    for parts in alike.values():
+        cells = np.unique(np.concatenate([mesh.groups[group] for _, group in parts]))
+        if len(cells) == mesh.count:
+            terms[terms.index(parts[0][0])] = replace(parts[0][0], region=None)
+            for part, _ in parts[1:]:
+                terms.remove(part)
+    return terms
 
 
 def _place(term: Term, problem: Problem, time: int | None) -> tuple[Boundary | None, float | None]:
