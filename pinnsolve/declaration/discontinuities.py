@@ -15,6 +15,7 @@ from sympy import DiracDelta, Expr, Heaviside, Piecewise, Symbol, ceiling, floor
 from sympy.core.function import AppliedUndef
 from sympy.core.relational import Relational
 
+from pinnsolve.declaration.evaluation import number_at
 from pinnsolve.domains.images import indicates
 from pinnsolve.errors import ProblemError
 
@@ -103,5 +104,6 @@ def _piecewise_jumps(part: Piecewise, coordinate: Symbol) -> bool:
 def _sides(part: Expr, coordinate: Symbol, centre: float, offset: float) -> tuple[float, float]:
     """Return the values to either side of a break, NaN where they are not real."""
     step = offset * (abs(centre) or 1.0)
-    low, high = (part.subs(coordinate, centre + s).evalf() for s in (-step, step))
-    return float(low) if low.is_real else math.nan, float(high) if high.is_real else math.nan
+    sides = (number_at(part.subs(coordinate, centre + s), {}) for s in (-step, step))
+    low, high = (math.nan if side is None or side.imag else side.real for side in sides)
+    return low, high

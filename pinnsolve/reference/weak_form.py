@@ -22,7 +22,7 @@ from dataclasses import dataclass, field, replace
 
 import numpy as np
 from scipy.optimize import linear_sum_assignment
-from sympy import Add, Dummy, Expr, Integer, Symbol, lambdify
+from sympy import Add, Dummy, Expr, Integer, Matrix, Symbol, lambdify
 
 from pinnsolve.domains.images import Array
 from pinnsolve.reference.reading import Reading
@@ -35,6 +35,7 @@ Weights = dict[Symbol, Expr]
 Twist = Mapping[tuple[int, int], Expr]
 """The entries above the diagonal of an antisymmetric matrix."""
 
+_SINGULAR, _NOTHING = 1e12, 1e-14
 _NEVER = 1e6
 _MOVING = 100
 
@@ -170,8 +171,7 @@ def read_weak_form(regional: Regional, coordinates: Sequence[Symbol], *, names: 
     unknowns = make_unknowns([f for f in range(len(names)) if f not in defining], depth, names, len(space))
     symbols = equations[0].coordinates
     form = WeakForm((), unknowns, {}, symbols, regional.groups, space, regional.time, depth, tuple(names), placed)
-    fluxes = {placed[f]: _solved(form.canonical(equations[e]), placed[f]) for f, e in defining.items()}
-    form = replace(form, fluxes=fluxes)
+    form = replace(form, fluxes=_solved({placed[f]: form.canonical(equations[e]) for f, e in defining.items()}))
     others = [r for e, r in enumerate(equations) if e not in defining.values()]
     saddle = _find_pressure(others, form)
     rows = []
@@ -199,7 +199,7 @@ def _check_orders(equations: Sequence[Reading], space: Sequence[int], time: int 
 
 
 def _find_fluxes(equations: Sequence[Reading], fields: int, *, time: int | None) -> dict[int, int]:
-    """Return for each field that is a flux the equation that defines it."""
+    """Return for each field that is a flux the equation that defines it, perhaps together with others."""
     found: dict[int, int] = {}
     for f, (number, equation) in itertools.product(range(fields), enumerate(equations)):
         own = [slot for slot in equation.slots if slot.field == f]
@@ -211,8 +211,7 @@ def _find_fluxes(equations: Sequence[Reading], fields: int, *, time: int | None)
         taken = f in found or number in found.values()
         if plain and slopes and elsewhere and first and still and not taken:
             found[f] = number
-    fluxes = set(found)
-    return {f: e for f, e in found.items() if not any(s.field in fluxes - {f} for s in equations[e].slots)}
+    return {f: e for f, e in found.items() if not any(s.field in found and any(s.orders) for s in equations[e].slots)}
 
 
 def _find_pressure(equations: Sequence[Reading], form: WeakForm) -> tuple[int, int] | None:
@@ -248,12 +247,22 @@ def _derivatives(form: WeakForm, equation: Reading) -> tuple[set[int], set[int]]
     return second, first
 
 
-def _solved(expression: Expr, symbol: Symbol) -> Expr:
-    """Return what a flux is."""
-    slope = expression.diff(symbol)
-    if slope.has(symbol) or slope == 0:
-        raise refusal(str(symbol), "a flux that its equation does not give")
-    return -expression.subs(symbol, 0) / slope
+def _solved(defining: Mapping[Symbol, Expr]) -> dict[Symbol, Expr]:
+    """Return what fluxes are by the expressions that vanish, one for each, in which there may be several."""
+    fluxes = list(defining)
+    if not fluxes:
+        return {}
+    slopes = Matrix([[expression.diff(flux) for flux in fluxes] for expression in defining.values()])
+    known = Matrix([expression.subs(dict.fromkeys(fluxes, 0)) for expression in defining.values()])
+    if slopes.is_diagonal() and not slopes.has(*fluxes) and all(slopes.diagonal()):
+        return {flux: -known[k] / slopes[k, k] for k, flux in enumerate(fluxes)}
+    if not slopes.free_symbols:
+        numbers = np.array(slopes.evalf(), dtype=float)  # exact roots would swell
+        if np.linalg.cond(numbers) < _SINGULAR:
+            inverse = np.linalg.inv(numbers)
+            inverse[np.abs(inverse) < _NOTHING * np.abs(inverse).max(axis=1, keepdims=True)] = 0.0
+            return dict(zip(fluxes, Matrix(inverse) * -known, strict=True))
+    raise refusal(", ".join(map(str, fluxes)), "fluxes that their equations do not give")
 
 
 def _partners(equations: Sequence[Reading], form: WeakForm) -> list[int]:
