@@ -9,7 +9,7 @@ from __future__ import annotations
 import math
 from collections.abc import Callable, Hashable, Mapping
 from dataclasses import dataclass
-from functools import partial
+from functools import cached_property, partial
 from statistics import median
 from typing import Any
 
@@ -54,7 +54,6 @@ class Stagnation:
         problem = compiled.problem
         self._compiled, self._trial, self._tell, self._group = compiled, trial, tell, group
         self._names = [t.name for t in compiled.terms if problem.term(t.name).kind == "equation"]
-        self._parts = CompiledProblem(problem, tuple(self._sizes_of_parts(name) for name in self._names))
         self._start = {name: tensor.clone() for name, tensor in trial.state_dict().items()}
         self._sizes: list[float] = []
         self.stuck_at: float | None = None
@@ -70,7 +69,7 @@ class Stagnation:
         recent = median(self._sizes[-_DRAWS:])
         if recent <= _SLOW * median(self._sizes[-2 * _DRAWS : -_DRAWS]):
             return
-        if recent > max(_OF_FIRST * self._sizes[0], _OF_PARTS * self._size(self._parts, points)):
+        if recent > _OF_FIRST * self._sizes[0] and recent > _OF_PARTS * self._size(self._parts, points):
             self.stuck_at = recent
             self._trial.load_state_dict(self._start)
             draws = len(self._sizes) - 1
@@ -96,6 +95,11 @@ class Stagnation:
             found = evaluated_in_shares(partial(terms.residuals, self._trial), given, self._group)
         means = self._group.numbers(torch.stack([values.square().mean() for values in found.values()]))
         return math.sqrt(sum(means))
+
+    @cached_property
+    def _parts(self) -> CompiledProblem:
+        """The sizes of what the equations are made of; compiling them takes seconds, and most trainings never ask."""
+        return CompiledProblem(self._compiled.problem, tuple(self._sizes_of_parts(name) for name in self._names))
 
     def _sizes_of_parts(self, name: str) -> CompiledTerm:
         """Compile the sum of the sizes of the terms that an equation is made of."""
