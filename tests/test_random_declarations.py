@@ -206,6 +206,7 @@ COUNTED: Counter[str] = Counter()
 
 @pytest.mark.soak
 @pytest.mark.timeout(7200)
+@pytest.mark.filterwarnings("ignore::pytest.PytestUnraisableExceptionWarning")  # an alarm in a callback is sent again
 @settings(
     max_examples=10_000,
     deadline=None,
