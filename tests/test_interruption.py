@@ -122,9 +122,10 @@ def campaign(folder: Path, steps: tuple[int, int, int], *, kills: int, threads: 
     options = ("--compile", "off", "--threads", str(threads), *QUIET)
     whole, run = folder / "whole", folder / "run"
     assert main(["run", str(file), "--out", str(whole), *options]) == 0
+    made = sum(phase["steps"] for phase in json.loads((whole / "result.json").read_bytes())["phases"])
     places = []
     arguments: list[Any] = ["run", file, "--out", run, *options, "--save-every", "0.05"]
-    for number, target in enumerate(sorted(dice.sample(range(1, sum(steps) - sum(steps) // 20), kills))):
+    for number, target in enumerate(sorted(dice.sample(range(1, made - made // 20), kills))):
         with begun(*arguments, cwd=folder) as process:
             places.append(kill(process, run, dice, target=target, during_save=number % 2 == 1))
         assert process.returncode == -signal.SIGKILL
