@@ -15,6 +15,7 @@ from pinnsolve.declaration.observations import Observations
 from pinnsolve.errors import ProblemError, UnsupportedError
 from pinnsolve.reference.exact import Exact
 from pinnsolve.reference.finite_elements import FiniteElements
+from pinnsolve.reference.forward import lacks_equations
 from pinnsolve.reference.result import Reference
 from pinnsolve.reference.solve import FiniteDifferences, solve_reference
 from pinnsolve.reference.spectral import Spectral
@@ -70,9 +71,7 @@ class Referee:
         """
         held = set(getattr(self.spec, "unknowns", None) or {})
         problem = self.solution.problem
-        known = set(problem.unknowns) <= held and len(problem.fields) <= sum(
-            t.kind == "equation" for t in problem.terms
-        )
+        known = set(problem.unknowns) <= held and not lacks_equations(problem)
         settled = isinstance(self.spec, Observations) or known
         # A closed form costs nothing: a mistake in it shows now, not after the training.
         if settled or isinstance(self.spec, Exact):

@@ -56,8 +56,8 @@ def solve(
         problem: The declaration.
         network: A description such as `MLP(width=32, depth=4)`, or a module from (points, coordinates) to (points, fields).
         training: Points, phases, weights; chosen from the problem where left out.
-        reference: `FiniteDifferences`, `FiniteElements`, `Spectral`, `StreamFunction`, `Exact`, `Observations`; when left out
-            finite differences, or a stream function where these cannot be, and finite elements where the region is no box.
+        reference: `FiniteDifferences`, `FiniteElements`, `Spectral`, `StreamFunction`, `Exact`, `Observations`; when left out,
+            on boxes, finite differences, else a stream function, else finite elements; elsewhere finite elements.
         seed: Everything random follows from it; not negative.
         device: "auto", "cpu" or "cuda".
         dtype: "float64", or "float32" for the first phase.

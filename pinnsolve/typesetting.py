@@ -153,6 +153,12 @@ class _Factors:
     unit: str
     rest: Expr
 
+    def text(self, printer: StrPrinter | LatexPrinter, unit: str, space: str) -> str:
+        """Return the product as a printer writes number and rest, with its unit, and space between them."""
+        number = {1: "", -1: "-"}.get(self.number, f"{printer.doprint(self.number)}{space}")
+        rest = "" if self.rest == 1 else space + printer.parenthesize(self.rest, PRECEDENCE["Mul"], strict=True)
+        return f"{number}{unit}{rest}"
+
 
 def _factors(product: Expr) -> _Factors | None:
     """Return the factors of a product that has units above its bar; where there are none it is read as any other."""
@@ -199,11 +205,7 @@ class _Shorthand(_Reading, StrPrinter):
 
     def _print_Mul(self, expression: Expr) -> str:
         found = _factors(expression)
-        if found is None:
-            return str(super()._print_Mul(expression))
-        number = "" if found.number == 1 else "-" if found.number == -1 else f"{self._print(found.number)} "
-        rest = "" if found.rest == 1 else f" {self.parenthesize(found.rest, PRECEDENCE['Mul'], strict=True)}"
-        return f"{number}{found.unit}{rest}"
+        return str(super()._print_Mul(expression)) if found is None else found.text(self, found.unit, " ")
 
     def _print_Quantity(self, expression: Quantity | Prefix) -> str:
         return str(expression.abbrev)
@@ -237,9 +239,7 @@ class _Latex(_Reading, LatexPrinter):
         found = _factors(expression)
         if found is None:
             return str(super()._print_Mul(expression))
-        number = "" if found.number == 1 else "-" if found.number == -1 else rf"{self._print(found.number)}\,"
-        rest = "" if found.rest == 1 else rf"\,{self.parenthesize(found.rest, PRECEDENCE['Mul'], strict=True)}"
-        return f"{number}{self._unit(found.unit)}{rest}"
+        return found.text(self, self._unit(found.unit), r"\,")
 
     def parenthesize(self, item: Expr, level: int, is_neg: bool = False, strict: bool = False) -> str:
         """Print an operand, in parentheses if need be; a field or a derivative of one is a single symbol."""

@@ -33,16 +33,21 @@ _REMEMBERED = 8
 _NOWHERE = -1e9
 
 
+def lacks_equations(problem: Problem) -> bool:
+    """Return whether there are fewer equations than fields, some of which a reference must then be given."""
+    return sum(term.kind == "equation" for term in problem.terms) < len(problem.fields)
+
+
 def given_fields(problem: Problem) -> tuple[str, ...]:
     """Return the names of the real fields that have no equation of their own.
 
     Raises:
         UnsupportedError: The equations leave open which fields these are.
     """
+    if not lacks_equations(problem):
+        return ()
     names = [f.func.__name__ for f in problem.fields]
     equations = [term for term in problem.terms if term.kind == "equation"]
-    if len(equations) >= len(names):
-        return ()
     with_conditions = {name for term in problem.terms if term.kind == "condition" for name in _fields_of(term)}
     gains = np.full((len(equations), len(names)), _NOWHERE)
     for row, term in zip(gains, equations, strict=True):
