@@ -389,6 +389,11 @@ MISTAKES: dict[str, Mistake] = {
         UnsupportedError,
         ("singular at an end", "substitute"),
     ),
+    "a kernel that may be singular": (
+        lambda: {"domain": Interval(x, 0, 1), "equations": Eq(f, Integral((x - s) ** f(s), (s, 0, x)))},
+        UnsupportedError,
+        ("singular at an end", "substitute"),
+    ),
     # unknowns
     "an unknown that appears nowhere": (
         lambda: heat() | {"unknowns": {nu: 1}},

@@ -25,6 +25,7 @@ from sympy import (
     Integral,
     MatrixBase,
     Number,
+    Pow,
     Subs,
     Symbol,
     SympifyError,
@@ -298,6 +299,11 @@ def _as_expression(entry: Any, name: str) -> Expr:
     return expression
 
 
+def _is_singular(value: Expr) -> bool:
+    """Whether a value is not finite, or may not be: zero to the power of a field."""
+    return value.has(*_NOT_FINITE) or any(p.base.is_zero and not p.exp.is_nonnegative for p in value.atoms(Pow))
+
+
 def _reach(integral: Integral) -> Expr:
     reached = [*evaluations(integral.function), *integral.function.free_symbols]
     for limits in integral.limits:
@@ -311,7 +317,7 @@ def _reach(integral: Integral) -> Expr:
                 "carry it out with .doit(), or cut it off where the integrand has decayed",
             )
         integrand = integral.function.xreplace({place: Dummy() for place in evaluations(integral.function)})
-        if any(integrand.subs(variable, end).has(*_NOT_FINITE) for end in ends):
+        if any(_is_singular(integrand.subs(variable, end)) for end in ends):
             raise UnsupportedError(
                 str(integral),
                 f"the integrand is singular at an end of the range of {variable}",

@@ -80,7 +80,7 @@ def _draw_losses(axes: Axes, history: Sequence[Progress]) -> None:
         axes.plot(steps, values, color=colour, ls=dash, lw=0.9, marker=marker, label=text)
     if len(names) > _NAMED:
         axes.plot([], [], ls="none", label=f"({len(names) - _NAMED} smaller terms)")
-    axes.set(yscale="log", ylabel="loss, mean square of terms", xlabel="steps")
+    axes.set(yscale="log", ylabel="loss; mean squares, not weighed", xlabel="steps")
     _set_limits(axes, steps, total)
     _draw_phases(axes, history)
     _draw_seconds(axes, history)
