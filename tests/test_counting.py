@@ -204,6 +204,18 @@ def test_surplus_counts_each_condition_at_an_end_once():
         Problem(domain=LINE, equations=f.diff(x, 4), conditions=[*clamped, f.diff(x, 2).subs(x, 0)])
 
 
+def test_both_ends_bear_a_condition_where_what_flows_in_changes_sides():
+    ends = [u(x, 0), u(0, t), u(1, t)]
+    Problem(domain=STRIP, equations=Eq(u.diff(t) + u * u.diff(x), 0), conditions=ends)
+    Problem(domain=STRIP, equations=Eq(u.diff(t) + (x - t) * u.diff(x), 0), conditions=ends)
+    turning = Box({x: (-1, 1), y: (-1, 1), t: (0, 3)})
+    w = fields("w", x, y, t)
+    walls = [w(-1, y, t), w(1, y, t), w(x, -1, t), w(x, 1, t)]
+    Problem(domain=turning, equations=w.diff(t) - y * w.diff(x) + x * w.diff(y), conditions=[w(x, y, 0), *walls])
+    with pytest.raises(ProblemError, match="2 conditions in x, where the equations bear 1"):
+        Problem(domain=STRIP, equations=Eq(u.diff(t) + (2 + x) * u.diff(x), 0), conditions=ends)
+
+
 def test_complex_fields_count_twice():
     wave = fields("w", x)
     with pytest.raises(ProblemError, match=r"need 4 .*found 2"):

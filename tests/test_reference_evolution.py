@@ -7,6 +7,7 @@ from typing import Any
 
 import numpy as np
 import pytest
+from scipy import special
 from sympy import Abs, Eq, Expr, Function, I, Piecewise, Rational, Symbol, cos, cosh, exp, lambdify, pi, sin, symbols
 
 from pinnsolve.domains.regions import Box
@@ -305,6 +306,26 @@ def test_initial_value_problems_are_followed_to_ten_digits(equations: Any, condi
         error = true_error(reference, name, f, (t,))
         assert error < 1e-10
         assert error < 3 * reference.estimated_relative_l2[name] + 1e-14 < 1e-10
+
+
+@pytest.mark.parametrize(
+    ("equation", "exact"),
+    [
+        (
+            lambda a: a.diff(t, 2) + 2 / t * a.diff(t) + a,
+            lambda values: np.sinc(values / np.pi),
+        ),  # Lane and Emden, n = 1
+        (lambda a: t**2 * a.diff(t, 2) + t * a.diff(t) + t**2 * a, special.j0),  # Bessel
+    ],
+    ids=["1/t", "t^2 before the highest derivative"],
+)
+def test_an_initial_value_problem_may_be_singular_at_its_start(equation: Any, exact: Any) -> None:
+    a = Function("a")(t)
+    start = [Eq(a.subs(t, 0), 1), Eq(a.diff(t).subs(t, 0), 0)]
+    reference = reference_of(Problem(domain=Box({t: (0, 3)}), equations=equation(a), conditions=start))
+    truth = exact(reference.points[:, 0])
+    error = np.linalg.norm(reference.values["a"] - truth) / np.linalg.norm(truth)
+    assert error < 3 * reference.estimated_relative_l2["a"] < 1e-8
 
 
 def test_the_same_equation_on_a_shifted_and_stretched_axis_has_the_same_solution() -> None:

@@ -64,6 +64,35 @@ def split_between_ends(
         bounds: The ranges of the coordinates.
         evolution: Other coordinates in which the solution evolves, 1 from the low end and -1 from the high one.
     """
+    found = _splits(terms, fields, coordinate, bounds, evolution)
+    return found.pop() if len(found) == 1 else None
+
+
+def most_at_ends(
+    terms: Sequence[Term],
+    fields: Sequence[AppliedUndef],
+    coordinate: Symbol,
+    bounds: Bounds,
+    *,
+    evolution: Mapping[Symbol, int],
+) -> int:
+    """Return how many conditions the two ends of a coordinate bear where what flows in changes sides, 0 where this is not certain.
+
+    In y u_x with -1 < y < 1, or in u u_x, values flow in at one end here and at the other there: each end bears one. The arguments
+    are those of `split_between_ends`.
+    """
+    found = [split or (0, 0) for split in _splits(terms, fields, coordinate, bounds, evolution)]
+    return max(low for low, _ in found) + max(high for _, high in found)
+
+
+def _splits(
+    terms: Sequence[Term],
+    fields: Sequence[AppliedUndef],
+    coordinate: Symbol,
+    bounds: Bounds,
+    evolution: Mapping[Symbol, int],
+) -> set[tuple[int, int] | None]:
+    """Return what `split_between_ends` finds at states of all kinds, None among it where it finds nothing."""
     generator = np.random.default_rng(11)
     found: set[tuple[int, int] | None] = set()
     for wave, _ in itertools.product(WAVE_NUMBERS, range(_STATES)):
@@ -75,7 +104,7 @@ def split_between_ends(
         coefficients = _polynomial(terms, fields, coordinate, frozen, states, bounds, radius=wave)
         roots = None if coefficients is None else np.roots(coefficients[::-1]).astype(np.complex128)
         found.add(None if roots is None else _count_sides(wave * roots, wave))
-    return found.pop() if len(found) == 1 else None
+    return found
 
 
 def growth(terms: Sequence[Term], fields: Sequence[AppliedUndef], coordinate: Symbol, bounds: Bounds) -> float:

@@ -9,13 +9,14 @@ no evolution of their own, lie between.
 from __future__ import annotations
 
 import math
-from collections.abc import Iterator, Mapping, Sequence
+from collections.abc import Callable, Iterator, Mapping, Sequence
 from dataclasses import dataclass
+from functools import partial
 
 from sympy import Integral, Symbol
 from sympy.core.function import AppliedUndef
 
-from pinnsolve.declaration.characteristics import degree, split_between_ends
+from pinnsolve.declaration.characteristics import degree, most_at_ends, split_between_ends
 from pinnsolve.declaration.terms import Term, evaluations, with_ends_of_integrals
 from pinnsolve.domains.parts import Part, Wall
 from pinnsolve.domains.pieces import Face, Piece
@@ -152,7 +153,11 @@ def check_counts(
                 _missing_remedy(fields, coordinate, bounds, highest),
             )
         if not has_data and not free_unknowns:
-            _check_surplus(coordinate, stands, highest, slots, bounds, regular=least == total, least=least)
+            evolution = _evolution(ends, coordinate)
+            changing = partial(most_at_ends, terms, fields, coordinate, bounds, evolution=evolution)
+            _check_surplus(
+                coordinate, stands, highest, slots, bounds, regular=least == total, least=least, changing=changing
+            )
             _check_split(coordinate, ends, stands, terms, fields, bounds)
 
 
@@ -181,6 +186,7 @@ def _check_surplus(
     *,
     regular: bool,
     least: int,
+    changing: Callable[[], int],
 ) -> None:
     ends = [
         (t, p) for t, p in stands if p.coordinate == coordinate and not p.stand_in and _at_end(p, bounds[coordinate])
@@ -191,7 +197,7 @@ def _check_surplus(
     most = sum(highest.get((name, coordinate), 0) for name in slots)
     if not regular:  # a pressure may be given at both ends of a coordinate in which it has order one
         most = sum(2 * math.ceil(highest.get((name, coordinate), 0) / 2) for name in slots)
-    if given > most + 0.5:
+    if given > most + 0.5 and given > changing() + 0.5:
         raise ProblemError(
             ", ".join(dict.fromkeys(t.name for t, _ in ends)),
             f"{given:g} conditions in {coordinate}, where the equations bear {most}",
@@ -219,11 +225,7 @@ def _check_split(
     here = given[coordinate]
     if here is None or here == (0, 0):
         return
-    evolution = {
-        c: 1 if ends[0] else -1
-        for c, ends in given.items()
-        if ends and c != coordinate and (ends[0] == 0) != (ends[1] == 0)
-    }
+    evolution = _evolution(given, coordinate)
     needed = None
     for frozen in (
         ({}, evolution) if 0 in here else (evolution,)
@@ -237,6 +239,13 @@ def _check_split(
             f"{here[0]:g} conditions at {low} and {here[1]:g} at {high}, where the equations ask for {needed[0]} and {needed[1]}",
             f"move a condition to the end that lacks one, or change the sign of the term of highest order in {coordinate}",
         )
+
+
+def _evolution(given: Mapping[Symbol, tuple[float, float] | None], but: Symbol) -> dict[Symbol, int]:
+    """Return the other coordinates with conditions at one end alone: 1 where it is the low one, else -1."""
+    return {
+        c: 1 if ends[0] else -1 for c, ends in given.items() if ends and c != but and (ends[0] == 0) != (ends[1] == 0)
+    }
 
 
 def _at_ends(stood: Sequence[Plane], ends: tuple[float, float]) -> tuple[float, float] | None:

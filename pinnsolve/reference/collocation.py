@@ -112,7 +112,8 @@ class Block:
         total: Any = 0.0
         known = self.known(time)
         for side in self.coordinates:
-            arguments = [time if c == self.time else x for c, x in enumerate(side)]
+            # NumPy's numbers divide by zero as arrays do, without an exception.
+            arguments = [np.float64(time) if c == self.time else x for c, x in enumerate(side)]
             with np.errstate(all="ignore"):  # a branch not taken may divide by zero; the solvers test for finite values
                 outputs = function(*arguments, *slots, *known)
             total = total + np.array([np.broadcast_to(o, len(self.rows)) for o in outputs], dtype=np.float64)

@@ -7,10 +7,12 @@ s = 0 and wanted for s = 1. For a flow that starts from rest s multiplies its in
 from __future__ import annotations
 
 from dataclasses import dataclass
+from functools import partial
 
 from scipy import sparse
 
 from pinnsolve.domains.images import Array
+from pinnsolve.reference.factors import Factor, factor_by_columns
 from pinnsolve.reference.newton import Root, Rows, UnresolvedError, solve_newton
 
 _SMALLEST = 1e-2
@@ -35,7 +37,14 @@ class _Between:
         return sparse.csc_array(self.part * self.system.jacobian(unknowns, time) + (1 - self.part) * self.slope)
 
 
-def solve_continued(system: Rows, start: Array, *, name: str, constants: tuple[Array, ...] = ()) -> Root:
+def solve_continued(
+    system: Rows,
+    start: Array,
+    *,
+    name: str,
+    constants: tuple[Array, ...] = (),
+    factor: Factor = factor_by_columns,
+) -> Root:
     """Return a root of a system, by Newton's method from a start or else along the way to it.
 
     Args:
@@ -43,12 +52,14 @@ def solve_continued(system: Rows, start: Array, *, name: str, constants: tuple[A
         start: First guess.
         name: For messages.
         constants: Vectors that may be added to any solution.
+        factor: How Jacobians are factored.
 
     Raises:
         UnresolvedError: No solution is found on this grid.
     """
+    solve = partial(solve_newton, name=name, constants=constants, factor=factor)
     try:
-        return solve_newton(system, start, name=name, constants=constants)
+        return solve(system, start)
     except UnresolvedError as error:
         failed = error
     first, slope = system.residual(start), system.jacobian(start)
@@ -56,7 +67,7 @@ def solve_continued(system: Rows, start: Array, *, name: str, constants: tuple[A
     while reached < 1:
         target = min(1.0, reached + step)
         try:
-            root = solve_newton(_Between(system, start, first, slope, target), state, name=name, constants=constants)
+            root = solve(_Between(system, start, first, slope, target), state)
         except UnresolvedError:
             step /= 4
             if step < _SMALLEST:

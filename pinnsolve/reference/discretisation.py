@@ -15,6 +15,7 @@ from pinnsolve.domains.images import Array
 from pinnsolve.reference.assembly import Assembly, Block, Nodal, Part, Programs, Symbols
 from pinnsolve.reference.continuation import solve_continued
 from pinnsolve.reference.elements import Elements
+from pinnsolve.reference.factors import Factor, factor_by_columns, factor_by_degrees
 from pinnsolve.reference.fields import FieldFunction, Fields, evolving_fields, steady_fields
 from pinnsolve.reference.natural_conditions import Wall
 from pinnsolve.reference.newton import UnresolvedError, refusal, solve_newton
@@ -228,10 +229,11 @@ def _root(
 ) -> Array:
     """Return the values at nodes where the residual vanishes."""
     if pressure is None:
-        return solve_newton(rest, start, name="equations", constants=constants).values
+        return solve_newton(rest, start, name="equations", constants=constants, factor=_factor(elements)).values
     mixed = taylor_hood(rest, elements, pressure)
     own = tuple(mixed.spread.T @ one for one in constants)
-    return mixed.spread @ solve_continued(mixed, mixed.gathered(start), name="equations", constants=own).values
+    found = solve_continued(mixed, mixed.gathered(start), name="equations", constants=own, factor=_factor(elements))
+    return mixed.spread @ found.values
 
 
 def evolution_level(
@@ -264,6 +266,10 @@ def evolution_level(
     return replace(level, time_error={name: gap / _ERROR_OF_LOOSE for name, gap in gaps.items()})
 
 
+def _factor(elements: Elements) -> Factor:
+    return factor_by_degrees if elements.order == 2 else factor_by_columns
+
+
 def _march(
     discretisation: Discretisation,
     elements: Elements,
@@ -281,7 +287,8 @@ def _march(
         for n, programs in discretisation.initial
     ]
     first = replace(rest, nodal=(*rest.nodal, *starts))
-    state = solve_newton(first, np.zeros(rest.size), time=begin, name="initial conditions").values
+    zero = np.zeros(rest.size)
+    state = solve_newton(first, zero, time=begin, name="initial conditions", factor=_factor(elements)).values
     try:
         path = integrate(
             lambda t, y: -rest.residual(y, t),
@@ -293,6 +300,7 @@ def _march(
             tolerance=tolerance,
             longest=(end - begin) / steps,
             deadline=deadline,
+            factor=_factor(elements),
         )
     except StepTooSmallError as error:
         found = f"the solution cannot be followed to the end, {error}"

@@ -162,6 +162,10 @@ def read_evolution(problem: Problem, readings: Sequence[Reading], *, time: int, 
     )
 
 
+class SingularStartError(UnresolvedError):
+    """A coefficient has no value at the start, as of u'/r at r = 0, where no step can begin."""
+
+
 def march(
     evolution: Evolution,
     cells: Mapping[int, int],
@@ -175,6 +179,7 @@ def march(
 
     Raises:
         UnresolvedError: The initial state does not exist, or the solution cannot be followed to the end.
+        SingularStartError: The equations have no value at the start.
         OutOfTimeError: The deadline has come.
     """
     layout, time = evolution.layout(cells), evolution.time
@@ -196,6 +201,9 @@ def march(
     algebraic = [law for law in still if not law.rates]
     first = system([*evolution.initial, *algebraic])
     begin = solve_newton(first, np.zeros(layout.size), time=start, name="initial conditions").values
+    if not np.isfinite(rest.jacobian(begin, start).data).all():
+        found = "no finite-difference reference: the equations have no finite value at the start"
+        raise SingularStartError("equations", found, REMEDY)
     try:
         path = integrate(
             lambda t, y: -rest.residual(y, t),

@@ -13,9 +13,10 @@ from typing import Protocol
 
 import numpy as np
 from scipy import sparse
-from scipy.sparse.linalg import SuperLU, splu
+from scipy.sparse.linalg import SuperLU
 
 from pinnsolve.errors import UnsupportedError
+from pinnsolve.reference.factors import Factor, factor_by_columns
 from pinnsolve.reference.finite_differences import Array
 from pinnsolve.reference.reading import REMEDY
 
@@ -53,7 +54,13 @@ class Root:
 
 
 def solve_newton(
-    system: Rows, start: Array, *, time: float = 0.0, name: str, constants: tuple[Array, ...] = ()
+    system: Rows,
+    start: Array,
+    *,
+    time: float = 0.0,
+    name: str,
+    constants: tuple[Array, ...] = (),
+    factor: Factor = factor_by_columns,
 ) -> Root:
     """Return a root of a system near a start.
 
@@ -63,6 +70,7 @@ def solve_newton(
         time: Passed to the system.
         name: For messages.
         constants: Vectors that may be added to any solution: each is bordered away with mean zero.
+        factor: How the Jacobian is factored.
 
     Raises:
         UnresolvedError: A singular Jacobian, values that are not finite, no convergence.
@@ -72,7 +80,7 @@ def solve_newton(
         residual, jacobian = system.residual(values, time), system.jacobian(values, time)
         if not (np.isfinite(residual).all() and np.isfinite(jacobian.data).all()):
             raise refusal(name, "the equations have no finite value at the first guess")
-        solve = _factor(jacobian, constants, name)
+        solve = _solver(jacobian, constants, name, factor)
         full = solve(-residual)
         size = float(np.linalg.norm(full))
         if not np.isfinite(size):
@@ -102,20 +110,24 @@ def refusal(name: str, found: str) -> UnresolvedError:
     return UnresolvedError(name, f"no reference on its grids: {found}", REMEDY)
 
 
-def _factor(jacobian: sparse.csc_array, constants: tuple[Array, ...], name: str) -> Callable[[Array], Array]:
+def _solver(
+    jacobian: sparse.csc_array, constants: tuple[Array, ...], name: str, factor: Factor
+) -> Callable[[Array], Array]:
     """Return the solver of J d = r, bordered by conditions B' d = 0 where constants B may be added to d."""
     if not constants:
-        return _decomposed(jacobian, name).solve
+        return _decomposed(jacobian, name, factor).solve
     border, size = np.stack(constants, axis=1), len(constants[0])
-    solve = _lifted(jacobian, border)
+    solve = _lifted(jacobian, border, factor)
     if solve is not None:
         return solve
     sides = sparse.csc_array(border)
-    factors = _decomposed(sparse.block_array([[jacobian, sides], [sides.T, None]], format="csc"), name)
+    factors = _decomposed(
+        sparse.block_array([[jacobian, sides], [sides.T, None]], format="csc"), name, factor_by_columns
+    )
     return lambda right: factors.solve(np.concatenate([right, np.zeros(len(constants))]))[:size]
 
 
-def _lifted(jacobian: sparse.csc_array, border: Array) -> Callable[[Array], Array] | None:
+def _lifted(jacobian: sparse.csc_array, border: Array, factor: Factor) -> Callable[[Array], Array] | None:
     """Return the same solver by factors that full borders do not fill, None where it is not exact.
 
     J gets a number a at one unknown of each constant: d = (J + a E E')^-1 (r + E m - B l) with the m = a E' d and the l for which
@@ -129,7 +141,7 @@ def _lifted(jacobian: sparse.csc_array, border: Array) -> Callable[[Array], Arra
     size = float(np.abs(jacobian.data).max())
     lift = sparse.csc_array((np.full(count, size), (at, at)), shape=jacobian.shape)
     try:
-        factors = splu(sparse.csc_array(jacobian + lift))
+        factors = factor(sparse.csc_array(jacobian + lift))
         ways = factors.solve(np.concatenate([units, -border], axis=1))
         both = np.concatenate([units, border], axis=1).T
         small = np.linalg.inv(both @ ways - np.diag(np.repeat([1 / size, 0.0], count)))
@@ -147,8 +159,8 @@ def _lifted(jacobian: sparse.csc_array, border: Array) -> Callable[[Array], Arra
     return (lambda right: split(right)[0]) if left <= _EXACT * np.linalg.norm(right) else None
 
 
-def _decomposed(matrix: sparse.csc_array, name: str) -> SuperLU:
+def _decomposed(matrix: sparse.csc_array, name: str, factor: Factor) -> SuperLU:
     try:
-        return splu(matrix)
+        return factor(matrix)
     except RuntimeError as error:
         raise refusal(name, "the linear system is singular") from error

@@ -17,8 +17,8 @@ from dataclasses import dataclass
 
 import numpy as np
 from scipy import sparse
-from scipy.sparse.linalg import splu
 
+from pinnsolve.reference.factors import Factor, factor_by_columns
 from pinnsolve.reference.finite_differences import Array
 
 _GAMMA = 0.21193756319429014
@@ -98,6 +98,7 @@ def integrate(
     tolerance: float,
     longest: float,
     deadline: float,
+    factor: Factor = factor_by_columns,
 ) -> Path:
     """Follow M y' = f(t, y) over a span with steps whose estimated error stays below a tolerance.
 
@@ -111,6 +112,7 @@ def integrate(
         tolerance: Error allowed in a step, relative to the root mean square of the state so far.
         longest: The longest step.
         deadline: Value of `time.monotonic` at which to give up.
+        factor: How the matrices of the steps are factored.
 
     Returns:
         Every accepted step.
@@ -132,16 +134,16 @@ def integrate(
             raise StepTooSmallError(f"no step is small enough at {time:.6g}")
         step = min(step, longest, span[1] - time)
         with np.errstate(over="ignore", invalid="ignore"):  # a step that fails is repeated with a shorter one
-            trial, error = _step(right, mass, slope, drift, time, state, step)
+            trial, error = _step(right, mass, slope, drift, time, state, step, factor)
             largest = np.maximum(scale, np.abs(trial))
             size = _ratio(error, tolerance * (largest + _typical(largest)))
-        factor = min(_GROW, max(_SHRINK, _SAFETY * size**-0.2)) if size > 0 else _GROW
+        stretch = min(_GROW, max(_SHRINK, _SAFETY * size**-0.2)) if size > 0 else _GROW
         if np.isfinite(size) and size <= 1.0:
             time, state, scale = time + step, trial, largest
             times.append(time)
             states.append(state)
             slope, drift = jacobian(time, state), rate(time, state)
-        step *= factor if np.isfinite(size) else _SHRINK
+        step *= stretch if np.isfinite(size) else _SHRINK
     times[-1] = span[1]
     return Path(np.array(times), np.array(states))
 
@@ -154,6 +156,7 @@ def _step(
     time: float,
     state: Array,
     step: float,
+    factor: Factor,
 ) -> tuple[Array, Array]:
     """Return the state after a step and its estimated error; both are NaN where a stage cannot be evaluated."""
     nothing = np.full_like(state, np.nan)
@@ -161,7 +164,7 @@ def _step(
     if not np.isfinite(matrix.data).all():
         return nothing, nothing
     try:
-        factors = splu(matrix)
+        factors = factor(matrix)
     except RuntimeError:  # exactly singular: no constraint fixes some unknown
         return nothing, nothing
     stages: list[Array] = []

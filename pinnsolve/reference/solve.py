@@ -21,7 +21,7 @@ from pinnsolve.reference.finite_elements import FiniteElements, finite_element_r
 from pinnsolve.reference.forward import forward_problem, without_observations
 from pinnsolve.reference.levels import evolution_level, steady_level
 from pinnsolve.reference.measured import measured_reference
-from pinnsolve.reference.method_of_lines import find_time, read_evolution
+from pinnsolve.reference.method_of_lines import SingularStartError, find_time, read_evolution
 from pinnsolve.reference.newton import UnresolvedError
 from pinnsolve.reference.reading import REMEDY, Reading, read
 from pinnsolve.reference.refinement import GOALS, Refinement, refine
@@ -190,8 +190,15 @@ def _finite_differences(
     time = find_time(readings, len(problem.fields), bounds=bounds)
     if state is not None:
         check_periods(state, readings, bounds=bounds)
+    solve = functools.partial(_refine, problem, spec, readings, deadline=began + spec.seconds, state=state)
     try:
-        refinement = _refine(problem, spec, readings, time, began + spec.seconds, state)
+        try:
+            refinement = solve(time)
+        except SingularStartError:
+            if len(problem.coordinates) > 1:
+                raise
+            time = None  # no step can begin where a coefficient has no value, but all nodes can be solved for at once
+            refinement = solve(time)
     except OutOfTimeError as error:
         found = f"no finite-difference reference: {error}"
         raise UnsupportedError("equations", found, "give FiniteDifferences(seconds=...) more time") from error
@@ -224,6 +231,7 @@ def _refine(
     spec: FiniteDifferences,
     readings: Sequence[Reading],
     time: int | None,
+    *,
     deadline: float,
     state: State | None,
 ) -> Refinement:
