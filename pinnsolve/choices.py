@@ -17,6 +17,7 @@ from pinnsolve.compiler.trial import build_trial
 from pinnsolve.declaration.characteristics import growth
 from pinnsolve.declaration.counting import marching, orders
 from pinnsolve.declaration.distances import find_enclosures
+from pinnsolve.declaration.singularities import clamp_beside_traction, kept_away_from
 from pinnsolve.domains.spreading import Graded
 from pinnsolve.errors import ProblemError, UnsupportedError
 from pinnsolve.networks.architectures import MLP, Architecture
@@ -54,6 +55,9 @@ _GROWTH = 8.0
 """Powers of e by which small waves grow over the range before windows are worth their time. Those of Kuramoto and Sivashinsky's
 equation in `problems/` grow by 10, which one network does not follow. Where they grow by less, by 5 for Allen and Cahn's and 1 for
 Korteweg and de Vries', one network for all times is as good in the same time or, for smooth solutions, far better."""
+
+_SMALL = 0.1
+"""How far a network starts from the conditions alone, relative to others, where an equation divides by what may vanish."""
 
 _QUICK = 4
 """A quick run has this many times fewer points and ten times fewer steps; nothing else differs."""
@@ -119,11 +123,7 @@ def choose(
     choices: list[Choice] = []
     time = _grows_in(problem) if training.phases is None and training.windows is None else None
     if network is None:
-        network, reason = _network(problem)
-        if time is not None:
-            network = replace(network, harmonics=_HARMONICS)
-        text = f"MLP, {network.depth} layers of {network.width} {network.activation}"
-        choices.append(Choice("network", text, reason, "network = ps.MLP(width=..., depth=...)"))
+        network = _network(problem, time, choices)
     where = _device(device, choices)
     if dtype not in ("float32", "float64"):
         raise ProblemError("dtype", f"{dtype!r}", "write float64 or float32")
@@ -192,6 +192,13 @@ def meet_conditions(problem: Problem, network: Any = None) -> tuple[Problem, tup
         return problem, ()
     if exact.periods and isinstance(network, nn.Module):
         return problem, ()
+    clash = clamp_beside_traction(problem.terms, problem.fields, problem.domain, exact.exact)
+    if clash is not None:
+        clamp, traction = clash
+        reason = (
+            f"stresses are unbounded where {clamp} meets {traction}, and fields that vanish exactly give way elsewhere"
+        )
+        return problem, (Choice("exact conditions", "none", reason, "ps.Problem(..., hard=True)"),)
     enclosures = find_enclosures(exact.terms, exact.fields, exact.domain)
     if any(not enclosure.smooth for field, enclosure in enclosures.items() if field in exact.ansatz):
         return problem, ()  # a factor whose second derivatives grow without bound at corners is for the user to choose
@@ -199,7 +206,22 @@ def meet_conditions(problem: Problem, network: Any = None) -> tuple[Problem, tup
     return exact, (Choice("exact conditions", ", ".join(sorted(exact.exact)), reason, "ps.Problem(..., hard=False)"),)
 
 
-def _network(problem: Problem) -> tuple[MLP, str]:
+def _network(problem: Problem, time: Symbol | None, choices: list[Choice]) -> MLP:
+    """Choose a small network, and where it starts."""
+    network, reason = _small_network(problem)
+    if time is not None:
+        network = replace(network, harmonics=_HARMONICS)
+    text = f"MLP, {network.depth} layers of {network.width} {network.activation}"
+    choices.append(Choice("network", text, reason, "network = ps.MLP(width=..., depth=...)"))
+    away = kept_away_from(problem.terms, problem.fields, problem.domain, problem.ansatz)
+    if away is None:
+        return network
+    reason = f"an equation has no value where {away} vanishes, and the conditions alone keep it on one side"
+    choices.append(Choice("start", f"last layer {_SMALL:g} times as large", reason, "network = ps.MLP(start=1)"))
+    return replace(network, start=_SMALL)
+
+
+def _small_network(problem: Problem) -> tuple[MLP, str]:
     """Choose a small network, and say why it."""
     times = marching(problem.terms, problem.fields, problem.domain) or _measured_evolution(problem)
     few = "so few weights suit a dense second-order method"

@@ -38,7 +38,8 @@ _LEAST, _LARGEST = 0.05, 20.0
 
 _FAR, _STEADY = 1e3, 0.3
 """A field known by sources alone is left as it is up to this factor where their mean is less than this part of their largest value:
-sources that oscillate make fields smaller than this reckoning does."""
+sources that oscillate make fields smaller than this reckoning does. So it is where other fields are in the same equation, which may
+balance its terms: a slender beam bends by far more than its shear alone would."""
 
 _BELIEVED = 10.0
 """Factor by which sources may say that a field is larger than its declared values: these may be those of walls alone."""
@@ -168,7 +169,8 @@ def _reckon(
             strong = float(np.mean(np.abs(sources))) if sources.size else 0.0
             if strong / max(strengths) > by_sources:
                 by_sources = strong / max(strengths)
-                steady = abs(float(np.mean(sources))) >= _STEADY * float(np.abs(sources).max())
+                alone = len(own) == len(coefficients)
+                steady = alone and abs(float(np.mean(sources))) >= _STEADY * float(np.abs(sources).max())
     told = np.concatenate(values) if values else np.zeros(0)
     low, high = (float(told.min()), float(told.max())) if told.size else (0.0, 0.0)
     centre, size, most = (low + high) / 2, (high - low) / 2, max(abs(low), abs(high))

@@ -60,6 +60,7 @@ class _Layers:
     factorised: bool = False
     initialization: str | None = None
     whitening: str | None = None
+    start: float = 1.0
 
     def __post_init__(self) -> None:
         _check(self, count="depth")
@@ -78,6 +79,7 @@ class _Blocks:
     factorised: bool = False
     initialization: str | None = None
     whitening: str | None = None
+    start: float = 1.0
 
     def __post_init__(self) -> None:
         _check(self, count="blocks")
@@ -102,6 +104,8 @@ class MLP(_Layers):
         initialization: How hidden weights are drawn, one of `INITIALIZATIONS`; None for what suits the activation.
         whitening: "diagonal" scales coordinates to one deviation over the region, and fields that were measured from mean and
             deviation of their values; "full" removes correlations as well. None scales each coordinate by its range.
+        start: Factor on the first weights of the last layer: below 1, fields start close to zero or, where conditions are met
+            exactly, to what these alone ask for.
         normalization: "layer", "group" or "batch", of what enters an activation; see `normalization`. Of small batches "batch" is
             mostly noise.
         groups: Number of groups of units for "group", of at least 4 each.
@@ -140,6 +144,7 @@ class ModifiedMLP(_Layers):
         factorised: Weights as diag(exp s) V.
         initialization: How hidden weights are drawn.
         whitening: Of coordinates and measured fields.
+        start: Factor on the first weights of the last layer.
 
     Raises:
         ProblemError: As for `MLP`.
@@ -163,6 +168,7 @@ class ResNet(_Blocks):
         factorised: Weights as diag(exp s) V.
         initialization: How hidden weights are drawn.
         whitening: Of coordinates and measured fields.
+        start: Factor on the first weights of the last layer.
         normalization: As for `MLP`, in every branch before both activations, and before the last.
         groups: As for `MLP`.
         dropout: As for `MLP`, between the two layers of a branch.
@@ -204,6 +210,7 @@ class PirateNet(_Blocks):
         factorised: Weights as diag(exp s) V.
         initialization: How hidden weights are drawn.
         whitening: Of coordinates and measured fields.
+        start: Factor on the first weights of the last layer.
 
     Raises:
         ProblemError: As for `MLP`.
@@ -243,17 +250,22 @@ def _check(spec: _Layers | _Blocks, *, count: str) -> None:
         raise ProblemError(f"{name} factorised", f"found {spec.factorised!r}", "write True or False")
     _check_one_of(f"{name} initialization", spec.initialization, INITIALIZATIONS)
     _check_one_of(f"{name} whitening", spec.whitening, WHITENINGS)
+    if not _is_positive(spec.start):
+        raise ProblemError(f"{name} start", f"found {spec.start!r}", "write a positive number such as 0.1")
     if isinstance(spec, MLP | ResNet):
         _check_layers(spec, name)
     if spec.fourier is None:
         return
-    number = isinstance(spec.fourier, int | float) and not isinstance(spec.fourier, bool)
-    if not number or not math.isfinite(spec.fourier) or spec.fourier <= 0:
+    if not _is_positive(spec.fourier):
         remedy = "write a positive number, the standard deviation of the frequencies, or None"
         raise ProblemError(f"{name} fourier", f"found {spec.fourier!r}", remedy)
     if spec.width % 2:
         found = f"found {spec.width} with fourier={spec.fourier:g}, whose cosines and sines come in pairs"
         raise ProblemError(f"{name} width", found, "write an even number")
+
+
+def _is_positive(value: object) -> bool:
+    return isinstance(value, int | float) and not isinstance(value, bool) and 0 < value < math.inf
 
 
 def _check_layers(spec: MLP | ResNet, name: str) -> None:

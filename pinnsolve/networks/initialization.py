@@ -104,7 +104,7 @@ def build(
     else:
         first = partial(dense, read, width, bound=_first_bound(spec, read), centred=True)
     start = first()
-    last = dense(width, outputs, bound=math.sqrt(6.0 / (width + outputs)))
+    last = dense(width, outputs, bound=spec.start * math.sqrt(6.0 / (width + outputs)))
     return nn.Sequential(*layers, *_body(spec, start, first, dense, place), last, *([] if exit is None else [exit]))
 
 
