@@ -10,7 +10,7 @@ import torch
 from sympy import Symbol
 from torch import nn
 
-from pinnsolve.balance import balance, require_terms
+from pinnsolve.balance import balance
 from pinnsolve.choice import Choice
 from pinnsolve.compiler.compile import CompiledProblem
 from pinnsolve.compiler.trial import build_trial
@@ -22,6 +22,7 @@ from pinnsolve.domains.spreading import Graded
 from pinnsolve.errors import ProblemError, UnsupportedError
 from pinnsolve.networks.architectures import MLP, Architecture
 from pinnsolve.networks.symmetry import require_different_units
+from pinnsolve.point_counts import count_points
 from pinnsolve.problem import Problem
 from pinnsolve.pseudo_time import Marching
 from pinnsolve.remedies import choose_remedy, is_linear
@@ -34,10 +35,6 @@ from pinnsolve.training.quasi_newton import LBFGS, SSBroyden
 from pinnsolve.training.schedule import Training
 from pinnsolve.windows import in_windows
 
-_EQUATION_POINTS = {0: 1, 1: 500, 2: 2_500, 3: 4_000}
-_CONDITION_POINTS = {0: 1, 1: 200, 2: 600, 3: 1_000}
-_MANY_EQUATION_POINTS, _MANY_CONDITION_POINTS = 5_000, 1_000
-
 _ADAM_STEPS, _SECOND_STEPS, _RESAMPLE = 500, 4_000, 300
 _SHORT_ADAM_STEPS, _GAUSS_NEWTON_STEPS, _GAUSS_NEWTON = 200, 500, 1_500
 """Parameters up to which a Gauss-Newton step repays its product of Jacobians, and the steps then."""
@@ -48,8 +45,8 @@ _PRIVATE_STEPS = 1_000
 _DENSE_ON_CPU, _DENSE_ON_GPU = 3_000, 12_000
 """Parameters up to which the inverse Hessian is dense: beyond, its passes through memory cost more than the gradient."""
 
-_WINDOWS, _WINDOW_POINTS, _WINDOW_STEPS, _HARMONICS = 8, 1_000, 200, 4
-"""Windows of an evolution in which waves grow, with points and steps of each; waves by which its circle is read."""
+_WINDOWS, _WINDOW_STEPS, _HARMONICS = 8, 200, 4
+"""Windows of an evolution in which waves grow, with steps of each; waves by which its circle is read."""
 
 _GROWTH = 8.0
 """Powers of e by which small waves grow over the range before windows are worth their time. Those of Kuramoto and Sivashinsky's
@@ -143,7 +140,8 @@ def choose(
         threads = 1
         reason = "layers this small gain little from more, and lose much when other programs run"
         choices.append(Choice("threads", "1", reason, "--threads N"))
-    counts = _counts(compiled, training.points or {}, choices, windowed=bool(windows))
+    by_rows = isinstance(phases[-1], LevenbergMarquardt)
+    counts = count_points(compiled, training.points or {}, choices, windowed=bool(windows), by_rows=by_rows)
     if quick:
         counts = {name: max(16, count // _QUICK) for name, count in counts.items()}
         phases = tuple(_quicker(phase) for phase in phases)
@@ -323,42 +321,6 @@ def _private_phases(resample: int, choices: list[Choice]) -> tuple[Phase, ...]:
     override = "training = ps.Training(phases=[ps.Adam(steps=...)])"
     choices.append(Choice("phases", f"Adam {phase.steps}", reason, override))
     return (phase,)
-
-
-def _counts(
-    compiled: CompiledProblem, given: Mapping[str, int], choices: list[Choice], *, windowed: bool
-) -> dict[str, int]:
-    problem = compiled.problem
-    require_terms("points", given, problem)
-    counts: dict[str, int] = {}
-    defaulted: dict[str, int] = {}
-    for compiled_term in compiled.terms:
-        term = problem.term(compiled_term.name)
-        told = given.get(term.name, given.get(term.group))
-        if term.columns:
-            if told is not None:
-                raise ProblemError(f"points, {term.name}", "observations bring their own points", "leave the name out")
-        elif not term.free:
-            if told not in (None, 1):
-                raise ProblemError(
-                    f"points, {term.name}", f"{told} points for a term at a single point", "write 1, or leave it out"
-                )
-        elif told is None:
-            table, many = (
-                (_EQUATION_POINTS, _MANY_EQUATION_POINTS)
-                if term.kind == "equation"
-                else (_CONDITION_POINTS, _MANY_CONDITION_POINTS)
-            )
-            count = table.get(len(term.free), many)
-            counts[term.name] = defaulted[term.name] = min(count, _WINDOW_POINTS) if windowed else count
-        else:
-            counts[term.name] = told
-    if defaulted:
-        listed = ", ".join(f"{name} {count}" for name, count in defaulted.items())
-        choices.append(
-            Choice("points", listed, "by the number of coordinates that range", "training = ps.Training(points={...})")
-        )
-    return counts
 
 
 def _mean_network(phases: Sequence[Phase]) -> Choice:

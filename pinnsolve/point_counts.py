@@ -1,0 +1,84 @@
+"""Numbers of points: how many each term is evaluated at in a step, where the user does not say."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+
+from pinnsolve.balance import require_terms
+from pinnsolve.choice import Choice
+from pinnsolve.compiler.compile import CompiledProblem
+from pinnsolve.declaration.terms import Term
+from pinnsolve.errors import ProblemError
+
+_BY_COORDINATES = {
+    "equation": {0: 1, 1: 500, 2: 2_500, 3: 4_000},
+    "condition": {0: 1, 1: 200, 2: 600, 3: 1_000},
+}
+"""Points of a term by the number of coordinates that range."""
+
+_MANY = {"equation": 5_000, "condition": 1_000}
+"""Points where more of them range."""
+
+_SHARED = {"equation": 1, "condition": 2}
+"""Terms that have so many points each. Of more, each has fewer, so that all have as many rows: those are what a Gauss-Newton step
+costs. In the same time systems of two to four equations, such as Kovasznay's flow, Maxwell's equations, and waves in shallow
+water, end with an error 3 to 20 times smaller."""
+
+_FEWEST = 100
+"""Points that a term keeps, however many there are."""
+
+_OF_A_WINDOW = 1_000
+"""Most points in a window of an evolution."""
+
+
+def count_points(
+    compiled: CompiledProblem, given: Mapping[str, int], choices: list[Choice], *, windowed: bool, by_rows: bool
+) -> dict[str, int]:
+    """Return the number of points for each term that ranges.
+
+    Args:
+        compiled: The terms that are trained.
+        given: Numbers by name of a term or of its group.
+        choices: Gets what was chosen.
+        windowed: The evolution is solved in windows.
+        by_rows: The last phase costs by rows of a Jacobian.
+
+    Raises:
+        ProblemError: A name that no term has, or a number for a term that has its own points.
+    """
+    problem = compiled.problem
+    require_terms("points", given, problem)
+    counts: dict[str, int] = {}
+    left: list[Term] = []
+    for term in (problem.term(each.name) for each in compiled.terms):
+        told = given.get(term.name, given.get(term.group))
+        if term.columns:
+            if told is not None:
+                raise ProblemError(f"points, {term.name}", "observations bring their own points", "leave the name out")
+        elif not term.free:
+            if told not in (None, 1):
+                raise ProblemError(
+                    f"points, {term.name}", f"{told} points for a term at a single point", "write 1, or leave it out"
+                )
+        elif told is None:
+            left.append(term)
+            counts[term.name] = 0
+        else:
+            counts[term.name] = told
+    for term in left:
+        alike = sum(other.kind == term.kind for other in left) if by_rows else 1
+        count = _usual(term, alike)
+        counts[term.name] = min(count, _OF_A_WINDOW) if windowed else count
+    if left:
+        listed = ", ".join(f"{term.name} {counts[term.name]}" for term in left)
+        reason = "by the number of coordinates that range"
+        if by_rows and len(left) > 1:
+            reason += ", shared among terms: rows are what a step costs"
+        choices.append(Choice("points", listed, reason, "training = ps.Training(points={...})"))
+    return counts
+
+
+def _usual(term: Term, alike: int) -> int:
+    """Return the points of a term among so many of its kind."""
+    count = _BY_COORDINATES[term.kind].get(len(term.free), _MANY[term.kind])
+    return min(count, max(_FEWEST, _SHARED[term.kind] * count // alike))
