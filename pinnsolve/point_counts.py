@@ -19,10 +19,11 @@ _BY_COORDINATES = {
 _MANY = {"equation": 5_000, "condition": 1_000}
 """Points where more of them range."""
 
-_SHARED = {"equation": 1, "condition": 2}
-"""Terms that have so many points each. Of more, each has fewer, so that all have as many rows: those are what a Gauss-Newton step
-costs. In the same time systems of two to four equations, such as Kovasznay's flow, Maxwell's equations, and waves in shallow
-water, end with an error 3 to 20 times smaller."""
+_ROWS, _MANY_ROWS = {2: 1_500, 3: 2_500}, 3_000
+"""Points of all equations together, by the number of coordinates that range and where more do, if points are redrawn at every step
+and a step costs by its rows, one for each term at each point. One to two times as many rows as parameters are enough. In the same
+time Helmholtz', Fisher's and reaction equations end with an error a third of that by as many points as above, and systems of two
+to four, such as Kovasznay's flow, Maxwell's equations and waves in shallow water, 5 to 20 times nearer."""
 
 _FEWEST = 100
 """Points that a term keeps, however many there are."""
@@ -66,19 +67,25 @@ def count_points(
         else:
             counts[term.name] = told
     for term in left:
-        alike = sum(other.kind == term.kind for other in left) if by_rows else 1
+        alike = sum(other.kind == term.kind for other in left) if by_rows else None
         count = _usual(term, alike)
         counts[term.name] = min(count, _OF_A_WINDOW) if windowed else count
     if left:
         listed = ", ".join(f"{term.name} {counts[term.name]}" for term in left)
         reason = "by the number of coordinates that range"
-        if by_rows and len(left) > 1:
-            reason += ", shared among terms: rows are what a step costs"
+        if by_rows:
+            reason += ", shared among terms of a kind: rows are what a step costs"
         choices.append(Choice("points", listed, reason, "training = ps.Training(points={...})"))
     return counts
 
 
-def _usual(term: Term, alike: int) -> int:
-    """Return the points of a term among so many of its kind."""
-    count = _BY_COORDINATES[term.kind].get(len(term.free), _MANY[term.kind])
-    return min(count, max(_FEWEST, _SHARED[term.kind] * count // alike))
+def _usual(term: Term, alike: int | None) -> int:
+    """Return the points of a term, one of so many of its kind that share rows."""
+    ranging = len(term.free)
+    count = _BY_COORDINATES[term.kind].get(ranging, _MANY[term.kind])
+    if alike is None:
+        return count
+    if term.kind == "condition":
+        return min(count, max(_FEWEST, 2 * count // alike))
+    rows = _ROWS.get(ranging, _MANY_ROWS) if ranging > 1 else count
+    return min(count, max(_FEWEST, rows // alike))

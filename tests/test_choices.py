@@ -194,6 +194,26 @@ def test_terms_left_out_of_points_get_a_default_and_only_they_are_announced() ->
     assert found.counts["heat[0]"] == 77 and "heat" not in points.value and "initial" in points.value
 
 
+def test_several_equations_share_points_where_a_step_costs_by_rows() -> None:
+    def counts(equations: int, **more: Any) -> dict[str, int]:
+        some = [ps.fields(f"u{k}", x, t) for k in range(equations)]
+        problem = ps.Problem(
+            domain=ps.Box({x: (0, 1), t: (0, 1)}),
+            equations={f"rate {k}": Eq(f.diff(t), f.diff(x, 2)) for k, f in enumerate(some)},
+            data={"some": ps.Observations(at={x: [0.5], t: [0.5]}, values={some[0]: [1.0]})},
+        )
+        return dict(plan(problem, **more).counts)
+
+    for equations in (2, 3, 5):
+        found = counts(equations)
+        assert (
+            len(set(found.values())) == 1 and found["rate 0"] * equations <= 1_500 < (found["rate 0"] + 1) * equations
+        )
+    assert set(counts(20).values()) == {100}
+    assert set(counts(3, network=ps.MLP(width=64, depth=4)).values()) == {2_500}
+    assert set(counts(3, training=ps.Training(points={"rate 2": 70})).values()) == {70, 750}
+
+
 def test_a_point_term_needs_no_count_and_one_is_accepted() -> None:
     assert "start" not in plan(ode()).counts
     assert "start" not in plan(ode(), None, ps.Training(points={"start": 1})).counts
