@@ -80,6 +80,16 @@ def test_a_problem_without_a_named_reference_has_an_automatic_one(name: str) -> 
     pytest.fail("no solver reads it")
 
 
+@pytest.mark.slow
+@pytest.mark.parametrize("name", KINDS)
+def test_an_automatic_reference_knows_its_error(name: str) -> None:
+    problem = load_problem_file(FOLDER / f"{name}.py").problem
+    reference, _ = solve_first(problem, automatic(problem), unknowns=problem.unknowns)
+    estimates = reference.estimated_relative_l2
+    print(f"{name}: {reference.method}, {reference.seconds:.0f} s, {estimates}")
+    assert reference.kind == KINDS[name] and all(0 < estimate < 0.5 for estimate in estimates.values())
+
+
 @pytest.mark.parametrize("name", UNREAD)
 def test_what_no_classical_solver_reads_is_said(name: str) -> None:
     problem = load_problem_file(FOLDER / f"{name}.py").problem
