@@ -140,8 +140,11 @@ def choose(
         threads = 1
         reason = "layers this small gain little from more, and lose much when other programs run"
         choices.append(Choice("threads", "1", reason, "--threads N"))
-    by_rows = isinstance(phases[-1], LevenbergMarquardt)
-    counts = count_points(compiled, training.points or {}, choices, windowed=bool(windows), by_rows=by_rows)
+    by_rows = isinstance(phases[-1], LevenbergMarquardt) and phases[-1].resample == 1
+    smooth = getattr(network, "activation", None) == "sine"
+    counts = count_points(
+        compiled, training.points or {}, choices, windowed=bool(windows), by_rows=by_rows, smooth=smooth
+    )
     if quick:
         counts = {name: max(16, count // _QUICK) for name, count in counts.items()}
         phases = tuple(_quicker(phase) for phase in phases)

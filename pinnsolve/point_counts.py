@@ -19,11 +19,12 @@ _BY_COORDINATES = {
 _MANY = {"equation": 5_000, "condition": 1_000}
 """Points where more of them range."""
 
-_ROWS, _MANY_ROWS = {2: 1_500, 3: 2_500}, 3_000
-"""Points of all equations together, by the number of coordinates that range and where more do, if points are redrawn at every step
-and a step costs by its rows, one for each term at each point. One to two times as many rows as parameters are enough. In the same
-time Helmholtz', Fisher's and reaction equations end with an error a third of that by as many points as above, and systems of two
-to four, such as Kovasznay's flow, Maxwell's equations and waves in shallow water, 5 to 20 times nearer."""
+_SMOOTH, _MANY_SMOOTH = {2: 1_500, 3: 2_500}, 3_000
+"""Points of all equations together, by the number of coordinates that range and where more do, for smooth solutions whose points
+are redrawn at every step. A Gauss-Newton step costs by its rows, one for each equation at each point, so the fewer the more steps:
+in the same time Helmholtz' equation ends 3 times, Kovasznay's flow 8 times nearer by these than by as many as above for each
+equation. What may steepen needs as many in all as above for one: by 1,500 rows to 900 parameters networks learn the points of
+a draw by heart, and the error of Burgers' equation rises again, from 4e-5 to 1.5e-4."""
 
 _FEWEST = 100
 """Points that a term keeps, however many there are."""
@@ -33,7 +34,13 @@ _OF_A_WINDOW = 1_000
 
 
 def count_points(
-    compiled: CompiledProblem, given: Mapping[str, int], choices: list[Choice], *, windowed: bool, by_rows: bool
+    compiled: CompiledProblem,
+    given: Mapping[str, int],
+    choices: list[Choice],
+    *,
+    windowed: bool,
+    by_rows: bool,
+    smooth: bool,
 ) -> dict[str, int]:
     """Return the number of points for each term that ranges.
 
@@ -42,7 +49,8 @@ def count_points(
         given: Numbers by name of a term or of its group.
         choices: Gets what was chosen.
         windowed: The evolution is solved in windows.
-        by_rows: The last phase costs by rows of a Jacobian.
+        by_rows: The last phase redraws points at every step, and costs by rows of a Jacobian: terms of a kind share them.
+        smooth: The solution is taken to be smooth.
 
     Raises:
         ProblemError: A name that no term has, or a number for a term that has its own points.
@@ -67,8 +75,8 @@ def count_points(
         else:
             counts[term.name] = told
     for term in left:
-        alike = sum(other.kind == term.kind for other in left) if by_rows else None
-        count = _usual(term, alike)
+        alike = sum(other.kind == term.kind for other in left)
+        count = _shared(term, alike, smooth=smooth) if by_rows else _usual(term)
         counts[term.name] = min(count, _OF_A_WINDOW) if windowed else count
     if left:
         listed = ", ".join(f"{term.name} {counts[term.name]}" for term in left)
@@ -79,13 +87,14 @@ def count_points(
     return counts
 
 
-def _usual(term: Term, alike: int | None) -> int:
-    """Return the points of a term, one of so many of its kind that share rows."""
-    ranging = len(term.free)
-    count = _BY_COORDINATES[term.kind].get(ranging, _MANY[term.kind])
-    if alike is None:
-        return count
+def _usual(term: Term) -> int:
+    return _BY_COORDINATES[term.kind].get(len(term.free), _MANY[term.kind])
+
+
+def _shared(term: Term, alike: int, *, smooth: bool) -> int:
+    """Return the points of a term, one of so many of its kind: two conditions have as many as one, and equations share them."""
+    ranging, count = len(term.free), _usual(term)
     if term.kind == "condition":
         return min(count, max(_FEWEST, 2 * count // alike))
-    rows = _ROWS.get(ranging, _MANY_ROWS) if ranging > 1 else count
-    return min(count, max(_FEWEST, rows // alike))
+    rows = _SMOOTH.get(ranging, _MANY_SMOOTH) if smooth and ranging > 1 else count
+    return max(_FEWEST, rows // alike)

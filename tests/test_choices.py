@@ -210,7 +210,10 @@ def test_several_equations_share_points_where_a_step_costs_by_rows() -> None:
             len(set(found.values())) == 1 and found["rate 0"] * equations <= 1_500 < (found["rate 0"] + 1) * equations
         )
     assert set(counts(20).values()) == {100}
+    assert set(counts(3, network=ps.MLP(width=20, depth=3)).values()) == {833}  # tanh, of what may steepen
     assert set(counts(3, network=ps.MLP(width=64, depth=4)).values()) == {2_500}
+    kept = ps.Training(phases=[ps.LevenbergMarquardt(steps=5)])
+    assert set(counts(3, training=kept).values()) == {2_500}
     assert set(counts(3, training=ps.Training(points={"rate 2": 70})).values()) == {70, 750}
 
 
