@@ -21,7 +21,7 @@ problem = ps.Problem(
     equations={"reaction": Eq(u.diff(t), 5 * u * (1 - u))},
     conditions={"initial": Eq(u(x, 0), hump)},
 )
-network = ps.MLP(width=20, depth=2)
+network = ps.MLP(width=14, depth=3)
 training = ps.Training(
     points={"reaction": 1_000}, phases=[ps.Adam(steps=200, lr=5e-3), ps.LevenbergMarquardt(steps=1_500, resample=1)]
 )
