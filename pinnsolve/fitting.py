@@ -18,12 +18,11 @@ import torch
 from torch import Tensor
 
 from pinnsolve.acceleration import (
-    PLAIN_MEMORY,
     Acceleration,
     accelerate,
     accelerate_again,
     accelerate_together,
-    chunk_size,
+    plain_chunk,
 )
 from pinnsolve.choice import Choice, describe
 from pinnsolve.choices import Plan
@@ -208,7 +207,7 @@ def _stop(asked: Callable[[], Status | None] | None, objective: PrivateObjective
 def _network(compiled: CompiledProblem, trial: Trial, start: State | None) -> int:
     """Put the network back where it was, and return how many points are worked on at once."""
     if start is None:
-        return chunk_size(compiled, trial, memory=PLAIN_MEMORY)
+        return plain_chunk(compiled, trial)
     with fitting("network"):
         trial.to(PRECISIONS[start["dtype"]])
         trial.load_state_dict(start["trial"])
