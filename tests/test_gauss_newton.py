@@ -127,9 +127,9 @@ def test_the_scaled_jacobian_is_that_of_the_loss() -> None:
 
 
 @pytest.mark.parametrize("columns", [1, 127, 128, 129, 500])
-def test_the_symmetric_product_is_the_product(columns: int) -> None:
+def test_the_lower_triangle_of_the_symmetric_product_is_that_of_the_product(columns: int) -> None:
     matrix = random(40, columns)
-    torch.testing.assert_close(symmetric_product(matrix), matrix.t() @ matrix, rtol=1e-12, atol=1e-12)
+    torch.testing.assert_close(symmetric_product(matrix).tril(), (matrix.t() @ matrix).tril(), rtol=1e-12, atol=1e-12)
 
 
 def test_acceleration_shortens_the_way_through_a_curved_valley(monkeypatch: pytest.MonkeyPatch) -> None:

@@ -277,6 +277,11 @@ class ScaledJacobian:
         """Number of parameters."""
         return len(self._like)
 
+    @property
+    def in_one_part(self) -> bool:
+        """Whether the rows of this rank are few enough to be one part."""
+        return len(self._parts) == 1
+
     def keep(self) -> None:
         """Linearise here and now, for many products."""
         for jacobian, _ in self._parts:

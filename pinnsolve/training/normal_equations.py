@@ -76,7 +76,7 @@ def smaller_system(rows: ScaledJacobian, residual: Tensor, *, size: int) -> Syst
 
 
 class Primal:
-    """By R'R, summed over parts of the rows, none of which is kept.
+    """By R'R, summed over parts of the rows. R is kept where it is one part: R'v is then a product, not a reverse pass.
 
     Args:
         rows: R.
@@ -85,12 +85,14 @@ class Primal:
 
     def __init__(self, rows: ScaledJacobian, residual: Tensor) -> None:
         self._rows = rows
-        self.gradient = rows.transposed_times(residual)
-        matrix = residual.new_zeros(len(self.gradient), len(self.gradient))
+        self._kept: Tensor | None = None
+        matrix = residual.new_zeros(rows.size, rows.size)
         for part in rows.parts():
             matrix += symmetric_product(part)
+            self._kept = part if rows.in_one_part else None
         (self._matrix,) = rows.group.total(matrix)
         (self.largest,) = rows.group.numbers(self._matrix.diagonal().max()[None])
+        self.gradient = self._transposed_times(residual)
 
     def damp(self, damping: float) -> bool:
         """Factorise R'R + lambda I."""
@@ -99,11 +101,16 @@ class Primal:
 
     def solve(self, vector: Tensor) -> Tensor:
         """Return (R'R + lambda I)^-1 R'v."""
-        return torch.cholesky_solve(self._rows.transposed_times(vector)[:, None], self._factor)[:, 0]
+        return torch.cholesky_solve(self._transposed_times(vector)[:, None], self._factor)[:, 0]
 
     def times(self, vector: Tensor) -> Tensor:
         """Return R x."""
         return self._rows.times(vector)
+
+    def _transposed_times(self, vector: Tensor) -> Tensor:
+        if self._kept is None:
+            return self._rows.transposed_times(vector)
+        return self._rows.group.total(self._kept.t() @ self._rows.own(vector))[0]
 
 
 class Dual:
@@ -152,21 +159,29 @@ class Dual:
 
 
 def symmetric_product(matrix: Tensor) -> Tensor:
-    """Return A'A, shape (columns, columns), from A of shape (rows, columns), at little more than half the cost of a product."""
-    columns = matrix.shape[1]
-    if columns <= _LEAST_BLOCK:
-        return matrix.t() @ matrix
-    half = columns // 2
-    left, right = matrix[:, :half], matrix[:, half:]
-    product = matrix.new_empty(columns, columns)
-    product[:half, :half] = symmetric_product(left)
-    product[half:, half:] = symmetric_product(right)
-    torch.mm(left.t(), right, out=product[:half, half:])
-    product[half:, :half] = product[:half, half:].t()
+    """Return the lower triangle of A'A from A of shape (rows, columns), at little more than half the cost of a product.
+
+    What is above the diagonal is not all zero, and means nothing.
+    """
+    product = matrix.new_zeros(matrix.shape[1], matrix.shape[1])
+    _fill_lower(product, matrix)
     return product
 
 
+def _fill_lower(product: Tensor, matrix: Tensor) -> None:
+    columns = matrix.shape[1]
+    if columns <= _LEAST_BLOCK:
+        torch.mm(matrix.t(), matrix, out=product)
+        return
+    half = columns // 2
+    left, right = matrix[:, :half], matrix[:, half:]
+    _fill_lower(product[:half, :half], left)
+    _fill_lower(product[half:, half:], right)
+    torch.mm(right.t(), left, out=product[half:, :half])
+
+
 def _cholesky(matrix: Tensor, damping: float) -> tuple[Tensor, bool]:
+    """Factorise a matrix that is given by its lower triangle, with the damping on its diagonal."""
     shifted = matrix.clone()
     shifted.diagonal().add_(damping)
     factor, failed = torch.linalg.cholesky_ex(shifted)
