@@ -74,26 +74,6 @@ def test_a_clamped_plate_takes_double_zeros_all_around() -> None:
     assert problem.exact == set(conditions)
 
 
-def test_slopes_along_the_normal_are_read_on_every_face() -> None:
-    plate = ps.Box({x: (0, 1), y: (0, 2)})
-    across = ps.grad(w, x, y).dot(plate.normal)
-    clamped = {
-        "deflection": ps.on(plate.boundary, Eq(w, 0)),
-        "slope": ps.on(plate.boundary, Eq(across, 0)),
-    }
-    problem = hard(clamped, domain=plate, equations=laplacian(laplacian(w, x, y), x, y))
-    assert problem.exact == {"deflection", "slope"}
-    trial = with_network(problem, w, NETWORK.subs(t, y))
-    for c, end in ((x, 0), (x, 1), (y, 0), (y, 2)):
-        assert zero(trial.subs(c, end)) and zero(trial.diff(c).subs(c, end))
-    tilted = {**clamped, "slope": ps.on(plate.boundary - plate.face(x, 1), Eq(across, (x * (1 - x)) ** 2))}
-    tilted |= {"far": Eq(w.diff(x).subs(x, 1), 0)}
-    problem = hard(tilted, domain=plate, equations=laplacian(laplacian(w, x, y), x, y))
-    trial = with_network(problem, w, NETWORK.subs(t, y))
-    assert problem.exact == {"deflection", "slope", "far"}
-    assert zero(trial.diff(y).subs(y, 2) - (x * (1 - x)) ** 2) and zero(trial.diff(y).subs(y, 0) + (x * (1 - x)) ** 2)
-
-
 @pytest.mark.parametrize("dimension", [2, 3])
 def test_faces_of_a_cube_are_interpolated(dimension: int) -> None:
     place = (x, y, z)[:dimension]

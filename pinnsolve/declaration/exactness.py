@@ -14,7 +14,7 @@ Hall, Numerische Mathematik 21, 1973). Periodic coordinates ask nothing of the a
 from __future__ import annotations
 
 from collections.abc import Collection, Iterator, Mapping, Sequence
-from dataclasses import dataclass, replace
+from dataclasses import dataclass
 
 import numpy as np
 from sympy import (
@@ -44,7 +44,6 @@ from pinnsolve.declaration.ansatz import conditions_met
 from pinnsolve.declaration.counting import orders
 from pinnsolve.declaration.distances import Enclosure, find_enclosures
 from pinnsolve.declaration.terms import Term, evaluations
-from pinnsolve.domains.images import normal_symbol
 from pinnsolve.domains.parts import Wall
 from pinnsolve.domains.pieces import Face, Piece
 from pinnsolve.domains.regions import ROUNDING, Boundary
@@ -181,44 +180,24 @@ def _seam(term: Term, coordinate: Symbol, fields: Sequence[AppliedUndef], bounds
 def _given_on_faces(terms: Sequence[Term], fields: Sequence[AppliedUndef], domain: Shape) -> Iterator[Given]:
     slots = {f.func.__name__: f.args for f in fields}
     for term in terms:
-        if term.kind != "condition" or term.residual.has(*_KINKED):
+        readings = list(evaluations(term.residual).items())
+        if term.kind != "condition" or len(readings) != 1 or term.residual.has(*_KINKED):
             continue
-        for on_face in _by_normals(term):
-            readings = list(evaluations(on_face.residual).items())
-            if len(readings) != 1:
-                continue
-            (place, reading), *_ = readings
-            stand_in = Dummy()
-            opened = on_face.residual.xreplace({place: stand_in})
-            slope = opened.diff(stand_in)
-            if not slope.is_number or slope == 0:
-                continue
-            value = -(opened.subs(stand_in, 0)) / slope
-            if not value.free_symbols <= set(domain.coordinates):
-                continue
-            for coordinate, at in _faces(on_face, reading.location, slots[reading.field], domain):
-                column = slots[reading.field].index(coordinate)
-                if not any(order for k, order in enumerate(reading.orders) if k != column):
-                    bound = value.has(Integral, Derivative, Subs)
-                    there = value.subs(coordinate, _number(at)) if bound else value.xreplace({coordinate: _number(at)})
-                    yield Given(term.name, reading.field, coordinate, at, reading.orders[column], there)
-
-
-def _by_normals(term: Term) -> list[Term]:
-    """Return a condition as it reads on each face of its own, where it contains the normal, which is one vector there."""
-    if not isinstance(term.region, Boundary):
-        return [term]
-    normals = term.residual.free_symbols & {normal_symbol(c) for c in term.region.coordinates}
-    if not normals:
-        return [term]
-    found = []
-    for piece in term.region.pieces:
-        face = _face_of(piece)
-        if face is not None:
-            vector = {n: Integer(0) for n in normals} | {normal_symbol(face.coordinate): Integer(face.outward)}
-            region = replace(term.region, pieces=(piece,))
-            found.append(replace(term, residual=term.residual.xreplace(vector), region=region))
-    return found
+        (place, reading), *_ = readings
+        stand_in = Dummy()
+        opened = term.residual.xreplace({place: stand_in})
+        slope = opened.diff(stand_in)
+        if not slope.is_number or slope == 0:
+            continue
+        value = -(opened.subs(stand_in, 0)) / slope
+        if not value.free_symbols <= set(domain.coordinates):
+            continue
+        for coordinate, at in _faces(term, reading.location, slots[reading.field], domain):
+            column = slots[reading.field].index(coordinate)
+            if not any(order for k, order in enumerate(reading.orders) if k != column):
+                bound = value.has(Integral, Derivative, Subs)
+                there = value.subs(coordinate, _number(at)) if bound else value.xreplace({coordinate: _number(at)})
+                yield Given(term.name, reading.field, coordinate, at, reading.orders[column], there)
 
 
 def _faces(
@@ -239,13 +218,6 @@ def _faces(
         for end in bounds[coordinate]:
             if abs(at - end) <= _slack(bounds[coordinate]):
                 yield coordinate, end
-
-
-def _face_of(piece: Piece) -> Face | None:
-    """Return the face of a box that a piece is, or is times something."""
-    while isinstance(piece, Wall):
-        piece = piece.piece
-    return piece if isinstance(piece, Face) else None
 
 
 def _whole_face(piece: Piece, domain: Shape) -> Face | None:
