@@ -311,6 +311,8 @@ def test_the_nearest_facet_is_found_whatever_the_sizes() -> None:
     np.testing.assert_array_equal(which, brute.argmin(axis=1))
     near, _ = Nearest(corners).find(points, within=0.05)
     np.testing.assert_array_equal(np.isfinite(near), distances <= 0.05)
+    for distance in (1e-3, 0.05, 0.3):
+        np.testing.assert_array_equal(Nearest(corners).near(points, distance), distances <= distance)
 
 
 @pytest.mark.parametrize("kind", [k for k, entry in KINDS.items() if entry.dimension > 1])

@@ -87,7 +87,7 @@ class Facets:
     def holds(self, points: Array, scale: float) -> Mask:
         """Return which points lie on it."""
         spare = slack(self.hull, scale)
-        return np.asarray(self._nearest.find(points, within=2 * spare)[0] <= spare)
+        return self._nearest.near(points, spare)
 
     def distance(self, points: Array) -> Array:
         """Return the distance to the nearest facet."""

@@ -15,7 +15,7 @@ from functools import cached_property
 import numpy as np
 from scipy.spatial import cKDTree
 
-from pinnsolve.domains.images import Array
+from pinnsolve.domains.images import Array, Mask
 from pinnsolve.domains.simplices import distances_to, longest_edges
 
 Numbers = np.ndarray
@@ -169,38 +169,32 @@ class Nearest:
 
     corners: Array
 
-    def find(self, points: Array, *, within: float = np.inf) -> tuple[Array, Numbers]:
-        """Return the distance of each point (points, n) to the nearest facet, infinity where none is within, and which it is."""
+    def near(self, points: Array, distance: float) -> Mask:
+        """Return which points (points, n) have a facet at this distance or less: the first that is found will do."""
+        return np.asarray(self.find(points, within=1.01 * distance, enough=distance)[0] <= distance)
+
+    def find(self, points: Array, *, within: float = np.inf, enough: float = 0.0) -> tuple[Array, Numbers]:
+        """Return the distance of each point (points, n) to the nearest facet, infinity where none is within, and which it is.
+
+        Where one is found at a distance of at most `enough`, it is returned, and no nearer one is looked for.
+        """
         best, which = np.full(len(points), np.inf), np.zeros(len(points), dtype=np.int64)
         for radius, tree, numbers in self._trees:
-            rows, count = np.arange(len(points)), min(_FIRST_NEAREST, len(numbers))
-            while len(rows):
-                limit = within + radius
-                distances, places = tree.query(points[rows], k=range(1, count + 1), distance_upper_bound=limit)
-                self._improve(points, rows, numbers, distances, places, best, which)
-                # What is left out lies at least as far as the last centre, less the radius.
-                unsure = (distances[:, -1] - radius < best[rows]) & np.isfinite(distances[:, -1])
-                rows = rows[unsure] if count < len(numbers) else rows[:0]
-                count = min(4 * count, len(numbers))
+            rows, seen, count = np.arange(len(points)), 0, min(_FIRST_NEAREST, len(numbers))
+            while len(rows) and seen < count:
+                ranks = range(seen + 1, count + 1)
+                distances, places = tree.query(points[rows], k=ranks, distance_upper_bound=within + radius)
+                least = distances - radius  # no facet is nearer than its centre, less the radius
+                for column in range(len(ranks)):
+                    there = (least[:, column] < best[rows]) & (best[rows] > enough)
+                    some, facets = rows[there], numbers[places[there, column]]
+                    found = distances_to(points[some], self.corners[facets])
+                    nearer = found < best[some]
+                    best[some[nearer]], which[some[nearer]] = found[nearer], facets[nearer]
+                rows = rows[(least[:, -1] < best[rows]) & (best[rows] > enough)]
+                seen, count = count, min(4 * count, len(numbers))
         best[best > within] = np.inf
         return best, which
-
-    def _improve(
-        self,
-        points: Array,
-        rows: Numbers,
-        numbers: Numbers,
-        distances: Array,
-        places: Numbers,
-        best: Array,
-        which: Numbers,
-    ) -> None:
-        for column in range(distances.shape[1]):
-            there = np.isfinite(distances[:, column])
-            some, facets = rows[there], numbers[places[there, column]]
-            found = distances_to(points[some], self.corners[facets])
-            nearer = found < best[some]
-            best[some[nearer]], which[some[nearer]] = found[nearer], facets[nearer]
 
     @cached_property
     def _trees(self) -> list[tuple[float, cKDTree, Numbers]]:

@@ -290,7 +290,7 @@ class Mesh(Shape):
         """Locate the points; those near the boundary are asked for their distance."""
         inside = self._locator.find(points) >= 0
         rows = np.flatnonzero(inside) if spare < 0 else np.flatnonzero(~inside)
-        near = self._structure.nearest_outer(points[rows], 2 * abs(spare))[0] <= abs(spare)
+        near = self._structure.near_outer(points[rows], abs(spare))
         inside[rows[near]] = spare >= 0
         return inside
 

@@ -139,6 +139,10 @@ class Structure:
         distances, places = self._nearest.find(points, within=within)
         return distances, self.owners[self.topology.owners[self.topology.outer[places], 0]]
 
+    def near_outer(self, points: Array, distance: float) -> Mask:
+        """Return which points the boundary is at this distance of, or nearer to."""
+        return self._nearest.near(points, distance)
+
     @cached_property
     def _nearest(self) -> Nearest:
         return Nearest(self.points[self.topology.facets[self.topology.outer]])
