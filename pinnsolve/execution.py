@@ -135,7 +135,7 @@ def _carried_out(inputs: Inputs, conduct: Conduct, clock: Clock, *, again: Path 
     checkpoints, start = (None, None) if again is None else _found(inputs, conduct, again)
     with nullcontext() if again is None else fitting("declaration"):
         compiled = compile_problem(inputs.problem)
-        plan, solution = _prepared(compiled, inputs)
+        plan, solution = _prepared(compiled, inputs, conduct.limits)
     require_separable(solution.trial, plan.device, conduct.group)
     accounts = open_accounts(inputs.problem, plan.phases, steps=conduct.limits.steps)
     plan = replace(plan, choices=(*plan.choices, *account_choices(accounts)))
@@ -212,7 +212,7 @@ def _judge(
     solution.record["message"] = message_of(solution.record, fitted.result)
 
 
-def _prepared(compiled: CompiledProblem, inputs: Inputs) -> tuple[Plan, Solution]:
+def _prepared(compiled: CompiledProblem, inputs: Inputs, limits: Limits) -> tuple[Plan, Solution]:
     """Return the numerics, complete, and the solution as it is before any training."""
     plan = choose(
         compiled,
@@ -222,6 +222,7 @@ def _prepared(compiled: CompiledProblem, inputs: Inputs) -> tuple[Plan, Solution
         dtype=inputs.dtype,
         quick=inputs.quick,
         threads=inputs.threads,
+        limited=limits.seconds is not None or limits.steps is not None,
     )
     plan = replace(plan, choices=(*inputs.exactness, *plan.choices), threads=plan.threads or inputs.ambient)
     _check_time(inputs.training, inputs.problem)

@@ -32,6 +32,7 @@ from pinnsolve.draws import Draws
 from pinnsolve.jets import SampledDerivatives
 from pinnsolve.points import Span, TermPoints, term_places
 from pinnsolve.pseudo_time import PseudoTime
+from pinnsolve.sample_size import SampleSize
 from pinnsolve.stagnation import CausalOnceStuck, Stagnation
 from pinnsolve.training.checkpoint import Keep, fitting
 from pinnsolve.training.distributed import ALONE, Group
@@ -187,9 +188,9 @@ def fit_one(
             resample=draws.redraw,
             weighting=weighting,
             places=places,
-            observers=observers,
+            observers=[*draws.observers, *observers],
             **_ends(limits, spent, objective),
-            patience=training.patience,
+            patience=plan.patience,
             seed=seed,
             keep=lambda loop, due: keep(lambda: state(loop()), due),
             start=None if start is None else start["loop"],
@@ -234,7 +235,8 @@ def _draws(
         trained = pseudo_time.compiled
     if plan.causal is not None and stagnation is not None:
         weighting = CausalOnceStuck(plan.causal, stagnation)
-    return Draws(points, trial, sampled, stagnation, pseudo_time), trained, weighting
+    size = None if plan.growing is None else SampleSize(plan.growing)
+    return Draws(points, trial, sampled, stagnation, pseudo_time, size), trained, weighting
 
 
 def _accelerated(

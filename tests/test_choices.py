@@ -68,7 +68,7 @@ def test_a_member_can_be_told_apart_from_its_group() -> None:
 
 def test_everything_left_out_is_chosen_with_value_reason_and_override() -> None:
     found = plan(heat(), device="auto")
-    assert chosen(found) == {"network", "phases", "points", "weights", "device", "threads"}
+    assert chosen(found) == {"network", "phases", "points", "samples", "weights", "device", "threads"}
     for choice, line in zip(found.choices, describe(found.choices), strict=True):
         assert choice.value and choice.reason and choice.override
         assert line == f"{choice.what}: {choice.value} ({choice.reason}; override: {choice.override})"
@@ -222,6 +222,40 @@ def test_a_point_term_needs_no_count_and_one_is_accepted() -> None:
     assert "start" not in plan(ode(), None, ps.Training(points={"start": 1})).counts
     with pytest.raises(ps.ProblemError, match="points, start · 5 points for a term at a single point · write 1"):
         plan(ode(), None, ps.Training(points={"start": 5}))
+
+
+def test_steps_that_are_chosen_go_on_to_a_limit_that_is_given() -> None:
+    """But not those of a quick run, nor those that the user chose; a patience of the user's is kept."""
+    free, found = plan(heat()), plan(heat(), limited=True)
+    assert (found.phases[0], found.counts, free.patience) == (free.phases[0], free.counts, None)
+    assert found.phases[-1].steps > 50 * free.phases[-1].steps and found.patience == 500
+    assert "steps: as many as the limit allows" in "\n".join(describe(found.choices))
+    assert plan(heat(), None, ps.Training(patience=40), limited=True).patience == 40
+    assert plan(heat(), limited=True, quick=True).phases == plan(heat(), quick=True).phases
+    own = ps.Training(phases=[ps.Adam(steps=3)])
+    kept = plan(heat(), None, own, limited=True)
+    assert (kept.phases, kept.patience) == (own.phases, None)
+
+
+def test_a_solution_at_rounding_level_does_not_wait_for_its_limit() -> None:
+    network, points = ps.MLP(width=5, depth=1), ps.Training(points={"decay": 30})
+    solution = ps.solve(ode(), network, points, limits=ps.Limits(steps=30_000), compile="off", plots=False)
+    steps = sum(phase["steps"] for phase in solution.record["phases"])
+    assert solution.record["phases"][-1]["ended"] == "early" and 700 < steps < 20_000
+    assert solution.record["loss"]["total"] < 1e-10
+
+
+def test_samples_grow_where_their_size_was_chosen() -> None:
+    found = plan(heat())
+    assert found.growing is not None and found.growing.beginning == 350
+    assert found.growing.counts(found.counts, 0.4) == {**found.counts, "heat[0]": 2 * found.counts["heat[0]"] // 5}
+    others = [
+        plan(heat(), None, ps.Training(points={"heat": 900})),
+        plan(heat(), None, ps.Training(phases=[ps.LevenbergMarquardt(steps=9, resample=1)])),
+        plan(heat(), ps.MLP(width=80, depth=3)),
+        plan(heat(), quick=True),
+    ]
+    assert all(other.growing is None for other in others)
 
 
 def test_redrawing_asked_for_reaches_the_phases_that_were_chosen() -> None:
