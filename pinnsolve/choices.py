@@ -22,39 +22,32 @@ from pinnsolve.domains.spreading import Graded
 from pinnsolve.errors import ProblemError, UnsupportedError
 from pinnsolve.networks.architectures import MLP, Architecture
 from pinnsolve.networks.symmetry import require_different_units
+from pinnsolve.phases import (
+    DENSE_ON_CPU,
+    GAUSS_NEWTON,
+    choose_phases,
+    mean_network,
+    private_phases,
+    quicker,
+    to_the_limit,
+)
 from pinnsolve.point_counts import count_points
 from pinnsolve.problem import Problem
 from pinnsolve.pseudo_time import Marching
 from pinnsolve.remedies import choose_remedy, is_linear
 from pinnsolve.sample_size import Growing
-from pinnsolve.training.first_order import FirstOrder
 from pinnsolve.training.gauss_newton import LevenbergMarquardt
 from pinnsolve.training.modes import changes
-from pinnsolve.training.optimizers import Adam
 from pinnsolve.training.phase import Phase
-from pinnsolve.training.quasi_newton import LBFGS, SSBroyden
 from pinnsolve.training.schedule import Training
 from pinnsolve.windows import in_windows
-
-_ADAM_STEPS, _SECOND_STEPS, _RESAMPLE = 500, 4_000, 300
-_SHORT_ADAM_STEPS, _GAUSS_NEWTON_STEPS, _GAUSS_NEWTON = 200, 500, 1_500
-"""Parameters up to which a Gauss-Newton step repays its product of Jacobians, and the steps then."""
 
 _BEGINNING = 150
 """Steps of a Gauss-Newton method on fewer points. Reaction is at 1e-5 after 13 s with them and after 25 s without, Kovasznay's flow
 at 1e-6 after 14 s and 19 s, and where they end is as near."""
 
-_TO_THE_LIMIT, _PATIENCE = 50_000, 500
-"""Steps where a limit is to end the training, and how many of them without a lower held-out loss end it before."""
-
-_PRIVATE_STEPS = 1_000
-"""Steps where observations are private: more need more noise each, fewer do not get far."""
-
-_DENSE_ON_CPU, _DENSE_ON_GPU = 3_000, 12_000
-"""Parameters up to which the inverse Hessian is dense: beyond, its passes through memory cost more than the gradient."""
-
-_WINDOWS, _WINDOW_STEPS, _HARMONICS = 8, 200, 4
-"""Windows of an evolution in which waves grow, with steps of each; waves by which its circle is read."""
+_WINDOWS, _HARMONICS = 8, 4
+"""Windows of an evolution in which waves grow; waves by which its circle is read."""
 
 _GROWTH = 8.0
 """Powers of e by which small waves grow over the range before windows are worth their time. Those of Kuramoto and Sivashinsky's
@@ -120,41 +113,39 @@ def choose(
     dtype: str = "float64",
     quick: bool = False,
     threads: int | None = None,
-    limited: bool = False,
+    timed: bool = False,
 ) -> Plan:
     """Complete what the user gave by what the problem asks for.
 
-    Where the user limits time or steps (`limited`), phases that are chosen go on until then, as long as it helps.
+    Where the user limits the time (`timed`), phases that are chosen go on until then, as long as it helps.
 
     Raises:
         ProblemError: Points or weights for a term that does not exist, a device or dtype that does not, or a network or
             training of another kind.
     """
     problem, training = compiled.problem, Training() if training is None else training
-    _check_kinds(network, training)
+    _check_kinds(network, training, dtype)
     choices: list[Choice] = []
     time = _grows_in(problem) if training.phases is None and training.windows is None else None
     if network is None:
         network = _network(problem, time, choices)
     where = _device(device, choices)
-    if dtype not in ("float32", "float64"):
-        raise ProblemError("dtype", f"{dtype!r}", "write float64 or float32")
     phases = training.phases
     trial = build_trial(problem, network, seed=0, dtype=torch.float64, device="cpu")
     if isinstance(network, nn.Module):
         require_different_units(network, ranges=list(problem.bounds.values()))
     parameters = sum(p.numel() for p in trial.parameters())
     windows = {c: count for c, count in (training.windows or {}).items() if count > 1}
-    if time is not None and parameters <= _GAUSS_NEWTON:
+    if time is not None and parameters <= GAUSS_NEWTON:
         windows = _windows(problem, network, time, choices)
     if phases is None and any(o.privacy is not None for o in problem.data.values()):
-        phases, windows = _private_phases(training.resample, choices), {}
+        phases, windows = private_phases(training.resample, choices), {}
     patience = training.patience
     if phases is None:
-        phases = _phases(parameters, where, training.resample, choices, windowed=bool(windows))
-        if limited and not quick:
-            phases, patience = _to_the_limit(phases, patience, choices)
-    if threads is None and where.type == "cpu" and parameters <= _DENSE_ON_CPU:
+        phases = choose_phases(parameters, where, training.resample, choices, windowed=bool(windows))
+        if timed and not quick:
+            phases, patience = to_the_limit(phases, patience, choices)
+    if threads is None and where.type == "cpu" and parameters <= DENSE_ON_CPU:
         threads = 1
         reason = "layers this small gain little from more, and lose much when other programs run"
         choices.append(Choice("threads", "1", reason, "--threads N"))
@@ -163,19 +154,18 @@ def choose(
     counts = count_points(
         compiled, training.points or {}, choices, windowed=bool(windows), by_rows=by_rows, smooth=smooth
     )
-    growing = None
-    if by_rows and training.phases is None and not windows and not quick:
-        growing = _growing(compiled, training.points or {}, phases, choices)
+    sized = by_rows and not windows and not quick
+    growing = _growing(compiled, training.points or {}, phases, choices) if sized else None
     if quick:
         counts = {name: max(16, count // _QUICK) for name, count in counts.items()}
-        phases = tuple(_quicker(phase) for phase in phases)
+        phases = tuple(quicker(phase) for phase in phases)
         choices.append(Choice("quick", "a quarter of the points, a tenth of the steps", "--quick", "leave --quick out"))
     weights = balance(compiled, training.weights, choices)
     if windows:
         network = in_windows(problem, network, windows)
     march, causal = choose_remedy(problem, training, phases, choices)
     if changes(trial):
-        choices.append(_mean_network(phases))
+        choices.append(mean_network(phases))
     return Plan(
         network,
         counts,
@@ -194,11 +184,13 @@ def choose(
     )
 
 
-def _check_kinds(network: Any, training: Any) -> None:
+def _check_kinds(network: Any, training: Any, dtype: str) -> None:
     if isinstance(network, type) or not isinstance(network, Architecture | nn.Module | None):
         raise ProblemError("network", f"{network!r}", "write ps.MLP(width=32, depth=4), or give a torch.nn.Module")
     if not isinstance(training, Training):
         raise ProblemError("training", f"{training!r}", "write ps.Training(points={...}, phases=[...])")
+    if dtype not in ("float32", "float64"):
+        raise ProblemError("dtype", f"{dtype!r}", "write float64 or float32")
 
 
 def meet_conditions(problem: Problem, network: Any = None) -> tuple[Problem, tuple[Choice, ...]]:
@@ -316,43 +308,6 @@ def _windows(problem: Problem, network: Any, time: Symbol, choices: list[Choice]
     return windows
 
 
-def _phases(
-    parameters: int, device: torch.device, resample: int, choices: list[Choice], *, windowed: bool
-) -> tuple[Phase, ...]:
-    """Choose a short Adam to find the basin and a second-order method to go to its bottom."""
-    override = "training = ps.Training(phases=[ps.Adam(steps=...), ps.LBFGS(steps=...)])"
-    if parameters <= _GAUSS_NEWTON:
-        reason = f"a Gauss-Newton step on {parameters} parameters is worth a hundred of a quasi-Newton method"
-        first = Adam(steps=_SHORT_ADAM_STEPS, lr=5e-3, resample=resample)
-        steps = _WINDOW_STEPS if windowed else _GAUSS_NEWTON_STEPS
-        second: Phase = LevenbergMarquardt(steps=steps, resample=resample or 1)
-    elif parameters <= (_DENSE_ON_GPU if device.type == "cuda" else _DENSE_ON_CPU):
-        reason = f"a dense inverse Hessian of {parameters} parameters is cheap, and best on ill-conditioned losses"
-        first = Adam(steps=_ADAM_STEPS, lr=5e-3, resample=resample)
-        second = SSBroyden(steps=_SECOND_STEPS, resample=resample or _RESAMPLE)
-    else:
-        reason = f"{parameters} parameters are too many for a dense inverse Hessian"
-        first = Adam(steps=_ADAM_STEPS, lr=5e-3, resample=resample)
-        second = LBFGS(steps=_SECOND_STEPS, resample=resample or _RESAMPLE)
-    redrawn = "at every step" if second.resample == 1 else f"every {second.resample}"
-    text = f"Adam {first.steps}, then {type(second).__name__} {second.steps}, points redrawn {redrawn}"
-    choices.append(Choice("phases", text, reason, override))
-    return first, second
-
-
-def _to_the_limit(
-    phases: tuple[Phase, ...], patience: int | None, choices: list[Choice]
-) -> tuple[tuple[Phase, ...], int]:
-    """Let the last phase go on until the user's limit; it ends before where the held-out loss falls no more."""
-    last, patience = phases[-1], patience or _PATIENCE
-    text = f"as many as the limit allows, while one of {patience} lowers the held-out loss"
-    reason = f"a limit is given; without one they are {last.steps}"
-    choices.append(
-        Choice("steps", text, reason, f"training = ps.Training(phases=[..., ps.{type(last).__name__}(steps=...)])")
-    )
-    return (*phases[:-1], replace(last, steps=_TO_THE_LIMIT)), patience  # type: ignore[type-var]
-
-
 def _growing(
     compiled: CompiledProblem, given: Mapping[str, int], phases: Sequence[Phase], choices: list[Choice]
 ) -> Growing | None:
@@ -367,29 +322,6 @@ def _growing(
     reason = "few show the way as well, and more are needed where the held-out loss falls no longer"
     choices.append(Choice("samples", text, reason, "training = ps.Training(points={...})"))
     return Growing(names, beginning)
-
-
-def _private_phases(resample: int, choices: list[Choice]) -> tuple[Phase, ...]:
-    """Choose a first-order method alone: line searches and curvature would ask private observations again and again."""
-    phase = Adam(steps=_PRIVATE_STEPS, lr=5e-3, resample=resample)
-    reason = "second-order methods would look at private observations again and again"
-    override = "training = ps.Training(phases=[ps.Adam(steps=...)])"
-    choices.append(Choice("phases", f"Adam {phase.steps}", reason, override))
-    return (phase,)
-
-
-def _mean_network(phases: Sequence[Phase]) -> Choice:
-    """Say which phases see what changes from step to step in a network: units or branches left out, statistics of a batch."""
-    others = [type(phase).__name__ for phase in phases if not isinstance(phase, FirstOrder)]
-    text = f"the mean one in {', '.join(others)}" if others else "another one in every step, the mean one at the end"
-    reason = "only averages of gradients bear a network that changes from step to step"
-    override = "training = ps.Training(phases=[ps.Adam(...)])" if others else "leave dropout and the like out"
-    return Choice("thinned network", text, reason, override)
-
-
-def _quicker(phase: Phase) -> Phase:
-    # A phase is a frozen dataclass, which a Protocol cannot say.
-    return replace(phase, steps=max(1, phase.steps // 10))  # type: ignore[type-var]
 
 
 def _device(device: str, choices: list[Choice]) -> torch.device:

@@ -222,7 +222,7 @@ def _prepared(compiled: CompiledProblem, inputs: Inputs, limits: Limits) -> tupl
         dtype=inputs.dtype,
         quick=inputs.quick,
         threads=inputs.threads,
-        limited=limits.seconds is not None or limits.steps is not None,
+        timed=limits.seconds is not None,
     )
     plan = replace(plan, choices=(*inputs.exactness, *plan.choices), threads=plan.threads or inputs.ambient)
     _check_time(inputs.training, inputs.problem)

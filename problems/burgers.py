@@ -24,8 +24,5 @@ problem = ps.Problem(
         "right": Eq(u(1, t), 0),
     },
 )
-network = ps.MLP(width=16, depth=4)
-training = ps.Training(
-    points={"burgers": 3_000}, phases=[ps.Adam(steps=200, lr=5e-3), ps.LevenbergMarquardt(steps=1_000, resample=1)]
-)
+training = ps.Training(phases=[ps.Adam(steps=200, lr=5e-3), ps.LevenbergMarquardt(steps=1_000, resample=1)])
 reference = ps.FiniteDifferences(cells={x: 4_096})

@@ -22,7 +22,8 @@ from sympy import Eq, Function, Integral, exp, pi, sin, symbols
 from torch import Tensor, nn
 
 import pinnsolve as ps
-from pinnsolve import acceleration, choices, stagnation
+from pinnsolve import acceleration, choices, sample_size, stagnation
+from pinnsolve import phases as schedule
 from pinnsolve.choices import choose
 from pinnsolve.compiler.compile import compile_problem
 from pinnsolve.compiler.trial import build_trial
@@ -213,7 +214,7 @@ def in_pseudo_time(group: Group) -> list[float]:
 
 def begun_again(group: Group) -> list[float]:
     """Every training is stuck here after three draws, and begun again with causal weights."""
-    choices._SHORT_ADAM_STEPS = 3
+    schedule._SHORT_ADAM_STEPS = 3
     for name, value in (("_DRAWS", 1), ("_SLOW", 0.0), ("_OF_FIRST", 0.0), ("_OF_PARTS", 0.0)):
         setattr(stagnation, name, value)
     told: list[str] = []
@@ -222,6 +223,12 @@ def begun_again(group: Group) -> list[float]:
     found = trained(group, problem, training, steps=7, tell=told.append)
     assert not group.leads or any("beginning again" in line for line in told)
     return found
+
+
+def growing(group: Group) -> list[float]:
+    """Every sample that may is larger here than the one before."""
+    schedule._SHORT_ADAM_STEPS, choices._BEGINNING, sample_size._STEPS, sample_size._SLOW = 3, 1, 1, 0.0
+    return trained(group, decay(Eq(q.diff(t), -(q**2))), ps.Training(), network=ps.MLP(width=5, depth=1), steps=9)
 
 
 def in_directions(group: Group) -> list[float]:
@@ -310,6 +317,7 @@ CASES: dict[str, Callable[[Group], list[float]]] = {
     "integral": with_integral,
     "pseudo-time": in_pseudo_time,
     "begun again": begun_again,
+    "growing": growing,
     "directions": in_directions,
     "a module of the user's own": of_the_users_own,
 }

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from dataclasses import replace
 from typing import Any
 
 import pytest
@@ -161,6 +162,7 @@ def test_windows_are_chosen_where_nonlinear_waves_grow_by_far(rate: Any, ends: l
     if windows:
         assert plan.counts["rate"] == 1_000
         assert [phase.steps for phase in plan.phases] == [200, 200]
+        assert choose(compile_problem(exact), timed=True).phases[-1].steps > 10_000
     for training in (ps.Training(windows={t: 1}), ps.Training(phases=[ps.Adam(steps=1)])):
         assert isinstance(choose(compile_problem(exact), None, training).network, ps.MLP)
 
@@ -226,20 +228,20 @@ def test_a_point_term_needs_no_count_and_one_is_accepted() -> None:
 
 def test_steps_that_are_chosen_go_on_to_a_limit_that_is_given() -> None:
     """But not those of a quick run, nor those that the user chose; a patience of the user's is kept."""
-    free, found = plan(heat()), plan(heat(), limited=True)
+    free, found = plan(heat()), plan(heat(), timed=True)
     assert (found.phases[0], found.counts, free.patience) == (free.phases[0], free.counts, None)
     assert found.phases[-1].steps > 50 * free.phases[-1].steps and found.patience == 500
-    assert "steps: as many as the limit allows" in "\n".join(describe(found.choices))
-    assert plan(heat(), None, ps.Training(patience=40), limited=True).patience == 40
-    assert plan(heat(), limited=True, quick=True).phases == plan(heat(), quick=True).phases
+    assert "steps: as many as the time allows" in "\n".join(describe(found.choices))
+    assert plan(heat(), None, ps.Training(patience=40), timed=True).patience == 40
+    assert plan(heat(), timed=True, quick=True).phases == plan(heat(), quick=True).phases
     own = ps.Training(phases=[ps.Adam(steps=3)])
-    kept = plan(heat(), None, own, limited=True)
+    kept = plan(heat(), None, own, timed=True)
     assert (kept.phases, kept.patience) == (own.phases, None)
 
 
 def test_a_solution_at_rounding_level_does_not_wait_for_its_limit() -> None:
     network, points = ps.MLP(width=5, depth=1), ps.Training(points={"decay": 30})
-    solution = ps.solve(ode(), network, points, limits=ps.Limits(steps=30_000), compile="off", plots=False)
+    solution = ps.solve(ode(), network, points, limits=ps.Limits(seconds=600), compile="off", plots=False)
     steps = sum(phase["steps"] for phase in solution.record["phases"])
     assert solution.record["phases"][-1]["ended"] == "early" and 700 < steps < 20_000
     assert solution.record["loss"]["total"] < 1e-10
@@ -249,9 +251,12 @@ def test_samples_grow_where_their_size_was_chosen() -> None:
     found = plan(heat())
     assert found.growing is not None and found.growing.beginning == 350
     assert found.growing.counts(found.counts, 0.4) == {**found.counts, "heat[0]": 2 * found.counts["heat[0]"] // 5}
+    own = ps.Training(phases=[ps.Adam(steps=9), ps.LevenbergMarquardt(steps=9, resample=1)])
+    assert plan(heat(), None, own).growing == replace(found.growing, beginning=159)
     others = [
         plan(heat(), None, ps.Training(points={"heat": 900})),
-        plan(heat(), None, ps.Training(phases=[ps.LevenbergMarquardt(steps=9, resample=1)])),
+        plan(heat(), None, ps.Training(phases=[ps.LevenbergMarquardt(steps=9, resample=2)])),
+        plan(heat(), None, ps.Training(windows={t: 2})),
         plan(heat(), ps.MLP(width=80, depth=3)),
         plan(heat(), quick=True),
     ]

@@ -216,13 +216,23 @@ def test_what_is_begun_again_once_it_is_stuck(stop: int, tmp_path: Path, monkeyp
     """Every training is stuck here after a few draws; what it does then must outlive a resumption, before and after."""
     for name, value in (("_DRAWS", 10), ("_SLOW", 0.0), ("_OF_FIRST", 0.0), ("_OF_PARTS", 0.0)):
         monkeypatch.setattr(stagnation, name, value)
-    monkeypatch.setattr("pinnsolve.choices._SHORT_ADAM_STEPS", 10)
-    monkeypatch.setattr("pinnsolve.choices._GAUSS_NEWTON_STEPS", 60)
+    monkeypatch.setattr("pinnsolve.phases._SHORT_ADAM_STEPS", 10)
+    monkeypatch.setattr("pinnsolve.phases._GAUSS_NEWTON_STEPS", 60)
     problem = decay(equations={"decay": Eq(q.diff(t), -(q**2))})
     told: list[str] = []
     training = ps.Training(points={"decay": 16})
     check(tmp_path, problem, training, stops=(stop,), reference=None, notify=told.append)
     assert any("beginning again" in line for line in told)
+
+
+def test_samples_that_grow(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    """On fewer points, on all of them, and on more: broken off in each."""
+    monkeypatch.setattr("pinnsolve.phases._SHORT_ADAM_STEPS", 10)
+    monkeypatch.setattr("pinnsolve.phases._GAUSS_NEWTON_STEPS", 30)
+    monkeypatch.setattr("pinnsolve.choices._BEGINNING", 6)
+    monkeypatch.setattr("pinnsolve.sample_size._STEPS", 2)
+    monkeypatch.setattr("pinnsolve.sample_size._SLOW", 0.0)
+    check(tmp_path, decay(), ps.Training(resampling="r3"), stops=(12, 18, 26, 33))
 
 
 def test_directions_that_are_drawn(tmp_path: Path) -> None:

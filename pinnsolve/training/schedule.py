@@ -24,7 +24,8 @@ class Training:
     """The numerics of a run; whatever is left out is chosen from the problem.
 
     Attributes:
-        points: Number of points per term.
+        points: Number of points per term. That of an equation which is left out grows if the last phase is `LevenbergMarquardt`
+            with points redrawn at every step: from two fifths of what is chosen, later where the held-out loss falls no more.
         phases: What to do, in order.
         weights: Factor on the mean square of a term, in place of its default: 1 for equations, 100 for conditions and
             measurements. What is not named keeps it.
@@ -46,7 +47,8 @@ class Training:
             every draw of the points, scaled up. The estimate is unbiased, with the variance d²/k (1 - k/d) s² for k of d terms of
             sample variance s²; its square is not. None: all.
         patience: Steps without a lower loss on held-out points, and on held-out observations where there is a `split`, after which
-            a phase ends. None: any number; the best state is kept all the same.
+            a phase ends. None: any number, but 500 where the phases are chosen and the time is limited; the best state is kept all
+            the same.
         scaling: Whether fields and residuals far from size one are scaled by what the declaration tells of their sizes.
 
     Raises:
