@@ -1,7 +1,7 @@
 """Sample size: how many points the steps of a Gauss-Newton method are made on, few at first and more where they are too few.
 
 A step costs by its points. The way to the basin asks little of the residual, so it begins with some of them; and where steps on
-ever new points lower the held-out loss no longer, what they find is the noise of a draw, which more points lessen. Byrd, Chin,
+ever new points no longer lower the held-out loss, what they find is the noise of a draw, which more points lessen. Byrd, Chin,
 Nocedal and Wu, Sample size selection in optimization methods for machine learning, 2012, enlarge samples for the same reason; they
 measure the noise by the variance of gradients.
 """
@@ -11,7 +11,6 @@ from __future__ import annotations
 import math
 from collections.abc import Mapping
 from dataclasses import dataclass
-from statistics import median
 from typing import Any
 
 from pinnsolve.training.progress import Progress
@@ -23,9 +22,9 @@ _FIRST, _FEWEST = 0.4, 100
 _GROWTH, _LARGEST = 1.5, 4.0
 """Factor by which samples grow, and up to what multiple of the points that were chosen."""
 
-_STEPS, _SLOW = 75, 0.9
-"""Samples grow where the median held-out loss of so many steps is above this part of that of as many before. Single losses scatter
-by factors: where the lowest one decided, samples for Korteweg and de Vries' equation grew while they still sufficed."""
+_WAIT = 40
+"""Steps without a lower held-out loss after which samples grow. Burgers' equation ends at 1.5e-6 after 200 s by these, at 4.4e-6
+where samples grow once the median loss of 75 steps is no lower than of those before, and at 2e-5 where they do not grow."""
 
 
 @dataclass(frozen=True)
@@ -56,12 +55,12 @@ class SampleSize:
     def __init__(self, growing: Growing) -> None:
         self.growing = growing
         self.share = _FIRST
-        self._losses: list[float] = []  # held out, of the last steps on samples of this size
+        self._lowest, self._since = math.inf, 0
 
     def observe(self, progress: Progress) -> None:
-        """Note the held-out loss after a step."""
-        loss = math.nan if progress.held_out is None else progress.held_out
-        self._losses = [*self._losses[1 - 2 * _STEPS :], loss if math.isfinite(loss) else math.inf]
+        """Note whether a step has lowered the held-out loss."""
+        if progress.held_out is not None and progress.held_out < self._lowest:
+            self._lowest, self._since = progress.held_out, progress.step
 
     def update(self, step: int, *, growing: bool = True) -> None:
         """Choose the part for the steps after so many.
@@ -73,15 +72,13 @@ class SampleSize:
         if step < self.growing.beginning:
             return
         if self.share < 1:
-            self.share, self._losses = 1.0, []
-        elif growing and len(self._losses) == 2 * _STEPS:
-            before, now = median(self._losses[:_STEPS]), median(self._losses[_STEPS:])
-            if now > _SLOW * before:
-                self.share, self._losses = min(_GROWTH * self.share, _LARGEST), []
+            self.share, self._since = 1.0, step
+        elif growing and step - self._since >= _WAIT:
+            self.share, self._since = min(_GROWTH * self.share, _LARGEST), step
 
     def state(self) -> dict[str, Any]:
         """Return what the next draw depends on, for a checkpoint."""
-        return {"share": self.share, "losses": self._losses}
+        return {"share": self.share, "lowest": self._lowest, "since": self._since}
 
     def load(self, state: State) -> None:
         """Go on from what `state` returned.
@@ -89,6 +86,6 @@ class SampleSize:
         Raises:
             ValueError: It is no part of the points.
         """
-        self.share, self._losses = float(state["share"]), [float(loss) for loss in state["losses"]]
+        self.share, self._lowest, self._since = float(state["share"]), float(state["lowest"]), int(state["since"])
         if not 0 < self.share <= _LARGEST:
             raise ValueError(f"a sample of {self.share} times the points")

@@ -227,7 +227,7 @@ def begun_again(group: Group) -> list[float]:
 
 def growing(group: Group) -> list[float]:
     """Every sample that may is larger here than the one before."""
-    choices._BEGINNING, sample_size._STEPS, sample_size._SLOW = 1, 1, 0.0
+    choices._BEGINNING, sample_size._WAIT = 1, 0
     phases: list[Phase] = [ps.Adam(3, 1e-2), ps.LevenbergMarquardt(6, damping=10.0, resample=1)]
     return trained(group, decay(Eq(q.diff(t), -(q**2))), ps.Training(phases=phases), network=ps.MLP(width=5, depth=1))
 

@@ -230,8 +230,7 @@ def test_samples_that_grow(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> N
     monkeypatch.setattr("pinnsolve.phases._SHORT_ADAM_STEPS", 10)
     monkeypatch.setattr("pinnsolve.phases._GAUSS_NEWTON_STEPS", 30)
     monkeypatch.setattr("pinnsolve.choices._BEGINNING", 6)
-    monkeypatch.setattr("pinnsolve.sample_size._STEPS", 2)
-    monkeypatch.setattr("pinnsolve.sample_size._SLOW", 0.0)
+    monkeypatch.setattr("pinnsolve.sample_size._WAIT", 1)
     check(tmp_path, decay(), ps.Training(resampling="r3"), stops=(12, 18, 26, 33))
 
 
