@@ -80,7 +80,10 @@ class Saving:
 
 @dataclass(frozen=True)
 class Conduct:
-    """How a run is carried out, which its numbers do not follow from unless a limit ends it; as for `solve`."""
+    """How a run is carried out, which its numbers do not follow from unless a limit ends it; as for `solve`.
+
+    What is chosen follows from `planned`, the seconds that a run was begun with, whatever they are where it is gone on with.
+    """
 
     directory: RunDirectory | None
     limits: Limits
@@ -90,6 +93,7 @@ class Conduct:
     watch: Callable[[Mapping[str, float]], object] | None
     notify: Callable[[str], object] | None
     argv: tuple[str, ...]
+    planned: float | None
     group: Group = ALONE
 
     @property
@@ -135,7 +139,7 @@ def _carried_out(inputs: Inputs, conduct: Conduct, clock: Clock, *, again: Path 
     checkpoints, start = (None, None) if again is None else _found(inputs, conduct, again)
     with nullcontext() if again is None else fitting("declaration"):
         compiled = compile_problem(inputs.problem)
-        plan, solution = _prepared(compiled, inputs, conduct.limits)
+        plan, solution = _prepared(compiled, inputs, conduct.planned)
     require_separable(solution.trial, plan.device, conduct.group)
     accounts = open_accounts(inputs.problem, plan.phases, steps=conduct.limits.steps)
     plan = replace(plan, choices=(*plan.choices, *account_choices(accounts)))
@@ -212,7 +216,7 @@ def _judge(
     solution.record["message"] = message_of(solution.record, fitted.result)
 
 
-def _prepared(compiled: CompiledProblem, inputs: Inputs, limits: Limits) -> tuple[Plan, Solution]:
+def _prepared(compiled: CompiledProblem, inputs: Inputs, seconds: float | None) -> tuple[Plan, Solution]:
     """Return the numerics, complete, and the solution as it is before any training."""
     plan = choose(
         compiled,
@@ -222,7 +226,7 @@ def _prepared(compiled: CompiledProblem, inputs: Inputs, limits: Limits) -> tupl
         dtype=inputs.dtype,
         quick=inputs.quick,
         threads=inputs.threads,
-        timed=limits.seconds is not None,
+        seconds=seconds,
     )
     plan = replace(plan, choices=(*inputs.exactness, *plan.choices), threads=plan.threads or inputs.ambient)
     _check_time(inputs.training, inputs.problem)

@@ -90,6 +90,7 @@ def resume(
         stored, missing = read_inputs(place / "declaration")
         with fitting("inputs"):
             bounds, every = limits_of(stored), float(stored["begun"]["every"])
+            planned = bounds.seconds
             if not 0 <= every < math.inf:
                 raise ValueError(f"{every} seconds between two checkpoints")
             hashes, made_with = dict(stored["begun"]["hashes"]), dict(stored["begun"]["versions"])
@@ -99,7 +100,8 @@ def resume(
             changed = {name: value for name, value in vars(limits).items() if value is not None}
             bounds = replace(bounds, **changed)
         saving = Saving(every if save_every is None else save_every, save_asked)
-        conduct = Conduct(again, bounds, saving, plots, tuple(observers), watch, notify, tuple(argv), group)
+        told, words = tuple(observers), tuple(argv)
+        conduct = Conduct(again, bounds, saving, plots, told, watch, notify, words, planned, group)
         if made_with != (now := versions()):
             others = ", ".join(f"{n} {made_with.get(n)} is now {v}" for n, v in now.items() if made_with.get(n) != v)
             conduct.tell(f"WARNING: {others}: the last digits may differ from those of a run that was not broken off")

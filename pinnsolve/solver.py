@@ -112,9 +112,9 @@ def solve(
             quick=quick,
         )
         saving = Saving(save_every, save_asked)
-        conduct = Conduct(
-            directory, limits or Limits(), saving, plots, tuple(observers), watch, notify, tuple(argv), group
-        )
+        limits = Limits() if limits is None else limits
+        told, words = tuple(observers), tuple(argv)
+        conduct = Conduct(directory, limits, saving, plots, told, watch, notify, words, limits.seconds, group)
         return carry_out(inputs, conduct, clock)
 
 

@@ -162,7 +162,7 @@ def test_windows_are_chosen_where_nonlinear_waves_grow_by_far(rate: Any, ends: l
     if windows:
         assert plan.counts["rate"] == 1_000
         assert [phase.steps for phase in plan.phases] == [200, 200]
-        assert choose(compile_problem(exact), timed=True).phases[-1].steps > 10_000
+        assert choose(compile_problem(exact), seconds=60.0).phases[-1].steps > 10_000
     for training in (ps.Training(windows={t: 1}), ps.Training(phases=[ps.Adam(steps=1)])):
         assert isinstance(choose(compile_problem(exact), None, training).network, ps.MLP)
 
@@ -228,15 +228,26 @@ def test_a_point_term_needs_no_count_and_one_is_accepted() -> None:
 
 def test_steps_that_are_chosen_go_on_to_a_limit_that_is_given() -> None:
     """But not those of a quick run, nor those that the user chose; a patience of the user's is kept."""
-    free, found = plan(heat()), plan(heat(), timed=True)
+    free, found = plan(heat()), plan(heat(), seconds=60.0)
     assert (found.phases[0], found.counts, free.patience) == (free.phases[0], free.counts, None)
     assert found.phases[-1].steps > 50 * free.phases[-1].steps and found.patience == 500
     assert "steps: as many as the time allows" in "\n".join(describe(found.choices))
-    assert plan(heat(), None, ps.Training(patience=40), timed=True).patience == 40
-    assert plan(heat(), timed=True, quick=True).phases == plan(heat(), quick=True).phases
+    assert plan(heat(), None, ps.Training(patience=40), seconds=60.0).patience == 40
+    assert plan(heat(), seconds=60.0, quick=True).phases == plan(heat(), quick=True).phases
     own = ps.Training(phases=[ps.Adam(steps=3)])
-    kept = plan(heat(), None, own, timed=True)
+    kept = plan(heat(), None, own, seconds=60.0)
     assert (kept.phases, kept.patience) == (own.phases, None)
+
+
+def test_layers_are_wider_where_there_is_time_for_them_and_something_may_steepen() -> None:
+    problem = ps.Problem(
+        domain=ps.Box({x: (-1, 1), t: (0, 1)}),
+        equations={"burgers": Eq(u.diff(t) + u * u.diff(x), u.diff(x, 2) / 100)},
+        conditions={"initial": Eq(u(x, 0), sin(pi * x)), "ends": [Eq(u(-1, t), 0), Eq(u(1, t), 0)]},
+    )
+    assert [plan(problem, seconds=s).network.width for s in (None, 99.0, 100.0)] == [20, 20, 24]
+    assert plan(problem, ps.MLP(width=7, depth=1), seconds=200.0).network.width == 7
+    assert plan(ode(), seconds=200.0).network.width == 20
 
 
 def test_a_solution_at_rounding_level_does_not_wait_for_its_limit() -> None:
