@@ -56,7 +56,7 @@ Korteweg and de Vries', one network for all times is as good in the same time or
 
 _LONG, _WIDE = 100.0, 24
 """Seconds of training that repay wider layers, and how wide they are then, for what may steepen: Korteweg and de Vries' equation
-ends at 8e-5 after 300 s with them and at 5e-4 with 20 units, Burgers' at about the same after 200 s."""
+ends at 1e-4 after 300 s with them and at 5e-4 with 20 units, Burgers' at about the same after 200 s."""
 
 _SMALL = 0.1
 """How far a network starts from the conditions alone, relative to others, where an equation divides by what may vanish."""

@@ -24,7 +24,7 @@ _GROWTH, _LARGEST = 1.5, 4.0
 
 _WAIT = 40
 """Steps without a lower held-out loss after which samples grow. Burgers' equation ends at 1.5e-6 after 200 s by these, at 4.4e-6
-where samples grow once the median loss of 75 steps is no lower than of those before, and at 2e-5 where they do not grow."""
+where samples grow once the median loss of 75 steps is no lower than of those before (seed 0, 20 units a layer)."""
 
 
 @dataclass(frozen=True)
