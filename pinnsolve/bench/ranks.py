@@ -8,8 +8,9 @@ import subprocess
 import sys
 import tempfile
 from collections.abc import Sequence
-from dataclasses import asdict, dataclass
+from dataclasses import asdict, dataclass, replace
 from pathlib import Path
+from statistics import median
 
 import click
 
@@ -45,30 +46,38 @@ class Row:
     milliseconds: float
 
 
-def report_ranks(sizes: Sequence[int], points: int, *, as_json: bool) -> None:
-    """Train Burgers' equation with so many processes, one after the other, and print what a step takes.
+def report_ranks(sizes: Sequence[int], points: int, repeats: int, *, as_json: bool) -> None:
+    """Train Burgers' equation with so many processes, by turns, and print what a step takes: medians of the runs.
 
     Args:
         sizes: Numbers of ranks; what is faster is so than the first.
         points: Of the equation.
-        as_json: Print one JSON object at the end, rather than lines as they come.
+        repeats: Runs with each of them, which alternate: whatever slows the machine for a minute then slows all.
+        as_json: Print one JSON object at the end, rather than a table.
 
     Raises:
         ProblemError: A run failed.
     """
-    about, rows = machine(), list[Row]()
-    if not as_json:
-        click.echo(f"{', '.join(f'{key} {value}' for key, value in about.items())}; Burgers' equation, {points} points")
-        click.echo(_HEADINGS)
-    for size in sizes:
-        for row in _measured(size, points):
-            rows.append(row)
-            first = next(other for other in rows if other.phase == row.phase)
-            faster = f"{first.milliseconds / row.milliseconds:>8.2f}"
-            if not as_json:
-                click.echo(f"{row.phase:20}{row.ranks:>7}{row.steps:>7}{row.milliseconds:>12.1f}{faster}")
+    found = [row for size in list(sizes) * repeats for row in _measured(size, points)]
+    rows = [_middle(found, phase, size) for size in sizes for phase in dict.fromkeys(row.phase for row in found)]
     if as_json:
-        click.echo(json.dumps({"machine": about, "points": points, "rows": [asdict(row) for row in rows]}, indent=1))
+        click.echo(
+            json.dumps({"machine": machine(), "points": points, "rows": [asdict(row) for row in rows]}, indent=1)
+        )
+        return
+    about = ", ".join(f"{key} {value}" for key, value in machine().items())
+    click.echo(f"{about}; Burgers' equation, {points} points; medians of {repeats}")
+    click.echo(_HEADINGS)
+    for row in rows:
+        first = next(other for other in rows if other.phase == row.phase)
+        faster = f"{first.milliseconds / row.milliseconds:>8.2f}"
+        click.echo(f"{row.phase:20}{row.ranks:>7}{row.steps:>7}{row.milliseconds:>12.1f}{faster}")
+
+
+def _middle(found: Sequence[Row], phase: str, size: int) -> Row:
+    """Return the runs of a phase on so many ranks as one row, with the median of their times."""
+    runs = [row for row in found if (row.phase, row.ranks) == (phase, size)]
+    return replace(runs[0], milliseconds=median(row.milliseconds for row in runs))
 
 
 def _measured(size: int, points: int) -> list[Row]:

@@ -7,7 +7,8 @@ values gives c and s. Where all they say is one value, or ten times less than it
 s = |f| h^α / |a|, with the mean of |f|, the median of |a|, and for the length h in a coordinate half its range, or |f| / |f'| where
 the source oscillates in less. The size of a residual is the largest change of
 one of its summands when fields change by 2 s over whole ranges, so that it is that of the problem in the variables x / 2 h and
-u / 2 s.
+u / 2 s. Where an equation says within which length a solution changes, as a spring's says by stiffness and mass, derivatives are
+reckoned by that one.
 """
 
 from __future__ import annotations
@@ -106,7 +107,8 @@ def find_scales(
             scaled[u] = 0.0, _rounded(size / reach if 0 < reach < math.inf else 1.0)
         elif far:
             scaled[u] = _rounded(centre), _rounded(size)
-    residuals = {each.name: _rounded(_size(each, sizes, lengths)) for each in opened}
+    within = {u.func.__name__: _lengths_of_change(u, opened, lengths[u.func.__name__]) for u in fields}
+    residuals = {each.name: _rounded(_size(each, sizes, within)) for each in opened}
     far = bool(scaled) or any(not 1 / _UNEVEN <= size <= _UNEVEN for size in residuals.values())
     return Scales(MappingProxyType(scaled), MappingProxyType(residuals if far and len(opened) == len(terms) else {}))
 
@@ -120,12 +122,14 @@ class _Opened:
 
     Attributes:
         name: The term's.
+        kind: The term's.
         parts: The summands.
         readings: What each symbol stands for.
         known: Values of all other symbols, at places or one for all.
     """
 
     name: str
+    kind: str
     parts: tuple[Expr, ...]
     readings: Mapping[Symbol, Evaluation]
     known: Mapping[Symbol, Array]
@@ -143,7 +147,8 @@ def _open(term: Term, known: Mapping[Symbol, Array]) -> _Opened | None:
     given = {**known, **{symbol: np.asarray(values, dtype=np.float64) for symbol, values in term.columns.items()}}
     others = expression.free_symbols - set(stand_ins.values()) - set(given)
     given |= {symbol: np.ones(1) for symbol in others}  # of normals, and of groups of cells
-    return _Opened(term.name, Add.make_args(expression), {stand_ins[p]: r for p, r in readings.items()}, given)
+    opened = {stand_ins[p]: r for p, r in readings.items()}
+    return _Opened(term.name, term.kind, Add.make_args(expression), opened, given)
 
 
 def _reckon(
@@ -197,6 +202,28 @@ def _lengths_within(
         except SYMPY_FAILS:
             slope = 0.0
         found.append(min(length, _root_mean_square(source, known) / slope) if slope else length)
+    return tuple(found)
+
+
+def _lengths_of_change(u: AppliedUndef, opened: Sequence[_Opened], lengths: tuple[float, ...]) -> tuple[float, ...]:
+    """Return for each coordinate its length, or that within which a solution changes by as much as it is, the shorter one.
+
+    It is (|c_n| / |c_0|)^(1/n) by the factors of the field and of its highest derivative in a linear equation: the inverse of a
+    wave number or of a rate of decay.
+    """
+    found = list(lengths)
+    for each in (each for each in opened if each.kind == "equation"):
+        factors = {
+            each.readings[s].orders: _usual(c, each.known)
+            for s, c in (_coefficients(each) or {}).items()
+            if each.readings[s].field == u.func.__name__
+        }
+        still = factors.get((0,) * len(lengths), 0.0)
+        for k, length in enumerate(found):
+            pure = [(orders[k], c) for orders, c in factors.items() if sum(orders) == orders[k] > 0]
+            order, factor = max(pure, default=(1, 0.0))
+            if still and factor:
+                found[k] = min(length, (factor / still) ** (1 / order))
     return tuple(found)
 
 
