@@ -5,6 +5,7 @@ The first rank alone talks, writes and compares; the others train with it. Of se
 
 from __future__ import annotations
 
+import importlib
 import os
 import tempfile
 import warnings
@@ -44,6 +45,8 @@ def joined() -> Iterator[Group]:
     if any(name not in os.environ for name in _NEEDED) or os.environ["WORLD_SIZE"] == "1":
         yield ALONE
         return
+    # Before there are any: it keeps those that it finds for good, and threads that outlive Python end it with SIGABRT.
+    importlib.import_module("torch.distributed.nn.functional")
     store, rank, size = next(dist.rendezvous("env://"))
     try:
         backend = "cpu:gloo,cuda:nccl" if torch.cuda.is_available() else "gloo"

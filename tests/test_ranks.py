@@ -82,6 +82,26 @@ def test_two_ranks_find_what_one_process_finds(name: str, together: list[dict[st
     check(name, ranked.CASES[name](ALONE), together)
 
 
+LEAVING = """
+import os
+from ranked import PHASES, by_phase
+from pinnsolve.ranks import joined
+with joined() as group:
+    by_phase(group, phase=PHASES["levenberg_marquardt"])
+print(len(os.listdir("/proc/self/task")))
+"""
+
+
+@pytest.mark.skipif(not Path("/proc/self/task").exists(), reason="threads are counted as Linux lists them")
+def test_threads_that_talk_to_other_ranks_end_before_python_does(tmp_path: Path) -> None:
+    """One that lives on may want Python when it is no more, which ended a run in 25 with SIGABRT."""
+    script = tmp_path / "leaving.py"
+    script.write_text(f"import sys\nsys.path.insert(0, {str(HERE)!r})\n{LEAVING}")
+    processes = begin(2, script, cwd=tmp_path)
+    ended = [process.communicate(timeout=200) for process in processes]
+    assert [out for out, _ in ended] == ["1\n"] * 2, ended
+
+
 @pytest.mark.slow
 @pytest.mark.parametrize("name", ranked.SLOW)
 def test_ranks_compile_as_one_process_does(name: str, tmp_path: Path) -> None:
