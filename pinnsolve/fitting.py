@@ -235,7 +235,7 @@ def _draws(
         trained = pseudo_time.compiled
     if plan.causal is not None and stagnation is not None:
         weighting = CausalOnceStuck(plan.causal, stagnation)
-    size = None if plan.growing is None else SampleSize(plan.growing)
+    size = None if plan.growing is None else SampleSize(plan.growing, tell)
     return Draws(points, trial, sampled, stagnation, pseudo_time, size), trained, weighting
 
 

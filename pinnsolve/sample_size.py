@@ -9,7 +9,7 @@ measure the noise by the variance of gradients.
 from __future__ import annotations
 
 import math
-from collections.abc import Mapping
+from collections.abc import Callable, Mapping
 from dataclasses import dataclass
 from typing import Any
 
@@ -50,10 +50,11 @@ class SampleSize:
 
     Args:
         growing: From when on samples may grow beyond the whole.
+        tell: Called with one line whenever they do.
     """
 
-    def __init__(self, growing: Growing) -> None:
-        self.growing = growing
+    def __init__(self, growing: Growing, tell: Callable[[str], object]) -> None:
+        self.growing, self._tell = growing, tell
         self.share = _FIRST
         self._lowest, self._since = math.inf, 0
 
@@ -73,8 +74,14 @@ class SampleSize:
             return
         if self.share < 1:
             self.share, self._since = 1.0, step
-        elif growing and step - self._since >= _WAIT:
+            self._tell(
+                f"step {step}: all points of the equations from now on, {1 / _FIRST:g} times those of the first steps"
+            )
+        elif growing and self.share < _LARGEST and step - self._since >= _WAIT:
             self.share, self._since = min(_GROWTH * self.share, _LARGEST), step
+            self._tell(
+                f"step {step}: {self.share:.3g} times the points, as {_WAIT} steps did not lower the held-out loss"
+            )
 
     def state(self) -> dict[str, Any]:
         """Return what the next draw depends on, for a checkpoint."""

@@ -33,8 +33,8 @@ def told(step: int, held_out: float) -> Progress:
     return Progress("levenberg_marquardt", step, 99, 1.0, {}, held_out, 0.0, step, 1.0, 1.0)
 
 
-def shares(losses: list[float], *, growing: bool = True) -> list[float]:
-    size, found = SampleSize(GROWING), list[float]()
+def shares(losses: list[float], *, growing: bool = True, lines: list[str] | None = None) -> list[float]:
+    size, found = SampleSize(GROWING, lines.append if lines is not None else len), list[float]()
     for step, loss in enumerate(losses):
         size.update(step, growing=growing)
         found.append(size.share)
@@ -45,6 +45,18 @@ def shares(losses: list[float], *, growing: bool = True) -> list[float]:
 def test_a_training_begins_with_few_points_and_goes_on_with_all_while_its_loss_falls() -> None:
     found = shares([1 / (1 + step) for step in range(300)])
     assert found == [0.4] * 30 + [1.0] * 270
+
+
+def test_the_user_is_told_when_samples_grow_and_why() -> None:
+    lines = list[str]()
+    shares([1.0] * 400, lines=lines)
+    assert lines == [
+        "step 30: all points of the equations from now on, 2.5 times those of the first steps",
+        "step 70: 1.5 times the points, as 40 steps did not lower the held-out loss",
+        "step 110: 2.25 times the points, as 40 steps did not lower the held-out loss",
+        "step 150: 3.38 times the points, as 40 steps did not lower the held-out loss",
+        "step 190: 4 times the points, as 40 steps did not lower the held-out loss",
+    ]
 
 
 def test_samples_grow_while_the_loss_does_not_fall_and_stay_where_it_falls_again() -> None:
@@ -67,7 +79,7 @@ def draws() -> Draws:
     compiled = compile_problem(PROBLEM)
     trial = build_trial(PROBLEM, ps.MLP(width=4, depth=1), seed=0, dtype=torch.float64, device="cpu")
     points = TermPoints(compiled, COUNTS, "sobol", 0, torch.device("cpu"))
-    return Draws(points, trial, None, None, None, SampleSize(GROWING))
+    return Draws(points, trial, None, None, None, SampleSize(GROWING, len))
 
 
 def counted(points: Mapping[str, Tensor]) -> dict[str, int]:
