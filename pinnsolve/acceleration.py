@@ -19,10 +19,10 @@ from pinnsolve.jets import nested_derivatives
 from pinnsolve.training.gradients import CompilationError
 from pinnsolve.training.objective import Objective
 
-_PLAIN_MEMORY, _GPU_MEMORY, COMPILED_MEMORY = 8 * 2**20, 40 * 2**20, 24 * 2**20
-"""Bytes of derivatives that a chunk of points may hold. Those of a plain step pass through memory at every layer: by 8 MiB, which
-the cache of a core keeps, gradients at 10,000 and 50,000 points take two thirds to four fifths of their time by 40; a GPU is
-limited by its calls."""
+_CPU_MEMORY, _GPU_MEMORY = 8 * 2**20, 40 * 2**20
+"""Bytes of derivatives that a chunk of points may hold. On a processor they pass through memory at every layer: by 8 MiB, which
+the cache of a core keeps, plain gradients at 10,000 and 50,000 points take two thirds to four fifths of their time by 40, compiled
+ones five sixths of that by 24. A GPU is limited by its calls."""
 
 COMPILE_SECONDS = 30.0
 """What a compilation costs at most, as a rule; from its cache on disk it takes a few seconds."""
@@ -57,17 +57,12 @@ class Acceleration:
     reason: str
 
 
-def chunk_size(compiled: CompiledProblem, trial: Trial, *, memory: int) -> int:
-    """Return the number of points whose derivatives fit into so many bytes, as far as the shapes of the weights tell."""
+def chunk_size(compiled: CompiledProblem, trial: Trial) -> int:
+    """Return the number of points whose derivatives the cache keeps, as far as the shapes of the weights tell."""
+    memory = _GPU_MEMORY if next(trial.parameters()).device.type == "cuda" else _CPU_MEMORY
     features = sum(len(parameter) for parameter in trial.network.parameters() if parameter.ndim > 1)
     item = next(trial.parameters()).element_size()
     return max(256, memory // (item * max(features, 1) * compiled.channels))
-
-
-def plain_chunk(compiled: CompiledProblem, trial: Trial) -> int:
-    """Return the number of points of a step that is not compiled."""
-    on_gpu = next(trial.parameters()).device.type == "cuda"
-    return chunk_size(compiled, trial, memory=_GPU_MEMORY if on_gpu else _PLAIN_MEMORY)
 
 
 def nested(compiled: CompiledProblem) -> CompiledProblem:
@@ -114,9 +109,8 @@ def accelerate(
         objective.use(tried)
         return Acceleration(engine, f"{told}; compiling, up to {COMPILE_SECONDS:.0f} s, would save {saved:.0f} s")
     start = time.perf_counter()
-    before = objective.chunk
     try:
-        objective.compile(chunk=chunk_size(compiled, trial, memory=COMPILED_MEMORY))
+        objective.compile()
     except CompilationError as error:
         if mode == "on":
             warnings.warn(f"the step was not compiled: {error}", stacklevel=2)
@@ -126,7 +120,7 @@ def accelerate(
     times["compiled"] = _seconds(objective.evaluate, evaluations)
     told = f"{_milliseconds(times['compiled'])} compiled in {spent:.0f} s; {told}"
     if mode == "auto" and times["compiled"] > times[engine]:
-        objective.use(tried, chunk=before)
+        objective.use(tried)
         return Acceleration(engine, told)
     return Acceleration("compiled", told)
 

@@ -22,7 +22,7 @@ from pinnsolve.acceleration import (
     accelerate,
     accelerate_again,
     accelerate_together,
-    plain_chunk,
+    chunk_size,
 )
 from pinnsolve.choice import Choice, describe
 from pinnsolve.choices import Plan
@@ -208,7 +208,7 @@ def _stop(asked: Callable[[], Status | None] | None, objective: PrivateObjective
 def _network(compiled: CompiledProblem, trial: Trial, start: State | None) -> int:
     """Put the network back where it was, and return how many points are worked on at once."""
     if start is None:
-        return plain_chunk(compiled, trial)
+        return chunk_size(compiled, trial)
     with fitting("network"):
         trial.to(PRECISIONS[start["dtype"]])
         trial.load_state_dict(start["trial"])

@@ -221,8 +221,8 @@ def compiled() -> tuple[Objective, Objective, nn.Module]:
     tensor = torch.rand(50, 2, dtype=torch.float64)
     points = {"first": tensor, "second": tensor}
     nested = Objective(network, residuals_of(network, KURAMOTO, nested_derivatives), points)
-    ours = Objective(network, residuals_of(network, KURAMOTO, derivatives), points)
-    ours.compile(chunk=30)
+    ours = Objective(network, residuals_of(network, KURAMOTO, derivatives), points, chunk=30)
+    ours.compile()
     return ours, nested, network
 
 
@@ -257,8 +257,7 @@ def test_a_step_that_does_not_compile_is_refused_and_leaves_everything_as_it_was
 
     monkeypatch.setattr(torch, "compile", broken)
     with pytest.raises(CompilationError, match=r"no C\+\+ compiler$"):
-        objective.compile(chunk=4)
-    assert objective.chunk is None
+        objective.compile()
     assert torch.equal(objective.evaluate().gradient, before.gradient)
 
 

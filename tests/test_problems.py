@@ -49,8 +49,20 @@ QUICK = {
 }
 """Largest relative L2 error of a quick run, seed 0: several times what it gives, and far below that of a constant."""
 
-LONG = {"kdv", "kuramoto_sivashinsky", "poisson_100d"}
-"""Files whose quick run takes a minute or so."""
+LONG = {
+    "allen_cahn",
+    "beam_3d",
+    "cavity",
+    "cylinder_flow",
+    "inclusion",
+    "kdv",
+    "kuramoto_sivashinsky",
+    "poisson_5d",
+    "poisson_100d",
+    "schroedinger",
+    "wave_two_modes",
+}
+"""Files whose quick run takes a quarter of a minute or more."""
 
 FULL = {
     "allen_cahn": 1e-3,

@@ -246,7 +246,7 @@ def test_workers_that_are_killed_lose_nothing_that_was_finished(tmp_path: Path):
 
     None of a trial that was hit twice: it would be given up.
     """
-    file = FILE.replace("steps=8, lr=1e-2", "steps=1500, lr=1e-2")
+    file = FILE.replace("steps=8, lr=1e-2", "steps=4000, lr=1e-2")
     (tmp_path / "decay.py").write_text(file)
     whole, broken = tmp_path / "whole", tmp_path / "broken"
     command = [sys.executable, "-m", "pinnsolve", "sweep", str(tmp_path / "decay.py"), "--compile", "off"]
@@ -256,7 +256,7 @@ def test_workers_that_are_killed_lose_nothing_that_was_finished(tmp_path: Path):
     command += ["--out", str(broken), "--workers", "2"]
     with subprocess.Popen(command, stderr=subprocess.PIPE, text=True) as process:
         while process.poll() is None and len(kills) < 5:
-            time.sleep(generator.uniform(4, 12))
+            time.sleep(generator.uniform(2, 6))
             kills += killed_at_random(broken, generator, [trial for trial in kills if kills.count(trial) == 2])
         _, errors = process.communicate()
     print(errors)

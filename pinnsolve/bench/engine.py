@@ -27,7 +27,7 @@ from sympy import Expr, Function, Symbol, sin, symbols
 from torch import Tensor
 from torch.utils._python_dispatch import TorchDispatchMode
 
-from pinnsolve.acceleration import COMPILED_MEMORY, chunk_size, nested, plain_chunk
+from pinnsolve.acceleration import chunk_size, nested
 from pinnsolve.compiler.compile import CompiledProblem, compile_problem
 from pinnsolve.compiler.trial import Trial, build_trial
 from pinnsolve.declaration.observations import Observations
@@ -152,9 +152,9 @@ class Setting:
         plain = partial(self.compiled.residuals, self.trial)
         if engine == "nested":
             return Objective(self.trial, partial(nested(self.compiled).residuals, self.trial), self.points)
-        objective = Objective(self.trial, plain, self.points, chunk=plain_chunk(self.compiled, self.trial))
+        objective = Objective(self.trial, plain, self.points, chunk=chunk_size(self.compiled, self.trial))
         if engine == "compiled":
-            objective.compile(chunk=chunk_size(self.compiled, self.trial, memory=COMPILED_MEMORY))
+            objective.compile()
         return objective
 
 

@@ -77,26 +77,16 @@ class Objective:
         self._given = dict(points)
         self._place()
 
-    def compile(self, *, chunk: int | None = None) -> None:
+    def compile(self) -> None:
         """Evaluate gradients by a compiled step from now on, in this precision and, when it changes, in others.
 
         A step that fails to compile later on is replaced by a plain one, with a warning.
 
-        Args:
-            chunk: As for the constructor; None keeps it.
-
         Raises:
             CompilationError: It cannot be compiled, or is wrong when compiled; everything is as before.
         """
-        before = self._chunk
-        self._resize(chunk)
         step = CompiledStep(self.module, self._residuals)
-        try:
-            step(self._chunks[0], self._counts, self._weights_of)
-        except CompilationError:
-            self._chunk = before
-            self._place()
-            raise
+        step(self._chunks[0], self._counts, self._weights_of)
         self._step = step
 
     def use(self, residuals: Residuals, *, chunk: int | None = None) -> None:
