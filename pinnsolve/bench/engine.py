@@ -44,7 +44,7 @@ POINTS = (1_000, 10_000, 100_000)
 DTYPES = ("float64", "float32")
 
 _REPEATS, _SECONDS = 15, 6.0
-"""Steps that are timed, and the time after which three are enough."""
+"""Steps that are timed in each way, and the time for each way after which three are enough."""
 
 _PROBE_POINTS = 100
 """Points on which the memory of nested passes is measured first, which may be more than there is on all of them."""
@@ -166,42 +166,54 @@ def measure(
     *,
     device: str = "cpu",
 ) -> Iterator[Row]:
-    """Measure row by row; the ways of one residual come one after the other, so that they see the same machine."""
+    """Measure row by row; the ways of one residual take turns step by step, so that they see the same machine."""
     declared = residuals()
     for name in declared if names is None else names:
         problem = declared[name]()
         for dtype in dtypes:
             for count in points:
-                setting = Setting.of(problem, count, dtype, device)
-                for engine in engines:
-                    yield _row(setting, name, count, dtype, engine)
+                gc.collect()
+                yield from _rows(Setting.of(problem, count, dtype, device), name, count, dtype, engines)
 
 
-def _row(setting: Setting, name: str, points: int, dtype: str, engine: str) -> Row:
+def _rows(setting: Setting, name: str, points: int, dtype: str, engines: Sequence[str]) -> list[Row]:
+    ways = {engine: _prepared(setting, engine) for engine in engines}
+    ready = {engine: way for engine, way in ways.items() if not isinstance(way, str)}
+    times = iter(_seconds([call for way in ready.values() for call in way], setting.points))
+    rows = []
+    for engine, way in ways.items():
+        if isinstance(way, str):
+            rows.append(Row(name, points, dtype, engine, None, None, None, way))
+            continue
+        seconds, alone = next(times), next(times)
+        peak = peak_bytes(way[0], setting.points)
+        rows.append(Row(name, points, dtype, engine, 1e3 * seconds, peak, alone / seconds))
+    return rows
+
+
+def _prepared(setting: Setting, engine: str) -> tuple[Callable[[], object], Callable[[], object]] | str:
+    """Return a step and its matrix products alone, each made once already, or why there are none."""
     if engine == "nested" and (needed := setting.nested_bytes()) > _memory(setting.device):
-        return Row(name, points, dtype, engine, None, None, None, f"it would need about {needed / 2**30:.0f} GB")
-    gc.collect()
+        return f"it would need about {needed / 2**30:.0f} GB"
     try:
         objective = setting.objective(engine)
         objective.evaluate()
         products = _products(setting, objective, engine)
         products()
-        seconds, alone = _seconds((objective.evaluate, products), setting.points)
-        peak = peak_bytes(objective.evaluate, setting.points)
     except CompilationError as error:
-        return Row(name, points, dtype, engine, None, None, None, str(error))
+        return str(error)
     except (MemoryError, RuntimeError) as error:
         if not out_of_memory(error):
             raise
-        return Row(name, points, dtype, engine, None, None, None, "out of memory")
-    return Row(name, points, dtype, engine, 1e3 * seconds, peak, alone / seconds)
+        return "out of memory"
+    return objective.evaluate, products
 
 
 def _seconds(calls: Sequence[Callable[[], object]], points: dict[str, Tensor]) -> list[float]:
-    """Return the median time of each of several calls, made in turn so that all see the machine in the same state."""
+    """Return the median time of each of several calls, two for each way, made in turn: all see the machine in the same state."""
     times: list[list[float]] = [[] for _ in calls]
-    start = time.perf_counter()
-    while len(times[0]) < 3 or (len(times[0]) < _REPEATS and time.perf_counter() - start < _SECONDS):
+    end = time.perf_counter() + _SECONDS * len(calls) / 2
+    while calls and (len(times[0]) < 3 or (len(times[0]) < _REPEATS and time.perf_counter() < end)):
         for call, own in zip(calls, times, strict=True):
             begin = time.perf_counter()
             call()
