@@ -341,6 +341,28 @@ def test_the_same_equation_on_a_shifted_and_stretched_axis_has_the_same_solution
     np.testing.assert_allclose(first.values["u"], second.values["u"], atol=1e-10)
 
 
+@pytest.mark.parametrize(("held", "loss"), [(u, Rational(1, 2)), (q, 0)], ids=["clamped, with losses", "free"])
+def test_a_wave_as_two_equations_of_first_order_comes_back_after_a_period(held: Expr, loss: Expr) -> None:
+    """Between walls a pulse is itself again after it has crossed twice."""
+    end = 2
+    problem = Problem(
+        domain=Box({x: (0, 1), t: (0, end)}),
+        equations={"motion": Eq(u.diff(t) + loss * u, q.diff(x)), "law": Eq(q.diff(t) + loss * q, u.diff(x))},
+        conditions=[
+            Eq(U(x, 0), 0),
+            Eq(Q(x, 0), exp(-200 * (x - Rational(1, 2)) ** 2)),
+            *(Eq(held.subs(x, place), 0) for place in (0, 1)),
+        ],
+    )
+    reference = reference_of(problem)
+    _, time = reference.points.T
+    last, first = (reference.values["q"][np.abs(time - instant) < 1e-9] for instant in (end, 0))
+    assert len(last) == len(first) > 10
+    decay = float(exp(-loss * end))
+    assert np.linalg.norm(last - decay * first) < 1e-4 * decay * np.linalg.norm(first)
+    assert reference.estimated_relative_l2["q"] < 1e-4
+
+
 def test_unknowns_are_held_at_the_given_values() -> None:
     nu = symbols("nu", positive=True)
     problem = Problem(

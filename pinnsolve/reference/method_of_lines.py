@@ -24,6 +24,7 @@ from pinnsolve.reference.placement import (
     assemble,
     check_count,
     find_fluxes,
+    find_staggered,
     find_walls,
     for_rest,
     is_periodic,
@@ -145,7 +146,9 @@ def read_evolution(problem: Problem, readings: Sequence[Reading], *, time: int, 
     for wall, (f, layer) in zip(walls, seat(walls, every, orders=orders), strict=True):
         laws += _wall_laws(wall, f, layer, fields, depth, time)
     own = tuple(every[f] - {time} for f, _ in fields)
-    shifted = {fields.index((q, 0)): c for q, (_, c) in fluxes.items()}
+    staggered = find_staggered(equations, partner, walls, time=time, periodic=periodic)
+    between = staggered | {q: c for q, (_, c) in fluxes.items()}
+    shifted = {fields.index((q, 0)): c for q, c in between.items()}
     return Evolution(
         time=time,
         space=tuple(c for c in range(len(bounds)) if c != time),

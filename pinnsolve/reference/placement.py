@@ -136,6 +136,38 @@ def find_fluxes(equations: Sequence[Reading], fields: int, *, time: int | None) 
     return {flux: place for flux, place in found.items() if flux not in moving}
 
 
+def find_staggered(
+    equations: Sequence[Reading], partner: Sequence[int], walls: Sequence[Wall], *, time: int, periodic: Iterable[int]
+) -> dict[int, int]:
+    """Return the coordinate along which a field of a wave lies between the nodes, as q does in v_t = q_x, q_t = v_x.
+
+    It is one whose rate is made of first derivatives of others along that coordinate, where no condition holds it. Side by side on
+    all nodes, with one-sided formulas at the ends, such waves grow without bound; between the nodes they do not (Yee, Numerical
+    solution of initial boundary value problems involving Maxwell's equations, 1966).
+
+    Args:
+        equations: As many as fields.
+        partner: The field that each of them stands for.
+        walls: The conditions.
+        time: Position of the coordinate of evolution.
+        periodic: Coordinates without ends.
+    """
+    found: dict[int, int] = {}
+    for equation, wave in zip(equations, partner, strict=True):
+        own = [slot for slot in equation.slots if slot.field == wave]
+        rest = [slot for slot in equation.slots if slot.field != wave]
+        along = {c for slot in rest for c, o in enumerate(slot.orders) if o}
+        plain = equation.order(wave, time) == 1 and all(sum(s.orders) == s.orders[time] and not s.places for s in own)
+        if not plain or len(along) != 1 or max(sum(slot.orders) for slot in rest) > 1:
+            continue
+        (c,) = along - {time} or {time}
+        others = [e for e in equations if e is not equation]
+        held = any(w.coordinate == c and any(s.field == wave for s in w.reading.slots) for w in walls)
+        if c != time and c not in periodic and not held and max((e.order(wave, c) for e in others), default=0) == 1:
+            found[wave] = c
+    return found
+
+
 def match(
     equations: Sequence[Reading],
     own: Sequence[frozenset[int]],
