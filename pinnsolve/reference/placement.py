@@ -158,12 +158,12 @@ def find_staggered(
         rest = [slot for slot in equation.slots if slot.field != wave]
         along = {c for slot in rest for c, o in enumerate(slot.orders) if o}
         plain = equation.order(wave, time) == 1 and all(sum(s.orders) == s.orders[time] and not s.places for s in own)
-        if not plain or len(along) != 1 or max(sum(slot.orders) for slot in rest) > 1:
+        if not plain or len(along) != 1 or time in along or max(sum(slot.orders) for slot in rest) > 1:
             continue
-        (c,) = along - {time} or {time}
+        (c,) = along
         others = [e for e in equations if e is not equation]
         held = any(w.coordinate == c and any(s.field == wave for s in w.reading.slots) for w in walls)
-        if c != time and c not in periodic and not held and max((e.order(wave, c) for e in others), default=0) == 1:
+        if c not in periodic and not held and max((e.order(wave, c) for e in others), default=0) == 1:
             found[wave] = c
     return found
 
