@@ -30,6 +30,7 @@ from pinnsolve.compiler.compile import CompiledProblem
 from pinnsolve.compiler.trial import Trial
 from pinnsolve.draws import Draws
 from pinnsolve.jets import SampledDerivatives
+from pinnsolve.memory import memory_kept
 from pinnsolve.points import Span, TermPoints, term_places
 from pinnsolve.pseudo_time import PseudoTime
 from pinnsolve.sample_size import SampleSize
@@ -153,7 +154,7 @@ def fit_one(
         return PrivateObjective(trial, residuals, drawn, weights=weights, chunk=chunk, group=group)
 
     # Held-out residuals are those of the equation itself, whatever is trained on.
-    with _threads(plan.threads), _full_float32(), _random(start, plan.device):
+    with memory_kept(), _threads(plan.threads), _full_float32(), _random(start, plan.device):
         begin = time.perf_counter()
         if start is None:
             objective, held_out = objective_of(trained, draws.first()), objective_of(compiled, points.held_out())

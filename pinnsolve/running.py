@@ -20,7 +20,6 @@ from pinnsolve.curves import Curves, require_tensorboard
 from pinnsolve.display import Display
 from pinnsolve.fitting import Limits
 from pinnsolve.inputs import read_inputs
-from pinnsolve.memory import keep_freed_memory
 from pinnsolve.problem_file import load_problem_file
 from pinnsolve.ranks import joined
 from pinnsolve.resumption import limits_of, resume
@@ -122,7 +121,6 @@ def _carry_out(
     quiet: bool,
 ) -> int:
     """Train with display and signals, print the outcome, and return the exit code."""
-    keep_freed_memory()
     try:
         with Display(quiet=quiet or not group.leads, limit=limits.seconds) as display, caught_signals() as signals:
             solution = train(

@@ -16,7 +16,6 @@ import torch
 from pinnsolve.bench.accuracy import LEVELS, MARKS, Result, measure
 from pinnsolve.bench.machine import machine
 from pinnsolve.errors import ProblemError
-from pinnsolve.memory import keep_freed_memory
 
 
 def report_accuracy(
@@ -48,7 +47,6 @@ def report_accuracy(
     paths = [_path(name, folder) for name in names] or sorted(folder.glob("*.py"))
     if not paths:
         raise ProblemError("--folder", f"no problem files in {folder}", "give the folder that holds them")
-    keep_freed_memory()
     about = {
         **{key: str(value) for key, value in machine(device).items()},
         "date": datetime.datetime.now(tz=datetime.UTC).date().isoformat(),

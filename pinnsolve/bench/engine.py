@@ -32,6 +32,7 @@ from pinnsolve.compiler.compile import CompiledProblem, compile_problem
 from pinnsolve.compiler.trial import Trial, build_trial
 from pinnsolve.declaration.observations import Observations
 from pinnsolve.domains.regions import Box
+from pinnsolve.memory import memory_kept
 from pinnsolve.networks.architectures import MLP
 from pinnsolve.points import term_points
 from pinnsolve.problem import Problem
@@ -173,7 +174,9 @@ def measure(
         for dtype in dtypes:
             for count in points:
                 gc.collect()
-                yield from _rows(Setting.of(problem, count, dtype, device), name, count, dtype, engines)
+                with memory_kept():  # as a run does
+                    rows = _rows(Setting.of(problem, count, dtype, device), name, count, dtype, engines)
+                yield from rows
 
 
 def _rows(setting: Setting, name: str, points: int, dtype: str, engines: Sequence[str]) -> list[Row]:

@@ -12,7 +12,6 @@ import torch
 from pinnsolve.bench.engine import DTYPES, POINTS, Row, measure, residuals
 from pinnsolve.bench.machine import machine
 from pinnsolve.errors import ProblemError
-from pinnsolve.memory import keep_freed_memory
 
 _HEADINGS = (
     f"{'residual':22}{'points':>9} {'dtype':8} {'engine':9}{'ms':>10}{'faster':>8}{'peak MB':>9}{'products':>10}"
@@ -38,7 +37,6 @@ def report_engine(
         raise ProblemError("--residual", f"{', '.join(unknown)}", f"choose among {', '.join(residuals())}")
     if device == "cuda" and not torch.cuda.is_available():
         raise ProblemError("--device", "cuda was asked for, and torch sees none", "use --device cpu")
-    keep_freed_memory()
     rows: list[Row] = []
     about = machine(device)
     if not as_json:

@@ -18,7 +18,6 @@ from pinnsolve.archive import write_atomically
 from pinnsolve.choices import choose
 from pinnsolve.compiler.compile import compile_problem
 from pinnsolve.fitting import Limits
-from pinnsolve.memory import keep_freed_memory
 from pinnsolve.problem_file import ProblemFile, load_problem_file
 from pinnsolve.running import caught_signals
 from pinnsolve.scaling import complete
@@ -105,7 +104,6 @@ def sweep_problem_file(path: Path, options: Options) -> int:
         if options.workers > 1:
             code = supervise(_command(path, folder, storage, options), options.workers, signals, _tell(options))
         else:
-            keep_freed_memory()
             judge = Judge(chosen.weights, tuple(chosen.counts), numerics.training.sampling)
             limits = Limits(options.seconds, options.max_steps, stop=signals.status)
             conduct = {name: getattr(options, name) for name in ("device", "threads", "compile", "quick")}
