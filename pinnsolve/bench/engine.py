@@ -39,6 +39,7 @@ from pinnsolve.problem import Problem
 from pinnsolve.training.chunks import out_of_memory
 from pinnsolve.training.gradients import CompilationError
 from pinnsolve.training.objective import Objective
+from pinnsolve.training.workers import single_threaded
 
 ENGINES = ("nested", "plain", "compiled")
 POINTS = (1_000, 10_000, 100_000)
@@ -153,7 +154,7 @@ class Setting:
         plain = partial(self.compiled.residuals, self.trial)
         if engine == "nested":
             return Objective(self.trial, partial(nested(self.compiled).residuals, self.trial), self.points)
-        objective = Objective(self.trial, plain, self.points, chunk=chunk_size(self.compiled, self.trial))
+        objective = Objective(self.trial, plain, self.points, chunk=chunk_size(self.compiled, self.trial, engine))
         if engine == "compiled":
             objective.compile()
         return objective
@@ -182,20 +183,21 @@ def measure(
 def _rows(setting: Setting, name: str, points: int, dtype: str, engines: Sequence[str]) -> list[Row]:
     ways = {engine: _prepared(setting, engine) for engine in engines}
     ready = {engine: way for engine, way in ways.items() if not isinstance(way, str)}
-    times = iter(_seconds([call for way in ready.values() for call in way], setting.points))
+    calls = [call for objective, products in ready.values() for call in (objective.evaluate, products)]
+    times = iter(_seconds(calls, setting.points))
     rows = []
     for engine, way in ways.items():
         if isinstance(way, str):
             rows.append(Row(name, points, dtype, engine, None, None, None, way))
             continue
         seconds, alone = next(times), next(times)
-        peak = peak_bytes(way[0], setting.points)
+        peak = _peak_of(way[0], setting.points)
         rows.append(Row(name, points, dtype, engine, 1e3 * seconds, peak, alone / seconds))
     return rows
 
 
-def _prepared(setting: Setting, engine: str) -> tuple[Callable[[], object], Callable[[], object]] | str:
-    """Return a step and its matrix products alone, each made once already, or why there are none."""
+def _prepared(setting: Setting, engine: str) -> tuple[Objective, Callable[[], object]] | str:
+    """Return a loss and the matrix products of a step alone, each evaluated once already, or why there are none."""
     if engine == "nested" and (needed := setting.nested_bytes()) > _memory(setting.device):
         return f"it would need about {needed / 2**30:.0f} GB"
     try:
@@ -209,7 +211,7 @@ def _prepared(setting: Setting, engine: str) -> tuple[Callable[[], object], Call
         if not out_of_memory(error):
             raise
         return "out of memory"
-    return objective.evaluate, products
+    return objective, products
 
 
 def _seconds(calls: Sequence[Callable[[], object]], points: dict[str, Tensor]) -> list[float]:
@@ -223,6 +225,12 @@ def _seconds(calls: Sequence[Callable[[], object]], points: dict[str, Tensor]) -
             _wait(points)
             own.append(time.perf_counter() - begin)
     return [median(own) for own in times]
+
+
+def _peak_of(objective: Objective, points: dict[str, Tensor]) -> int:
+    """Return the most memory of a step; the profiler sees that of one thread, and each of the workers takes as much."""
+    with single_threaded():
+        return objective.workers * peak_bytes(objective.evaluate, points)
 
 
 def peak_bytes(evaluate: Callable[[], object], points: dict[str, Tensor]) -> int:

@@ -8,7 +8,8 @@ derivatives are involved. Every compiled step is compared with the plain one bef
 from __future__ import annotations
 
 import warnings
-from collections.abc import Callable, Mapping
+from collections.abc import Callable, Iterator, Mapping, Sequence
+from functools import partial
 from typing import Any
 
 import torch
@@ -17,6 +18,7 @@ from torch.fx.experimental.proxy_tensor import make_fx
 
 from pinnsolve.training.chunks import Chunk
 from pinnsolve.training.compiler_cache import private_cache
+from pinnsolve.training.workers import Workers, single_threaded
 
 Residuals = Callable[[Mapping[str, Tensor]], Mapping[str, Tensor]]
 """From the points to one residual vector per term; terms need not be named as the point sets are."""
@@ -62,6 +64,15 @@ class PlainStep:
     def __init__(self, parameters: list[nn.Parameter], residuals: Residuals) -> None:
         self._parameters, self._residuals = parameters, residuals
 
+    workers = 1
+    """How many chunks are evaluated side by side."""
+
+    def each(
+        self, chunks: Sequence[Chunk], counts: Mapping[str, int], weights: TermWeights
+    ) -> Iterator[tuple[Tensor, Tensor]]:
+        """Return what a call would of every chunk."""
+        return (self(chunk, counts, weights) for chunk in chunks)
+
     def __call__(self, chunk: Chunk, counts: Mapping[str, int], weights: TermWeights) -> tuple[Tensor, Tensor]:
         """Return the means, shape (2, terms), and the flat gradient of the weighted ones' sum times the weights."""
         with torch.enable_grad():
@@ -75,6 +86,8 @@ class PlainStep:
 class CompiledStep:
     """The same in one compiled function for every precision and every shape of the chunk.
 
+    On a processor each of torch's threads evaluates chunks of its own.
+
     Args:
         module: Holds the parameters.
         residuals: Evaluates the terms with the module's parameters.
@@ -87,23 +100,42 @@ class CompiledStep:
         self._residuals = ResidualModule(module, residuals)
         self._terms: tuple[str, ...] = ()
         self._compiled: dict[tuple[Any, ...], Callable[..., tuple[Tensor, Tensor]]] = {}
+        self._workers = Workers(1 if self._parameters[0].is_cuda else torch.get_num_threads())
 
-    def __call__(self, chunk: Chunk, counts: Mapping[str, int], weights: TermWeights) -> tuple[Tensor, Tensor]:
-        """Return the means, shape (2, terms), and the flat gradient of the weighted ones' sum times the weights.
+    @property
+    def workers(self) -> int:
+        """How many chunks are evaluated side by side."""
+        return self._workers.count
+
+    def each(
+        self, chunks: Sequence[Chunk], counts: Mapping[str, int], weights: TermWeights
+    ) -> list[tuple[Tensor, Tensor]]:
+        """Return the means of every chunk, shape (2, terms), and the flat gradient of the weighted ones' sum times the weights.
+
+        Args:
+            chunks: Of one shape.
+            counts: Rows over all chunks, as for `means_of`.
+            weights: Of the terms.
 
         Raises:
             CompilationError: The first call for a shape does not compile, or differs from the plain step.
         """
         vector = torch.cat([parameter.detach().reshape(-1) for parameter in self._parameters])
-        inputs = _Inputs(chunk)
-        key = (vector.dtype, vector.device, inputs.key, tuple(counts.items()))
-        expected = None
+        inputs = [_Inputs(chunk) for chunk in chunks]
+        key = (vector.dtype, vector.device, inputs[0].key, tuple(counts.items()))
         if key not in self._compiled:
-            expected = self._plain(chunk, counts, self._named(weights))
-        arguments = (vector, weights(self._terms), *inputs.tensors)
-        if expected is not None:
-            self._compiled[key] = self._compile(inputs, counts, arguments, expected)
-        means, gradient = self._compiled[key](*arguments)
+            with single_threaded():
+                expected = self._plain(chunks[0], counts, self._named(weights))
+                arguments = (vector, weights(self._terms), *inputs[0].tensors)
+                self._compiled[key] = self._compile(inputs[0], counts, arguments, expected)
+        return self._workers.map(partial(self._call, self._compiled[key], vector, weights(self._terms)), inputs)
+
+    @staticmethod
+    @torch.no_grad()
+    def _call(
+        compiled: Callable[..., tuple[Tensor, Tensor]], vector: Tensor, weights: Tensor, inputs: _Inputs
+    ) -> tuple[Tensor, Tensor]:
+        means, gradient = compiled(vector, weights, *inputs.tensors)
         # A compiled step on a GPU may use its outputs' memory again at the next call.
         return (means.clone(), gradient.clone()) if vector.is_cuda else (means, gradient)
 
@@ -137,7 +169,7 @@ class CompiledStep:
                 warnings.simplefilter("ignore")  # torch's tracers warn about their own ways
                 graph = make_fx(step)(*arguments)
                 compiled = torch.compile(graph, dynamic=False, fullgraph=True, options=_options(arguments[0].device))
-                found = compiled(*arguments)
+                found = self._call(compiled, arguments[0], arguments[1], inputs)
         except Exception as error:  # a compiler may fail in any way, and the plain step is always there
             raise CompilationError(_first_line(error)) from error
         _compare(found, expected)
@@ -146,7 +178,7 @@ class CompiledStep:
 
 def _options(device: torch.device) -> dict[str, Any]:
     """Options of the compiler: no guards, because this module chooses the function by shape and type; graphs on a GPU."""
-    options: dict[str, Any] = {}
+    options: dict[str, Any] = {"cpp.threads": 1}
     if (skip := getattr(torch.compiler, "skip_all_guards_unsafe", None)) is not None:
         options["guard_filter_fn"] = skip
     if device.type == "cuda":

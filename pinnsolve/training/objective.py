@@ -11,7 +11,7 @@ network weights and unknown coefficients alike, is one vector theta: second-orde
 from __future__ import annotations
 
 import warnings
-from collections.abc import Callable, Mapping, Sequence
+from collections.abc import Callable, Iterable, Mapping, Sequence
 from functools import partial
 from typing import TYPE_CHECKING, Any, TypeVar
 
@@ -32,6 +32,9 @@ Points = Mapping[str, Tensor]
 """Point tensors by the name of their set."""
 
 _Result = TypeVar("_Result")
+
+_WORTH_A_WORKER = 100
+"""Points, at least, for each chunk of those that are evaluated side by side."""
 
 
 class Objective:
@@ -77,17 +80,26 @@ class Objective:
         self._given = dict(points)
         self._place()
 
-    def compile(self) -> None:
+    def compile(self, *, chunk: int | None = None) -> None:
         """Evaluate gradients by a compiled step from now on, in this precision and, when it changes, in others.
 
         A step that fails to compile later on is replaced by a plain one, with a warning.
 
+        Args:
+            chunk: As for the constructor; each of torch's threads has one. None keeps it.
+
         Raises:
             CompilationError: It cannot be compiled, or is wrong when compiled; everything is as before.
         """
-        step = CompiledStep(self.module, self._residuals)
-        step(self._chunks[0], self._counts, self._weights_of)
-        self._step = step
+        before = self._step, self._chunk
+        self._step = CompiledStep(self.module, self._residuals)
+        try:
+            self._resize(chunk)
+            self._step.each(self._chunks[:1], self._counts, self._weights_of)
+        except CompilationError:
+            self._step, self._chunk = before
+            self._place()
+            raise
 
     def use(self, residuals: Residuals, *, chunk: int | None = None) -> None:
         """Evaluate by plain steps of other residuals from now on, which must be the same function.
@@ -104,6 +116,11 @@ class Objective:
     def chunk(self) -> int | None:
         """Points, over all sets, that are evaluated at a time; None for all."""
         return self._chunk
+
+    @property
+    def workers(self) -> int:
+        """How many chunks are evaluated side by side."""
+        return self._step.workers
 
     @property
     def chunks(self) -> Sequence[Chunk]:
@@ -310,20 +327,19 @@ class Objective:
 
     def _means_and_gradient(self, weights: Tensor | None = None) -> tuple[Tensor, Tensor]:
         of = self._weights_of if weights is None else lambda _: weights
-        first, *others = self._chunks
-        means, gradient = self._gradient_of(first, of)
-        for chunk in others:
-            more_means, more_gradient = self._gradient_of(chunk, of)
+        parts = iter(self._parts(of))
+        means, gradient = next(parts)
+        for more_means, more_gradient in parts:
             means, gradient = means + more_means, gradient + more_gradient
         return means, gradient
 
-    def _gradient_of(self, chunk: Chunk, weights: TermWeights) -> tuple[Tensor, Tensor]:
+    def _parts(self, weights: TermWeights) -> Iterable[tuple[Tensor, Tensor]]:
         try:
-            return self._step(chunk, self._counts, weights)
+            return self._step.each(self._chunks, self._counts, weights)
         except CompilationError as error:
             warnings.warn(f"gradients go on uncompiled: {error}", stacklevel=2)
             self._step = PlainStep(self._parameters, self._residuals)
-            return self._step(chunk, self._counts, weights)
+            return self._step.each(self._chunks, self._counts, weights)
 
     def _in_chunks(self, evaluate: Callable[[], _Result]) -> _Result:
         """Evaluate, in smaller chunks when memory runs out."""
@@ -365,6 +381,8 @@ class Objective:
         self._counted = {name: len(rows_of(len(tensor), rank, size)) for name, tensor in self._points.items()}
         self._rows = sum({id(tensor): len(tensor) for tensor in self._own.values()}.values())
         number = 1 if self._chunk is None else max(1, -(-self._rows // self._chunk))
+        if self._chunk is not None and self._rows >= _WORTH_A_WORKER * self._step.workers:
+            number += -number % self._step.workers
         self._chunks = split(self._own, number, weights=self._own_weights, counted=self._counted)
         whole = number == size == 1
         self._counts = {} if whole else {name: len(tensor) for name, tensor in self._points.items()}
