@@ -8,6 +8,7 @@ from collections.abc import Iterator
 import pytest
 import torch
 from test_gradients import KURAMOTO, assert_equal_steps, random_network, residuals_of
+from torch import Tensor
 
 from pinnsolve.jets import derivatives, nested_derivatives
 from pinnsolve.training.objective import Objective
@@ -22,40 +23,45 @@ def _two_threads() -> Iterator[None]:
     torch.set_num_threads(before)
 
 
-def test_items_are_evaluated_side_by_side_with_one_thread_each_and_returned_in_order() -> None:
+def test_items_are_evaluated_side_by_side_with_one_thread_each_and_added_in_order() -> None:
     both = threading.Barrier(2, timeout=20)
 
-    def evaluate(item: int) -> tuple[int, int, str]:
-        both.wait()
-        return item, torch.get_num_threads(), threading.current_thread().name
+    seen: list[tuple[int, str]] = []
 
-    found = Workers(2).map(evaluate, range(6))
-    assert [item for item, *_ in found] == list(range(6))
-    assert {threads for _, threads, _ in found} == {1}
-    assert len({name for *_, name in found}) == 2
+    def evaluate(item: int) -> tuple[Tensor]:
+        both.wait()
+        seen.append((torch.get_num_threads(), threading.current_thread().name))
+        return (torch.tensor(0.1**item, dtype=torch.float64),)
+
+    (found,) = Workers(2).total(evaluate, range(6))
+    assert found.item() == sum(0.1**item for item in range(6))  # to the last bit
+    assert {threads for threads, _ in seen} == {1}
+    assert len({name for _, name in seen}) == 2
     assert torch.get_num_threads() == 2
 
 
 def test_where_torch_is_to_use_one_thread_the_caller_does_it_all() -> None:
+    caller = threading.current_thread()
     with single_threaded() as before:
-        names = Workers(2).map(lambda _: threading.current_thread().name, range(4))
+        (here,) = Workers(2).total(lambda _: (torch.tensor(int(threading.current_thread() is caller)),), range(4))
     assert before == 2
-    assert set(names) == {threading.current_thread().name}
+    assert here == 4
 
 
 def test_an_error_is_raised_once_all_have_ended() -> None:
     started, ended = threading.Event(), threading.Event()
 
-    def evaluate(item: int) -> None:
+    def evaluate(item: int) -> tuple[Tensor]:
         if item == 0:
             assert started.wait(20)
             raise MemoryError
         started.set()
         threading.Event().wait(0.2)
         ended.set()
+        return (torch.zeros(1),)
 
     with pytest.raises(MemoryError):
-        Workers(2).map(evaluate, range(2))
+        Workers(2).total(evaluate, range(2))
     assert ended.is_set()
     assert torch.get_num_threads() == 2
 

@@ -8,7 +8,7 @@ derivatives are involved. Every compiled step is compared with the plain one bef
 from __future__ import annotations
 
 import warnings
-from collections.abc import Callable, Iterator, Mapping, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from functools import partial
 from typing import Any
 
@@ -18,7 +18,7 @@ from torch.fx.experimental.proxy_tensor import make_fx
 
 from pinnsolve.training.chunks import Chunk
 from pinnsolve.training.compiler_cache import private_cache
-from pinnsolve.training.workers import Workers, single_threaded
+from pinnsolve.training.workers import Workers, added, single_threaded
 
 Residuals = Callable[[Mapping[str, Tensor]], Mapping[str, Tensor]]
 """From the points to one residual vector per term; terms need not be named as the point sets are."""
@@ -67,11 +67,10 @@ class PlainStep:
     workers = 1
     """How many chunks are evaluated side by side."""
 
-    def each(
-        self, chunks: Sequence[Chunk], counts: Mapping[str, int], weights: TermWeights
-    ) -> Iterator[tuple[Tensor, Tensor]]:
-        """Return what a call would of every chunk."""
-        return (self(chunk, counts, weights) for chunk in chunks)
+    def total(self, chunks: Sequence[Chunk], counts: Mapping[str, int], weights: TermWeights) -> tuple[Tensor, Tensor]:
+        """Return the sums over all chunks of what a call returns for each."""
+        means, gradient = added(self(chunk, counts, weights) for chunk in chunks)
+        return means, gradient
 
     def __call__(self, chunk: Chunk, counts: Mapping[str, int], weights: TermWeights) -> tuple[Tensor, Tensor]:
         """Return the means, shape (2, terms), and the flat gradient of the weighted ones' sum times the weights."""
@@ -107,10 +106,8 @@ class CompiledStep:
         """How many chunks are evaluated side by side."""
         return self._workers.count
 
-    def each(
-        self, chunks: Sequence[Chunk], counts: Mapping[str, int], weights: TermWeights
-    ) -> list[tuple[Tensor, Tensor]]:
-        """Return the means of every chunk, shape (2, terms), and the flat gradient of the weighted ones' sum times the weights.
+    def total(self, chunks: Sequence[Chunk], counts: Mapping[str, int], weights: TermWeights) -> tuple[Tensor, Tensor]:
+        """Return the means, shape (2, terms), and the flat gradient of the weighted ones' sum times the weights.
 
         Args:
             chunks: Of one shape.
@@ -128,7 +125,9 @@ class CompiledStep:
                 expected = self._plain(chunks[0], counts, self._named(weights))
                 arguments = (vector, weights(self._terms), *inputs[0].tensors)
                 self._compiled[key] = self._compile(inputs[0], counts, arguments, expected)
-        return self._workers.map(partial(self._call, self._compiled[key], vector, weights(self._terms)), inputs)
+        evaluate = partial(self._call, self._compiled[key], vector, weights(self._terms))
+        means, gradient = self._workers.total(evaluate, inputs)
+        return means, gradient
 
     @staticmethod
     @torch.no_grad()

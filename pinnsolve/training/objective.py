@@ -11,7 +11,7 @@ network weights and unknown coefficients alike, is one vector theta: second-orde
 from __future__ import annotations
 
 import warnings
-from collections.abc import Callable, Iterable, Mapping, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from functools import partial
 from typing import TYPE_CHECKING, Any, TypeVar
 
@@ -21,7 +21,7 @@ from torch import Tensor, nn
 from pinnsolve.training.chunks import Chunk, out_of_memory, part_of, rows_of, split
 from pinnsolve.training.distributed import ALONE, Group, rows_of_all
 from pinnsolve.training.evaluation import Evaluation, Value
-from pinnsolve.training.gradients import CompilationError, CompiledStep, PlainStep, Residuals, TermWeights, means_of
+from pinnsolve.training.gradients import CompilationError, CompiledStep, PlainStep, Residuals, means_of
 from pinnsolve.training.jacobians import Jacobian
 from pinnsolve.training.weights import Weights
 
@@ -95,7 +95,7 @@ class Objective:
         self._step = CompiledStep(self.module, self._residuals)
         try:
             self._resize(chunk)
-            self._step.each(self._chunks[:1], self._counts, self._weights_of)
+            self._step.total(self._chunks[:1], self._counts, self._weights_of)
         except CompilationError:
             self._step, self._chunk = before
             self._place()
@@ -327,19 +327,12 @@ class Objective:
 
     def _means_and_gradient(self, weights: Tensor | None = None) -> tuple[Tensor, Tensor]:
         of = self._weights_of if weights is None else lambda _: weights
-        parts = iter(self._parts(of))
-        means, gradient = next(parts)
-        for more_means, more_gradient in parts:
-            means, gradient = means + more_means, gradient + more_gradient
-        return means, gradient
-
-    def _parts(self, weights: TermWeights) -> Iterable[tuple[Tensor, Tensor]]:
         try:
-            return self._step.each(self._chunks, self._counts, weights)
+            return self._step.total(self._chunks, self._counts, of)
         except CompilationError as error:
             warnings.warn(f"gradients go on uncompiled: {error}", stacklevel=2)
             self._step = PlainStep(self._parameters, self._residuals)
-            return self._step.each(self._chunks, self._counts, weights)
+            return self._step.total(self._chunks, self._counts, of)
 
     def _in_chunks(self, evaluate: Callable[[], _Result]) -> _Result:
         """Evaluate, in smaller chunks when memory runs out."""
