@@ -310,5 +310,6 @@ def network_from_data(data: Mapping[str, Any] | None) -> Any:
         network = network_from_data(arguments["network"])
         if not isinstance(network, Architecture):
             raise ValueError("windows of windows")
-        arguments |= {"network": network, "edges": tuple(float(edge) for edge in arguments["edges"])}
+        numbers = {name: tuple(map(float, arguments.get(name, ()))) for name in ("edges", "sizes")}
+        arguments |= {"network": network, **numbers}
     return kind(**arguments)

@@ -8,9 +8,11 @@ from typing import Any
 
 import numpy as np
 from sympy import Symbol
+from sympy.core.function import AppliedUndef
 
 from pinnsolve.compiler.compile import CompiledProblem
 from pinnsolve.declaration.counting import orders
+from pinnsolve.declaration.scales import places_of, reach_of_network
 from pinnsolve.declaration.terms import Term, evaluations, with_ends_of_integrals
 from pinnsolve.domains.regions import ROUNDING, Boundary
 from pinnsolve.errors import ProblemError
@@ -56,7 +58,21 @@ def in_windows(problem: Problem, network: Any, counts: Mapping[Any, int]) -> Any
         found = f"the equations have the order {order} in {coordinate}, and windows serve 1 to {_HIGHEST_ORDER}"
         raise ProblemError(where, found, "leave the windows out")
     edges = np.linspace(*problem.bounds[coordinate], count + 1).tolist()
-    return Windows(network, problem.coordinates.index(coordinate), tuple(edges), order)
+    sizes = tuple(_size(problem, field, coordinate, count) for field in problem.fields)
+    return Windows(network, problem.coordinates.index(coordinate), tuple(edges), order, sizes)
+
+
+def _size(problem: Problem, field: AppliedUndef, coordinate: Symbol, count: int) -> float:
+    """Return how much larger the network of a field must be for it to change in the first window by as much as in the whole range.
+
+    With u = u_0 + t N / T it is T over the length of the window.
+    """
+    if field not in problem.ansatz:
+        return 1.0
+    places, low = places_of(problem.domain), problem.bounds[coordinate][0]
+    first = places | {coordinate: low + (places[coordinate] - low) / count}
+    whole, part = (reach_of_network(field, problem.ansatz[field], known) for known in (places, first))
+    return float(f"{whole / part:.2g}") if 0 < part < whole else 1.0
 
 
 def spans(problem: Problem, spec: Windows) -> list[Span]:

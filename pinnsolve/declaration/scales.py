@@ -90,8 +90,7 @@ def find_scales(
         unknowns: Values of unknown parameters.
         ansatz: Of fields; what is scaled is the network in it.
     """
-    places = draw(domain, _PLACES, method="sobol", seed=0).coordinates
-    known = {c: places[:, k] for k, c in enumerate(domain.coordinates)}
+    known = places_of(domain)
     known |= {symbol: np.full(1, value) for symbol, value in unknowns.items()}
     half = {c: (high - low) / 2 or 1.0 for c, (low, high) in domain.bounds.items()}
     opened = [each for term in terms if (each := _open(term, known)) is not None]
@@ -103,7 +102,7 @@ def find_scales(
         centre, size, far = _reckon(u, opened, lengths)
         sizes[name] = centre, size
         if far and u in ansatz:
-            reach = _largest(ansatz[u].xreplace({u: _NETWORK}).diff(_NETWORK), {**known, _NETWORK: np.ones(1)})
+            reach = reach_of_network(u, ansatz[u], known)
             scaled[u] = 0.0, _rounded(size / reach if 0 < reach < math.inf else 1.0)
         elif far:
             scaled[u] = _rounded(centre), _rounded(size)
@@ -113,7 +112,24 @@ def find_scales(
     return Scales(MappingProxyType(scaled), MappingProxyType(residuals if far and len(opened) == len(terms) else {}))
 
 
+def places_of(domain: Shape) -> dict[Symbol, Array]:
+    """Return the coordinates of some points that are spread over a region."""
+    places = draw(domain, _PLACES, method="sobol", seed=0).coordinates
+    return {c: places[:, k] for k, c in enumerate(domain.coordinates)}
+
+
 _NETWORK = Dummy("network", real=True)
+
+
+def reach_of_network(u: AppliedUndef, ansatz: Expr, known: Mapping[Symbol, Array]) -> float:
+    """Return the largest change of a field over that of the network in its ansatz, at places; 0 where it is not known.
+
+    Args:
+        u: The field.
+        ansatz: What stands for it, in which it stands for the network.
+        known: Values of coordinates and other symbols at the places.
+    """
+    return _largest(ansatz.xreplace({u: _NETWORK}).diff(_NETWORK), {**known, _NETWORK: np.ones(1)})
 
 
 @dataclass(frozen=True)

@@ -13,6 +13,7 @@ continuity is left to a loss.
 
 from __future__ import annotations
 
+import math
 from collections.abc import Callable, Collection, Iterator, Sequence
 from contextlib import contextmanager
 from dataclasses import dataclass
@@ -35,19 +36,22 @@ class Windows:
         coordinate: Number of the coordinate.
         edges: Where windows begin and end, from the lowest value of the coordinate to the highest.
         order: p, the order of the equations in the coordinate, from 1 to 3.
+        sizes: Of each field, how many times the networks' output it is; all once where empty.
 
     Raises:
-        ValueError: Fewer than two windows, edges that do not rise, or another order.
+        ValueError: Fewer than two windows, edges that do not rise, another order, or a size that is not positive.
     """
 
     network: Architecture
     coordinate: int
     edges: tuple[float, ...]
     order: int
+    sizes: tuple[float, ...] = ()
 
     def __post_init__(self) -> None:
         rising = all(low < high for low, high in zip(self.edges, self.edges[1:], strict=False))
-        if len(self.edges) < 3 or not rising or self.order not in (1, 2, 3):
+        positive = all(0 < size < math.inf for size in self.sizes)
+        if len(self.edges) < 3 or not rising or not positive or self.order not in (1, 2, 3):
             raise ValueError(f"no windows: {self}")
 
 
@@ -67,10 +71,14 @@ class WindowedFields(nn.Module):
         spec: Coordinate, edges and order.
     """
 
+    sizes: Tensor
+
     def __init__(self, parts: Sequence[FieldNetwork], spec: Windows) -> None:
         super().__init__()
         self.parts = nn.ModuleList(parts)
         self.spec = spec
+        example = next(self.parts.parameters())
+        self.register_buffer("sizes", example.new_tensor(spec.sizes), persistent=False)
 
     def forward(self, points: Tensor) -> Tensor:
         """Evaluate all fields.
@@ -93,14 +101,19 @@ class WindowedFields(nn.Module):
 
     def through(self, points: Tensor, number: int) -> Tensor:
         """Evaluate N_k, whatever window the points are in."""
-        own = self.parts[number](points)
+        own = self._part(number, points)
         if number == 0:
             return own
         column, (start, low, high) = self.spec.coordinate, self.spec.edges[number - 1 : number + 2]
         since = points[:, column : column + 1] - low
         clamped = low + (low - start) * torch.tanh(since / (low - start))
-        before = self.parts[number - 1](torch.cat([points[:, :column], clamped, points[:, column + 1 :]], 1))
+        before = self._part(number - 1, torch.cat([points[:, :column], clamped, points[:, column + 1 :]], 1))
         return before + _RISES[self.spec.order](since / (high - low)) * (own - before)
+
+    def _part(self, number: int, points: Tensor) -> Tensor:
+        """Evaluate M_k."""
+        found: Tensor = self.parts[number](points)
+        return found * self.sizes if self.spec.sizes else found
 
     @torch.no_grad()
     def go_on(self, number: int) -> None:
