@@ -65,6 +65,11 @@ _QUICK = 4
 """A quick run has this many times fewer points and ten times fewer steps; nothing else differs."""
 
 
+_ONE_THREAD = Choice(
+    "threads", "1", "layers this small gain little from more, and lose much when other programs run", "--threads N"
+)
+
+
 class DeviceError(ProblemError):
     """A device that cannot be used."""
 
@@ -88,6 +93,7 @@ class Plan:
         directions: Terms of a long sum of derivatives that are evaluated, or None for all.
         marching: How equations are solved in pseudo-time, or None to solve them at once.
         causal: The coordinate in which a training that is stuck is begun again causally, or None.
+        once_stuck: By what a training that is stuck is begun again, or None.
         patience: Steps without a lower held-out loss after which a phase ends, or None for any number.
         choices: What was decided, for the user to see.
     """
@@ -104,6 +110,7 @@ class Plan:
     directions: int | None
     marching: Marching | None
     causal: Symbol | None
+    once_stuck: Plan | None
     patience: int | None
     choices: tuple[Choice, ...]
 
@@ -134,7 +141,7 @@ def choose(
     if network is None:
         network = _network(problem, time, choices, seconds)
     where = _device(device, choices)
-    phases = training.phases
+    phases, patience = training.phases, training.patience
     trial = build_trial(problem, network, seed=0, dtype=torch.float64, device="cpu")
     if isinstance(network, nn.Module):
         require_different_units(network, ranges=list(problem.bounds.values()))
@@ -144,22 +151,19 @@ def choose(
         windows = _windows(problem, network, time, choices)
     if phases is None and any(o.privacy is not None for o in problem.data.values()):
         phases, windows = private_phases(training.resample, choices), {}
-    patience = training.patience
     if phases is None:
         phases = choose_phases(parameters, where, training.resample, choices, windowed=bool(windows))
         if seconds is not None and not quick:
             phases, patience = to_the_limit(phases, patience, choices)
     if threads is None and where.type == "cpu" and parameters <= DENSE_ON_CPU:
         threads = 1
-        reason = "layers this small gain little from more, and lose much when other programs run"
-        choices.append(Choice("threads", "1", reason, "--threads N"))
+        choices.append(_ONE_THREAD)
     by_rows = isinstance(phases[-1], LevenbergMarquardt) and phases[-1].resample == 1
     smooth = getattr(network, "activation", None) == "sine"
-    counts = count_points(
-        compiled, training.points or {}, choices, windowed=bool(windows), by_rows=by_rows, smooth=smooth
-    )
+    given = training.points or {}
+    counts = count_points(compiled, given, choices, windowed=bool(windows), by_rows=by_rows, smooth=smooth)
     sized = by_rows and not windows and not quick
-    growing = _growing(compiled, training.points or {}, phases, choices) if sized else None
+    growing = _growing(compiled, given, phases, choices) if sized else None
     if quick:
         counts = {name: max(16, count // _QUICK) for name, count in counts.items()}
         phases = tuple(quicker(phase) for phase in phases)
@@ -167,7 +171,10 @@ def choose(
     weights = balance(compiled, training.weights, choices)
     if windows:
         network = in_windows(problem, network, windows)
-    march, causal = choose_remedy(problem, training, phases, choices)
+    remedy = choose_remedy(problem, network, training, phases, choices)
+    again: dict[str, Any] = {"device": device, "dtype": dtype, "quick": quick, "threads": threads, "seconds": seconds}
+    cut = replace(training, windows=remedy.windows)
+    once_stuck = choose(compiled, network, cut, **again) if remedy.windows else None
     if changes(trial):
         choices.append(mean_network(phases))
     return Plan(
@@ -181,8 +188,9 @@ def choose(
         where,
         threads,
         training.directions,
-        march,
-        causal,
+        remedy.marching,
+        remedy.causal,
+        once_stuck,
         patience,
         tuple(choices),
     )

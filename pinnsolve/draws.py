@@ -50,6 +50,10 @@ class Draws:
         """What is to be called after every step."""
         return [] if self._size is None else [self._size.observe]
 
+    def stuck(self) -> bool:
+        """Return whether the training is known to solve nothing."""
+        return self._stagnation is not None and self._stagnation.stuck_at is not None
+
     def first(self) -> Mapping[str, Tensor]:
         """Return the points to begin with, as the trained terms read them."""
         self._resize(0)
@@ -103,8 +107,9 @@ class Draws:
         if self._size is None:
             return
         if step is not None:
-            stuck = self._stagnation is not None and self._stagnation.stuck_at is not None
-            self._size.update(step, growing=not stuck)  # begun again, a training is above its lowest loss for long
+            self._size.update(
+                step, growing=not self.stuck()
+            )  # begun again, a training is above its lowest loss for long
         share = self._size.share
         counts = self._size.growing.counts(self._whole.counts, share)
         if counts != self._points.counts:

@@ -30,7 +30,7 @@ from pinnsolve.ranks import require_separable, require_shared
 from pinnsolve.referee import Referee
 from pinnsolve.run_directory import RunDirectory, versions
 from pinnsolve.solution import Solution
-from pinnsolve.succession import fit
+from pinnsolve.succession import fit, settled
 from pinnsolve.training.checkpoint import EVERY, Checkpoints, Keep, fitting, keep_nothing, never
 from pinnsolve.training.distributed import ALONE, Group
 from pinnsolve.training.progress import Progress
@@ -174,7 +174,8 @@ def _carried_out(inputs: Inputs, conduct: Conduct, clock: Clock, *, again: Path 
         group=conduct.group,
     )
     spent = {name: account.settle(fitted.releases[name]) for name, account in accounts.items()}
-    plan = replace(plan, choices=(*plan.choices, *fitted.choices))
+    plan = settled(replace(plan, choices=(*plan.choices, *fitted.choices)), solution.trial)
+    solution.network_spec = None if isinstance(plan.network, nn.Module) else plan.network
     solution.history = fitted.result.history
     solution.record = {"schema": 1, "problem": inputs.name, "status": status_of(fitted.result)}
     if conduct.group.leads:

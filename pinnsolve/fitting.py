@@ -35,7 +35,7 @@ from pinnsolve.points import Span, TermPoints, term_places
 from pinnsolve.pseudo_time import PseudoTime
 from pinnsolve.sample_size import SampleSize
 from pinnsolve.stagnation import CausalOnceStuck, Stagnation
-from pinnsolve.training.checkpoint import Keep, fitting
+from pinnsolve.training.checkpoint import Keep, fitting, never
 from pinnsolve.training.distributed import ALONE, Group
 from pinnsolve.training.evaluation import Value
 from pinnsolve.training.gauss_newton import LevenbergMarquardt
@@ -190,7 +190,7 @@ def fit_one(
             weighting=weighting,
             places=places,
             observers=[*draws.observers, *observers],
-            **_ends(limits, spent, objective),
+            **_ends(limits, spent, objective, draws.stuck if plan.once_stuck is not None else never),
             patience=plan.patience,
             seed=seed,
             keep=lambda loop, due: keep(lambda: state(loop()), due),
@@ -200,10 +200,12 @@ def fit_one(
         return Fitted(result, objective_of(compiled, draws.current).value(), (choice,))
 
 
-def _stop(asked: Callable[[], Status | None] | None, objective: PrivateObjective) -> Status | None:
-    """Return why no further step may be made: what the user says, or that nothing private may be asked any more."""
+def _stop(
+    asked: Callable[[], Status | None] | None, objective: PrivateObjective, stuck: Callable[[], bool]
+) -> Status | None:
+    """Return why no further step may be made: what the user says, nothing private may be asked any more, or none would help."""
     status = None if asked is None else asked()
-    return status or (Status.BUDGET if objective.spent else None)
+    return status or (Status.BUDGET if objective.spent else Status.STUCK if stuck() else None)
 
 
 def _network(compiled: CompiledProblem, trial: Trial, start: State | None) -> int:
@@ -229,7 +231,8 @@ def _draws(
     sampled = None if plan.directions is None else SampledDerivatives(plan.directions, seed=points.seed)
     trained = compiled if sampled is None else replace(compiled, differentiate=sampled)
     stagnation, pseudo_time, weighting = None, None, training.weighting
-    if plan.causal is not None or (plan.marching is not None and plan.marching.waits):
+    waits = plan.marching is not None and plan.marching.waits
+    if plan.causal is not None or plan.once_stuck is not None or waits:
         stagnation = Stagnation(compiled, trial, tell, points.group)
     if plan.marching is not None:
         pseudo_time = PseudoTime(trained, trial, plan.marching, stagnation, points.group)
@@ -255,10 +258,10 @@ def _accelerated(
     return choose(objective, trained, trial, mode=compile, evaluations=steps, seconds=limits.seconds)
 
 
-def _ends(limits: Limits, spent: float, objective: PrivateObjective) -> dict[str, Any]:
+def _ends(limits: Limits, spent: float, objective: PrivateObjective, stuck: Callable[[], bool]) -> dict[str, Any]:
     """Return when a training ends before its phases are through, for the loop."""
     seconds = None if limits.seconds is None else max(limits.seconds - spent, 0.0)
-    return {"max_seconds": seconds, "max_steps": limits.steps, "stop": partial(_stop, limits.stop, objective)}
+    return {"max_seconds": seconds, "max_steps": limits.steps, "stop": partial(_stop, limits.stop, objective, stuck)}
 
 
 def _of(weights: Mapping[str, float], points: Mapping[str, Tensor]) -> dict[str, float]:

@@ -3,7 +3,9 @@
 from __future__ import annotations
 
 import math
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass, field
+from typing import Any
 
 from sympy import Dummy, Symbol
 
@@ -17,35 +19,67 @@ from pinnsolve.pseudo_time import Marching
 from pinnsolve.training.gauss_newton import LevenbergMarquardt
 from pinnsolve.training.phase import Phase
 from pinnsolve.training.schedule import Training
+from pinnsolve.windows import in_windows
 
 _PSEUDO_STEP = 0.3
 """First step in pseudo-time, times the rate of long waves. Where r = 0 is found at once, it would only cost time."""
 
 
+_WINDOWS = 8
+"""Windows of an evolution that is stuck."""
+
+
+@dataclass(frozen=True)
+class Remedy:
+    """What is done about minima that solve nothing.
+
+    Attributes:
+        marching: How equations are solved in pseudo-time, or None.
+        causal: The coordinate in which a training that is stuck is begun again causally, or None.
+        windows: Into how many windows of which coordinate such a training is cut, or none.
+    """
+
+    marching: Marching | None = None
+    causal: Symbol | None = None
+    windows: Mapping[Symbol, int] = field(default_factory=dict)
+
+
 def choose_remedy(
-    problem: Problem, training: Training, phases: Sequence[Phase], choices: list[Choice]
-) -> tuple[Marching | None, Symbol | None]:
+    problem: Problem, network: Any, training: Training, phases: Sequence[Phase], choices: list[Choice]
+) -> Remedy:
     """Choose how nonlinear equations are solved once their training is stuck, or what the user asks of pseudo-time."""
     if training.pseudo_time is not None:
-        return _march(problem, training.pseudo_time, phases, choices), None
+        return Remedy(_march(problem, training.pseudo_time, phases, choices))
     equations = [term for term in problem.terms if term.kind == "equation"]
     by_gauss_newton = training.phases is None and isinstance(phases[-1], LevenbergMarquardt)
     if not by_gauss_newton or training.weighting is not None or all(is_linear(term) for term in equations):
-        return None, None
+        return Remedy()
     times = marching(problem.terms, problem.fields, problem.domain)
     what, reason = "if training is stuck", "nonlinear equations have minima of the residual that solve nothing"
+    if len(times) == 1 and training.windows is None and _can_be_cut(problem, network, times[0]):
+        override = f"training = ps.Training(windows={{{times[0]}: ...}})"
+        choices.append(Choice(what, f"begin again in {_WINDOWS} windows of {times[0]}", reason, override))
+        return Remedy(windows={times[0]: _WINDOWS})
     if len(times) == 1:
         override = "training = ps.Training(weighting=ps.Causal(...)), or pseudo_time=math.inf for neither"
         choices.append(Choice(what, f"begin again, causal in {times[0]}", reason, override))
-        return None, times[0]
+        return Remedy(causal=times[0])
     try:
         march = _march(problem, None, phases, choices)
     except ProblemError:
-        return None, None
+        return Remedy()
     choices.append(
         Choice(what, "begin again in pseudo-time", reason, "ps.Training(pseudo_time=...), math.inf for never")
     )
-    return march, None
+    return Remedy(march)
+
+
+def _can_be_cut(problem: Problem, network: Any, time: Symbol) -> bool:
+    """Return whether an ordinary differential equation can be solved in windows; with more coordinates these take far longer."""
+    try:
+        return len(problem.coordinates) == 1 and in_windows(problem, network, {time: _WINDOWS}) is not network
+    except ProblemError:
+        return False
 
 
 def _march(problem: Problem, step: float | None, phases: Sequence[Phase], choices: list[Choice]) -> Marching | None:

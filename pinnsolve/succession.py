@@ -11,7 +11,7 @@ from typing import Any, cast
 
 from pinnsolve.choices import Plan
 from pinnsolve.compiler.compile import CompiledProblem
-from pinnsolve.compiler.trial import Trial
+from pinnsolve.compiler.trial import Trial, build_trial
 from pinnsolve.fitting import Fitted, Limits, fit_one
 from pinnsolve.networks.windows import Window, WindowedFields
 from pinnsolve.privacy import Account, private_gradients, public_part
@@ -74,13 +74,15 @@ def fit(
     one = partial(fit_one, training=training, seed=seed, compile=compile, tell=tell, sources=released, group=group)
     lead(trial, group)
     start = None if start is None else on_device(start, plan.device)
+    in_windows = partial(_fit_windows, compiled, trial, one, limits=limits, observers=observers, tell=tell, keep=keep)
     if isinstance(trial.network, WindowedFields):
-        return _fit_windows(
-            compiled, trial, one, plan=plan, limits=limits, observers=observers, tell=tell, keep=keep, start=start
-        )
-
+        return in_windows(plan=plan, start=start)
+    if plan.once_stuck is not None and start is not None and "finished" in start:
+        _begin_again(trial, compiled, plan.once_stuck, seed)
+        return in_windows(plan=plan.once_stuck, start=start)
     with fitting("training"):
         part = None if start is None else start["part"]
+    begin = time.perf_counter()
     fitted = one(
         compiled,
         trial,
@@ -90,7 +92,24 @@ def fit(
         keep=lambda state, due: keep(lambda: _labelled(state(), 0, 0), due),
         start=part,
     )
+    if plan.once_stuck is not None and fitted.result.status is Status.STUCK:
+        _begin_again(trial, compiled, plan.once_stuck, seed)
+        lead(trial, group)
+        return in_windows(plan=plan.once_stuck, start=None, former=fitted, spent=time.perf_counter() - begin)
     return replace(fitted, releases={name: source.releases for name, source in sources.items()})
+
+
+def settled(plan: Plan, trial: Trial) -> Plan:
+    """Return what a trial was trained by: the plan, or the one that took its place once the training was stuck."""
+    if plan.once_stuck is None or not isinstance(trial.network, WindowedFields):
+        return plan
+    return replace(plan.once_stuck, choices=plan.choices)
+
+
+def _begin_again(trial: Trial, compiled: CompiledProblem, plan: Plan, seed: int) -> None:
+    """Put the network of another plan in the place of the trial's."""
+    dtype, device = next(trial.parameters()).dtype, plan.device
+    trial.network = build_trial(compiled.problem, plan.network, seed=seed, dtype=dtype, device=device).network
 
 
 def _fit_windows(
@@ -104,25 +123,32 @@ def _fit_windows(
     tell: Callable[[str], object],
     keep: Keep,
     start: State | None,
+    former: Fitted | None = None,
+    spent: float = 0.0,
 ) -> Fitted:
-    """Train one window after the other."""
+    """Train one window after the other, perhaps after what was stuck for so many seconds."""
     whole = cast(WindowedFields, trial.network)
     ranges = spans(compiled.problem, whole.spec)
     # A window starts as the continuation of the one before, which what is good for a start would only spoil.
     onward = replace(plan, phases=plan.phases[-1:])
-    total = sum(p.steps for p in plan.phases) + (len(ranges) - 1) * onward.phases[0].steps
     fitted: list[Fitted] = []
     starts: list[float] = []
-    begin = time.perf_counter()
+    begin = time.perf_counter() - spent
     if start is not None:
         with fitting("windows"):
+            former = None if start.get("former") is None else Fitted.load(start["former"])
             fitted = [Fitted.load(state) for state in start["finished"]]
             starts = [float(seconds) for seconds in start["starts"]]
             begin -= float(start["elapsed"])
 
+    stuck = [] if former is None else [former]
+    steps = sum(p.steps for p in plan.phases) + (len(ranges) - 1) * onward.phases[0].steps
+    total = _totals(stuck)[0] + steps
+
     def labelled(part: State) -> dict[str, Any]:
         finished = {"finished": [f.state() for f in fitted], "starts": starts, "elapsed": time.perf_counter() - begin}
-        return _labelled(part, _totals(fitted)[0], len(fitted)) | finished
+        finished |= {"former": None if former is None else former.state()}
+        return _labelled(part, _totals([*stuck, *fitted])[0], len(fitted)) | finished
 
     for number in range(len(fitted), len(ranges)):
         span, part = ranges[number], None
@@ -134,14 +160,14 @@ def _fit_windows(
             starts.append(time.perf_counter() - begin)
             if number:
                 whole.go_on(number)
-        place = partial(_placed, number=number, total=total, before=_totals(fitted), seconds=starts[number])
+        place = partial(_placed, number=number, total=total, before=_totals([*stuck, *fitted]), seconds=starts[number])
         window = Window(whole, number)
         with window.alone():
             found = one(
                 within(compiled, span),
                 Trial(window, trial.unknowns),
                 plan=onward if number else plan,
-                limits=_left(limits, starts[number], fitted, len(ranges) - number),
+                limits=_left(limits, starts[number], [*stuck, *fitted], len(ranges) - number),
                 observers=[_told(o, place) for o in observers],
                 span=span,
                 keep=lambda state, due: keep(lambda: labelled(state()), due),
@@ -150,7 +176,7 @@ def _fit_windows(
         fitted.append(found)
         if fitted[-1].result.status not in _GOES_ON:
             break
-    return _joined(fitted, total, starts)
+    return _joined(stuck, fitted, total, starts)
 
 
 def _labelled(part: State, before: int, window: int) -> dict[str, Any]:
@@ -193,11 +219,11 @@ def _placed(progress: Progress, number: int, total: int, before: tuple[int, int]
     )
 
 
-def _joined(fitted: Sequence[Fitted], total: int, starts: Sequence[float]) -> Fitted:
-    """Return the records of windows as those of one run; losses are means over the windows."""
-    history, records = [], []
+def _joined(stuck: Sequence[Fitted], fitted: Sequence[Fitted], total: int, starts: Sequence[float]) -> Fitted:
+    """Return the records of windows, and of what was stuck before, as those of one run; losses are means over the windows."""
+    history, records = [p for f in stuck for p in f.result.history], [r for f in stuck for r in f.result.phases]
     for number, (found, seconds) in enumerate(zip(fitted, starts, strict=True)):
-        before = _totals(fitted[:number])
+        before = _totals([*stuck, *fitted[:number]])
         history += [_placed(p, number, total, before, seconds) for p in found.result.history]
         records += [replace(r, name=f"{r.name} in window {number + 1}") for r in found.result.phases]
     results, values = [f.result for f in fitted], [f.value for f in fitted]
@@ -208,6 +234,6 @@ def _joined(fitted: Sequence[Fitted], total: int, starts: Sequence[float]) -> Fi
         phases=tuple(records),
         history=tuple(history),
         best_loss=fmean(r.best_loss for r in results),
-        best_step=_totals(fitted[:-1])[0] + results[-1].best_step,
+        best_step=_totals([*stuck, *fitted[:-1]])[0] + results[-1].best_step,
     )
     return Fitted(joined, Value(fmean(v.loss for v in values), terms), fitted[0].choices)

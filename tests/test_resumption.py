@@ -211,13 +211,15 @@ def test_pseudo_time(tmp_path: Path) -> None:
     check(tmp_path, problem, training, stops=(5,), reference=None)
 
 
-@pytest.mark.parametrize("stop", [8, 30])
+@pytest.mark.parametrize("stop", [8, 30, 48])
 def test_what_is_begun_again_once_it_is_stuck(stop: int, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     """Every training is stuck here after a few draws; what it does then must outlive a resumption, before and after."""
     for name, value in (("_DRAWS", 10), ("_SLOW", 0.0), ("_OF_FIRST", 0.0), ("_OF_PARTS", 0.0)):
         monkeypatch.setattr(stagnation, name, value)
     monkeypatch.setattr("pinnsolve.phases._SHORT_ADAM_STEPS", 10)
     monkeypatch.setattr("pinnsolve.phases._GAUSS_NEWTON_STEPS", 60)
+    monkeypatch.setattr("pinnsolve.phases._WINDOW_STEPS", 8)
+    monkeypatch.setattr("pinnsolve.remedies._WINDOWS", 3)
     problem = decay(equations={"decay": Eq(q.diff(t), -(q**2))})
     told: list[str] = []
     training = ps.Training(points={"decay": 16})

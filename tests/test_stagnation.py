@@ -3,18 +3,21 @@
 from __future__ import annotations
 
 import math
+from pathlib import Path
 from typing import Any
 
+import numpy as np
 import pytest
 import torch
-from sympy import Eq, cos, symbols
+from sympy import Eq, cos, sin, symbols
 
 import pinnsolve as ps
+from pinnsolve import stagnation
 from pinnsolve.choices import choose
 from pinnsolve.compiler.compile import compile_problem
 from pinnsolve.compiler.trial import build_trial
 from pinnsolve.fitting import Limits
-from pinnsolve.networks import MLP
+from pinnsolve.networks import MLP, Windows
 from pinnsolve.stagnation import CausalOnceStuck, Stagnation
 from pinnsolve.training.objective import Objective
 from pinnsolve.training.weighting import Place
@@ -38,6 +41,33 @@ def blasius() -> ps.Problem:
         domain=ps.Interval(x, 0, 8),
         equations={"blasius": 2 * f.diff(x, 3) + f * f.diff(x, 2)},
         conditions=[Eq(f(0), 0), Eq(slope.subs(x, 0), 0), Eq(slope.subs(x, 8), 1)],
+    )
+
+
+def burgers() -> ps.Problem:
+    u = ps.fields("u", x, t)
+    return ps.Problem(
+        domain=ps.Box({x: (-1, 1), t: (0, 1)}),
+        equations={"burgers": u.diff(t) + u * u.diff(x) - u.diff(x, 2) / 100},
+        conditions=[Eq(u(x, 0), 1 - x**2), Eq(u(-1, t), 0), Eq(u(1, t), 0)],
+    )
+
+
+def pendulum() -> ps.Problem:
+    u = ps.fields("u", t)
+    return ps.Problem(
+        domain=ps.Interval(t, 0, 10),
+        equations={"pendulum": Eq(u.diff(t, 2) + 9.81 * sin(u), 0)},
+        conditions=[Eq(u(0), 2.5), Eq(u.diff(t).subs(t, 0), 0)],
+    )
+
+
+def van_der_pol() -> ps.Problem:
+    u = ps.fields("u", t)
+    return ps.Problem(
+        domain=ps.Interval(t, 0, 20),
+        equations={"oscillator": Eq(u.diff(t, 2) - 2 * (1 - u**2) * u.diff(t) + u, 0)},
+        conditions=[Eq(u(0), 2), Eq(u.diff(t).subs(t, 0), 0)],
     )
 
 
@@ -116,11 +146,21 @@ def test_weights_are_causal_only_once_training_is_stuck() -> None:
 
 
 def test_what_begins_again_follows_the_problem() -> None:
-    for problem, causal, marches in ((predators_and_prey(), t, False), (blasius(), None, True)):
-        plan = choose(compile_problem(problem))
+    cut, once = ps.Training(windows={t: 3}), ps.Training(windows={t: 1})
+    for problem, training, causal, windows, marches in (
+        (predators_and_prey(), None, None, 8, False),
+        (predators_and_prey(), cut, t, 0, False),
+        (predators_and_prey(), once, t, 0, False),
+        (burgers(), None, t, 0, False),
+        (blasius(), None, None, 0, True),
+    ):
+        plan = choose(compile_problem(problem), None, training)
         assert plan.causal == causal
         assert (plan.marching is not None) == marches
         assert "if training is stuck" in {choice.what for choice in plan.choices}
+        again = plan.once_stuck
+        assert (0 if again is None else len(again.network.edges) - 1) == windows
+        assert again is None or (again.causal == t and again.once_stuck is None)
     u = ps.fields("u", x)
     linear = ps.Problem(
         domain=ps.Interval(x, 0, 1), equations=[u.diff(x, 2) + cos(x)], conditions=[Eq(u(0), 0), Eq(u(1), 0)]
@@ -137,6 +177,38 @@ def test_what_begins_again_follows_the_problem() -> None:
         plan = choose(compile_problem(problem), None, training)
         assert plan.marching is None
         assert plan.causal is None
+        assert plan.once_stuck is None
+
+
+def test_what_is_stuck_begins_again_in_windows_and_stays_one_solution(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr("pinnsolve.remedies._WINDOWS", 3)
+    for name, value in (("_DRAWS", 3), ("_SLOW", 0.0), ("_OF_FIRST", 0.0), ("_OF_PARTS", 0.0)):
+        monkeypatch.setattr(stagnation, name, value)
+    monkeypatch.setattr("pinnsolve.phases._WINDOW_STEPS", 60)
+    solution = ps.solve(predators_and_prey(end=3), MLP(width=8, depth=2), compile="off", out=tmp_path / "run")
+    assert solution.errors["a"]["relative_l2"] < 1e-3
+    assert isinstance(solution.network_spec, Windows)
+    names = [phase["name"] for phase in solution.record["phases"]]
+    assert names[-1].endswith("in window 3")
+    assert not names[0].endswith("in window 1"), "what was stuck is part of the record"
+    steps = [progress.step for progress in solution.history]
+    assert steps == sorted(steps)
+    times = np.linspace(0, 3, 7)
+    np.testing.assert_array_equal(ps.load(tmp_path / "run")(t=times), solution(t=times))
+
+
+@pytest.mark.slow
+@pytest.mark.timeout(600)
+@pytest.mark.parametrize("problem", [pendulum, van_der_pol])
+def test_oscillations_that_are_missed_at_once_are_found_in_windows(problem: Any) -> None:
+    at_once = ps.Training(weighting=None, windows={t: 1})
+    missed = ps.solve(problem(), None, at_once, compile="off", limits=Limits(seconds=20))
+    found = ps.solve(problem(), compile="off", limits=Limits(seconds=60))
+    print(missed.errors["u"]["relative_l2"], found.errors["u"]["relative_l2"])
+    assert missed.errors["u"]["relative_l2"] > 0.5
+    assert found.errors["u"]["relative_l2"] < 1e-4
 
 
 @pytest.mark.slow

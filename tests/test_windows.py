@@ -35,15 +35,37 @@ def heat(**changes: Any) -> ps.Problem:
     return ps.Problem(**declared | changes)
 
 
-def network(order: int, *, count: int = 3, seed: int = 0):
+def network(order: int, *, count: int = 3, seed: int = 0, sizes: tuple[float, ...] = ()):
     edges = tuple(np.linspace(-1.0, 2.0, count + 1))
     return build_windows(
-        Windows(MLP(width=7, depth=2), 1, edges, order),
+        Windows(MLP(width=7, depth=2), 1, edges, order, sizes),
         inputs_per_field=[(0, 1), (0, 1)],
         ranges=[(0.0, 1.0), (-1.0, 2.0)],
         generator=torch.Generator().manual_seed(seed),
         dtype=torch.float64,
     )
+
+
+def test_networks_are_as_much_larger_as_the_factor_of_a_condition_is_smaller_in_the_first_window() -> None:
+    a, b = ps.fields("a b", t)
+    exact, in_loss = (
+        ps.Problem(
+            domain=ps.Interval(t, 0, 4),
+            equations={"second": Eq(a.diff(t, 2), -sin(a) - b), "first": Eq(b.diff(t), a)},
+            conditions=[Eq(a(0), 1), Eq(a.diff(t).subs(t, 0), 0), Eq(b(0), 2)],
+            hard=hard,
+        )
+        for hard in (True, False)
+    )
+    spec = in_windows(exact, MLP(), {t: 4})
+    assert dict(zip(map(str, (f.func for f in exact.fields)), spec.sizes, strict=True)) == {"a": 16, "b": 4}
+    assert in_windows(in_loss, MLP(), {t: 4}).sizes == (1, 1)
+
+
+def test_sizes_multiply_what_the_networks_give() -> None:
+    points = torch.rand(20, 2, dtype=torch.float64) * 3 - torch.tensor([0.0, 1.0])
+    plain, scaled = network(2), network(2, sizes=(2.0, 5.0))
+    torch.testing.assert_close(scaled(points), plain(points) * torch.tensor([2.0, 5.0]))
 
 
 @pytest.mark.parametrize("order", [1, 2, 3])
@@ -126,6 +148,7 @@ def test_a_window_starts_as_the_continuation_of_the_one_before(
         lambda: Windows(MLP(), 0, (0.0, 1.0), 1),
         lambda: Windows(MLP(), 0, (0.0, 1.0, 1.0), 1),
         lambda: Windows(MLP(), 0, (0.0, 1.0, 2.0), 4),
+        lambda: Windows(MLP(), 0, (0.0, 1.0, 2.0), 1, (0.0,)),
     ],
 )
 def test_descriptions_that_describe_nothing_are_refused(spec):

@@ -52,6 +52,10 @@ class Status(Enum):
         "The loss on held-out points had not fallen for as many steps as `patience` allows; the best state so far is kept, and "
         "further training would only follow the points trained on.",
     )
+    STUCK = (
+        "stuck",
+        "The residual stopped falling where nothing is solved.",
+    )
     DIVERGED = (
         "diverged",
         "The loss was not finite or rose by orders of magnitude, again after every return to a good state with "
