@@ -7,7 +7,7 @@ from collections.abc import Callable, Mapping
 from functools import partial
 from typing import Any
 
-from torch import Tensor
+from torch import Tensor, nn
 
 from pinnsolve.classical import COMPUTED, Classical, automatic, solve_beside
 from pinnsolve.comparison import compare, thinned
@@ -152,12 +152,14 @@ class _Reporter:
     def __init__(self, solution: Solution, reference: Reference, report: Watch) -> None:
         self.solution, self.reference, self.report = solution, reference, report
         self._next = _FIRST_REPORT
-        self._window, self._lowest = 0, math.inf
+        self._trained: tuple[int, nn.Module] | None = None
+        self._lowest = math.inf
         self._best: dict[str, Tensor] = {}
 
     def __call__(self, progress: Progress) -> None:
-        if progress.window != self._window:
-            self._window, self._lowest, self._best = progress.window, math.inf, {}
+        trained = progress.window, self.solution.trial.network  # which another has taken the place of once it was stuck
+        if trained != self._trained:
+            self._trained, self._lowest, self._best = trained, math.inf, {}
         if progress.held_out is not None and progress.held_out < self._lowest:
             self._lowest = progress.held_out
             self._best = {name: tensor.clone() for name, tensor in self.solution.trial.state_dict().items()}

@@ -187,7 +187,17 @@ def test_what_is_stuck_begins_again_in_windows_and_stays_one_solution(
     for name, value in (("_DRAWS", 3), ("_SLOW", 0.0), ("_OF_FIRST", 0.0), ("_OF_PARTS", 0.0)):
         monkeypatch.setattr(stagnation, name, value)
     monkeypatch.setattr("pinnsolve.phases._WINDOW_STEPS", 60)
-    solution = ps.solve(predators_and_prey(end=3), MLP(width=8, depth=2), compile="off", out=tmp_path / "run")
+    monkeypatch.setattr("pinnsolve.referee._FIRST_REPORT", 0.0)
+    monkeypatch.setattr("pinnsolve.referee._WATCH_EVERY", 0.0)
+    errors: list[float] = []
+    solution = ps.solve(
+        predators_and_prey(end=3),
+        MLP(width=8, depth=2),
+        compile="off",
+        out=tmp_path / "run",
+        watch=lambda found: errors.append(found["a"]),
+    )
+    assert errors[-1] < 1e-2 * errors[0]
     assert solution.errors["a"]["relative_l2"] < 1e-3
     assert isinstance(solution.network_spec, Windows)
     names = [phase["name"] for phase in solution.record["phases"]]
