@@ -17,6 +17,7 @@ from pinnsolve.compiler.trial import build_trial
 from pinnsolve.declaration.characteristics import growth
 from pinnsolve.declaration.counting import marching, orders
 from pinnsolve.declaration.distances import find_enclosures
+from pinnsolve.declaration.scales import rises_from_little
 from pinnsolve.declaration.singularities import clamp_beside_traction, kept_away_from
 from pinnsolve.domains.spreading import Graded
 from pinnsolve.errors import ProblemError, UnsupportedError
@@ -289,8 +290,9 @@ def _keeps_its_form(problem: Problem, times: Sequence[Symbol]) -> bool:
 
 
 def _grows_in(problem: Problem) -> Symbol | None:
-    """Return the coordinate in which small waves of a nonlinear evolution grow by far, on a circle or by terms of high order.
+    """Return the coordinate in which a nonlinear evolution makes something grow by far.
 
+    It is small waves, on a circle or by terms of high order, or a field of ordinary differential equations that begins with little.
     Errors then grow as well, and a network for all times at once learns some other solution, or none. Where nothing grows, or the
     evolution is of second order, whose velocity carries errors from window to window, one network does better than windows.
     """
@@ -299,6 +301,9 @@ def _grows_in(problem: Problem) -> Symbol | None:
     if len(times) != 1 or all(is_linear(term) for term in equations):
         return None
     (time,) = times
+    if len(problem.coordinates) == 1:
+        little = rises_from_little(problem.terms, problem.fields, problem.domain, problem.unknowns)
+        return time if little else None
     highest = orders(equations, problem.fields)
     across = {c: order for (_, c), order in sorted(highest.items(), key=lambda item: item[1]) if c != time}
     far = any(order >= 3 or (order and c in problem.periods) for c, order in across.items())
@@ -315,9 +320,8 @@ def _windows(problem: Problem, network: Any, time: Symbol, choices: list[Choice]
         in_windows(problem, network, windows)
     except ProblemError:
         return {}
-    reason = (
-        f"fields get finer as {time} goes on; each range of it is solved on its own, from where the one before ended"
-    )
+    what = "a field rises from little" if len(problem.coordinates) == 1 else f"fields get finer as {time} goes on"
+    reason = f"{what}; each range of {time} is solved on its own, from where the one before ended"
     choices.append(Choice("windows", f"{_WINDOWS} of {time}", reason, f"training = ps.Training(windows={{{time}: 1}})"))
     return windows
 

@@ -21,6 +21,7 @@ from pinnsolve.compiler.compile import compile_problem
 from pinnsolve.declaration.scales import Scales, find_scales
 from pinnsolve.declaration.storage import TreeError, problem_from_data, problem_to_data
 from pinnsolve.monitoring.adaptation import adapt
+from pinnsolve.networks import Windows
 from pinnsolve.problem_file import load_problem_file
 from pinnsolve.scaling import complete
 
@@ -345,3 +346,36 @@ def test_a_module_of_the_users_gives_the_fields_themselves() -> None:
     scaled, _ = complete(problem, nn.Linear(2, 1))
     assert not scaled.scales.fields
     assert scaled.scales.terms["start"] == pytest.approx(500, rel=0.1)
+
+
+def epidemic(first: int) -> ps.Problem:
+    s, i, r = ps.fields("S I R", t)
+    return ps.Problem(
+        domain=ps.Interval(t, 0, 60),
+        equations={
+            "healthy": Eq(s.diff(t), -0.4 * s * i / 10**6),
+            "ill": Eq(i.diff(t), 0.4 * s * i / 10**6 - 0.1 * i),
+            "recovered": Eq(r.diff(t), 0.1 * i),
+        },
+        conditions=[Eq(s(0), 10**6 - first), Eq(i(0), first), Eq(r(0), 0)],
+    )
+
+
+def test_fields_that_exchange_what_they_count_have_sizes_of_each_other() -> None:
+    problem, _ = complete(epidemic(100))
+    sizes = {u.func.__name__: size for u, (_, size) in problem.scales.fields.items()}
+    assert sizes == pytest.approx({"S": 1e6, "I": 1e4, "R": 1e6}, rel=0.05)
+
+
+@pytest.mark.parametrize(("first", "windows"), [(100, True), (100_000, False)])
+def test_what_rises_from_little_is_solved_in_windows(first: int, windows: bool) -> None:
+    problem, _ = complete(epidemic(first))
+    assert isinstance(choose(compile_problem(problem)).network, Windows) == windows
+
+
+@pytest.mark.slow
+@pytest.mark.timeout(600)
+def test_an_epidemic_of_a_million_is_found() -> None:
+    found = ps.solve(epidemic(100), compile="off", limits=ps.Limits(seconds=90))
+    print({name: error["relative_l2"] for name, error in found.errors.items()})
+    assert max(error["relative_l2"] for error in found.errors.values()) < 1e-4

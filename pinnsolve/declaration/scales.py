@@ -5,10 +5,11 @@ network N, and every residual counted by its own size, a problem trains alike in
 deterministic problems in the natural sciences, 1988, section 6.3, on scaling). What conditions and measurements say of a field's
 values gives c and s. Where all they say is one value, or ten times less than it, a source f beside a derivative a D^α u does:
 s = |f| h^α / |a|, with the mean of |f|, the median of |a|, and for the length h in a coordinate half its range, or |f| / |f'| where
-the source oscillates in less. The size of a residual is the largest change of
-one of its summands when fields change by 2 s over whole ranges, so that it is that of the problem in the variables x / 2 h and
-u / 2 s. Where an equation says within which length a solution changes, as a spring's says by stiffness and mass, derivatives are
-reckoned by that one.
+the source oscillates in less. What may grow by nonlinear terms has the size of another field in the same unit, as those who fall
+ill may be as many as there are healthy, or one between that and its own where it has one. The size of a residual is the largest
+change of one of its summands when fields change by 2 s over whole ranges, so that it is that of the problem in the variables
+x / 2 h and u / 2 s. Where an equation says within which length a solution changes, as a spring's says by stiffness and mass,
+derivatives are reckoned by that one.
 """
 
 from __future__ import annotations
@@ -44,6 +45,9 @@ balance its terms: a slender beam bends by far more than its shear alone would."
 
 _BELIEVED = 10.0
 """Factor by which sources may say that a field is larger than its declared values: these may be those of walls alone."""
+
+_LITTLE = 300.0
+"""A field that begins at less than this part of another in the same unit may rise by orders of magnitude."""
 
 _UNEVEN = 300.0
 """Residuals are counted by their own sizes where one is so far from one."""
@@ -90,16 +94,15 @@ def find_scales(
         unknowns: Values of unknown parameters.
         ansatz: Of fields; what is scaled is the network in it.
     """
-    known = places_of(domain)
-    known |= {symbol: np.full(1, value) for symbol, value in unknowns.items()}
     half = {c: (high - low) / 2 or 1.0 for c, (low, high) in domain.bounds.items()}
-    opened = [each for term in terms if (each := _open(term, known)) is not None]
+    known, opened = _opened(terms, domain, unknowns)
     lengths = {u.func.__name__: tuple(half[c] for c in u.args) for u in fields}
+    alike = _alike([u.func.__name__ for u in fields], opened)
     sizes: dict[str, tuple[float, float]] = {}
     scaled: dict[AppliedUndef, tuple[float, float]] = {}
     for u in fields:
         name = u.func.__name__
-        centre, size, far = _reckon(u, opened, lengths)
+        centre, size, far = _reckon(u, opened, lengths, alike[name])
         sizes[name] = centre, size
         if far and u in ansatz:
             reach = reach_of_network(u, ansatz[u], known)
@@ -151,6 +154,23 @@ class _Opened:
     known: Mapping[Symbol, Array]
 
 
+def rises_from_little(
+    terms: Sequence[Term], fields: Sequence[AppliedUndef], domain: Shape, unknowns: Mapping[Symbol, float]
+) -> bool:
+    """Return whether a field begins at a small part, but not nothing, of what is given of another in the same unit."""
+    _, opened = _opened(terms, domain, unknowns)
+    most = {u.func.__name__: _most(u.func.__name__, opened) for u in fields}
+    return any(0 < _LITTLE * most[name] <= alike for name, alike in _alike(list(most), opened).items())
+
+
+def _opened(
+    terms: Sequence[Term], domain: Shape, unknowns: Mapping[Symbol, float]
+) -> tuple[dict[Symbol, Array], list[_Opened]]:
+    """Return values of what is known at places, and the residuals that can be opened."""
+    known = places_of(domain) | {symbol: np.full(1, value) for symbol, value in unknowns.items()}
+    return known, [each for term in terms if (each := _open(term, known)) is not None]
+
+
 def _open(term: Term, known: Mapping[Symbol, Array]) -> _Opened | None:
     """Open a residual; None for one with integrals, of very many parts, or whose size is that of its noise."""
     if term.residual.has(Integral) or (term.kind == "data" and term.misfit is None):
@@ -167,12 +187,61 @@ def _open(term: Term, known: Mapping[Symbol, Array]) -> _Opened | None:
     return _Opened(term.name, term.kind, Add.make_args(expression), opened, given)
 
 
-def _reckon(
-    u: AppliedUndef, opened: Sequence[_Opened], lengths: Mapping[str, tuple[float, ...]]
-) -> tuple[float, float, bool]:
-    """Return centre and size of a field, and whether they are far from zero and one."""
-    name = u.func.__name__
+def _told(name: str, opened: Sequence[_Opened]) -> Array:
+    """Return the values of a field that conditions and measurements give."""
     values: list[Array] = []
+    for each in opened:
+        coefficients = _coefficients(each)
+        if coefficients is None or len(coefficients) != 1:
+            continue
+        ((symbol, coefficient),) = coefficients.items()
+        if each.readings[symbol].field == name and not any(each.readings[symbol].orders):
+            source = Add(*(part for part in each.parts if not part.has(symbol)))
+            values.append(_numbers(-source / coefficient, each.known))
+    return np.concatenate(values) if values else np.zeros(0)
+
+
+def _alike(names: Sequence[str], opened: Sequence[_Opened]) -> dict[str, float]:
+    """Return for each field the largest value that is given of it, or of another in the same unit.
+
+    Two fields are in one unit where one summand is in the equations of both, each of which has a derivative of that field alone:
+    those who fall ill are as many fewer of the healthy as they are more of the ill.
+    """
+    groups = {name: {name} for name in names}
+    seen: dict[Expr, str] = {}
+    for each in (each for each in opened if each.kind == "equation"):
+        moved = {reading.field for reading in each.readings.values() if any(reading.orders)}
+        if len(moved) != 1:
+            continue
+        (own,) = moved
+        shared = {s: Symbol(f"{r.field}{r.orders}{r.location}") for s, r in each.readings.items()}
+        for part in each.parts:
+            named = part.xreplace(shared)
+            other = seen.get(named) or seen.get(-named) or seen.setdefault(named, own)
+            joined = groups[own] | groups[other]
+            groups |= dict.fromkeys(joined, joined)
+    most = {name: _most(name, opened) for name in names}
+    return {name: max(most[other] for other in groups[name]) for name in names}
+
+
+def _most(name: str, opened: Sequence[_Opened]) -> float:
+    """Return the largest value that is given of a field; 0 where none is."""
+    return float(np.abs(_told(name, opened)).max(initial=0.0))
+
+
+def _reckon(
+    u: AppliedUndef, opened: Sequence[_Opened], lengths: Mapping[str, tuple[float, ...]], alike: float
+) -> tuple[float, float, bool]:
+    """Return centre and size of a field, and whether they are far from zero and one.
+
+    Args:
+        u: The field.
+        opened: All residuals.
+        lengths: Of its coordinates.
+        alike: The largest value that is given of it or of a field in the same unit.
+    """
+    name = u.func.__name__
+    told = _told(name, opened)
     by_sources, steady, grows = 0.0, True, False
     for each in opened:
         source = Add(*(part for part in each.parts if not part.has(*each.readings)))
@@ -181,8 +250,6 @@ def _reckon(
             grows |= any(reading.field == name for reading in each.readings.values())
             continue
         own = {s: c for s, c in coefficients.items() if each.readings[s].field == name}
-        if len(coefficients) == 1 and len(own) == 1 and not any(each.readings[next(iter(own))].orders):
-            values.append(_numbers(-source / next(iter(own.values())), each.known))
         within = {name: _lengths_within(source, u.args, lengths[name], each.known)}
         strengths = [_usual(c, each.known) / _length(each.readings[s], within) for s, c in own.items()]
         if strengths and 0 < max(strengths) < math.inf and any(any(each.readings[s].orders) for s in own):
@@ -192,14 +259,14 @@ def _reckon(
                 by_sources = strong / max(strengths)
                 alone = len(own) == len(coefficients)
                 steady = alone and abs(float(np.mean(sources))) >= _STEADY * float(np.abs(sources).max())
-    told = np.concatenate(values) if values else np.zeros(0)
     low, high = (float(told.min()), float(told.max())) if told.size else (0.0, 0.0)
     centre, size, most = (low + high) / 2, (high - low) / 2, max(abs(low), abs(high))
     if size > _ROUNDING * most and by_sources < _BELIEVED * size:
         return centre, size, not (size >= _LEAST and most <= _LARGEST)
     if not 0 < by_sources < math.inf:
-        # What is nonlinear may grow by any factor from a small value, as an epidemic does from its first cases.
-        centre, by_sources = 0.0, max(most, 1.0) if grows else most or 1.0
+        # What is nonlinear may grow by any factor from a small value, as an epidemic does from its first cases; from none at
+        # all to as much as there is of another, and from something to a size between.
+        centre, by_sources = 0.0, max(math.sqrt(most * alike) or alike, 1.0) if grows else most or alike or 1.0
     size = by_sources
     least, largest = (_LEAST, _LARGEST) if steady else (1 / _FAR, _FAR)
     if least <= size <= largest and most <= _LARGEST:
