@@ -22,7 +22,7 @@ from sympy import Eq, Function, Integral, exp, pi, sin, symbols
 from torch import Tensor, nn
 
 import pinnsolve as ps
-from pinnsolve import acceleration, choices, sample_size, stagnation
+from pinnsolve import acceleration, choices, remedies, sample_size, stagnation
 from pinnsolve import phases as schedule
 from pinnsolve.choices import choose
 from pinnsolve.compiler.compile import compile_problem
@@ -181,11 +181,13 @@ def thinned(group: Group) -> list[float]:
 
 def by_nested_passes(group: Group) -> list[float]:
     """The clock of the first rank says which way to a gradient is the fastest; here it says so of nested passes."""
-    acceleration._FEW_POINTS, acceleration.COMPILE_SECONDS = 0, math.inf
-    acceleration._MARGIN = math.inf if group.leads else 0.0
+    margin = math.inf if group.leads else 0.0
+    always = patch.multiple(acceleration, _FEW_POINTS=0, COMPILE_SECONDS=math.inf, _MARGIN=margin)
     training = ps.Training(points=POINTS, phases=[ps.Adam(4, 1e-2)])
     told: list[str] = []
-    found = trained(group, heat(), training, network=ps.MLP(6, 2, whitening="full"), compile="auto", tell=told.append)
+    network = ps.MLP(6, 2, whitening="full")
+    with always:
+        found = trained(group, heat(), training, network=network, compile="auto", tell=told.append)
     assert any("gradients: nested" in line for line in told)
     return found
 
@@ -214,22 +216,30 @@ def in_pseudo_time(group: Group) -> list[float]:
 
 def begun_again(group: Group) -> list[float]:
     """Every training is stuck here after three draws, and begun again with causal weights."""
-    schedule._SHORT_ADAM_STEPS = 3
-    for name, value in (("_DRAWS", 1), ("_SLOW", 0.0), ("_OF_FIRST", 0.0), ("_OF_PARTS", 0.0)):
-        setattr(stagnation, name, value)
+    return stuck(group, windows={t: 1})
+
+
+def begun_again_in_windows(group: Group) -> list[float]:
+    return stuck(group, windows=None)
+
+
+def stuck(group: Group, *, windows: dict[Any, int] | None) -> list[float]:
     told: list[str] = []
-    training = ps.Training(points={"decay": 15})
+    training = ps.Training(points={"decay": 15}, windows=windows)
     problem = decay(Eq(q.diff(t), -(q**2)))
-    found = trained(group, problem, training, steps=7, tell=told.append)
+    early = patch.multiple(stagnation, _DRAWS=1, _SLOW=0.0, _OF_FIRST=0.0, _OF_PARTS=0.0)
+    with early, patch.object(schedule, "_SHORT_ADAM_STEPS", 3), patch.object(remedies, "_WINDOWS", 2):
+        found = trained(group, problem, training, steps=7, tell=told.append)
     assert not group.leads or any("beginning again" in line for line in told)
     return found
 
 
 def growing(group: Group) -> list[float]:
     """Every sample that may is larger here than the one before."""
-    choices._BEGINNING, sample_size._WAIT = 1, 0
     phases: list[Phase] = [ps.Adam(3, 1e-2), ps.LevenbergMarquardt(6, damping=10.0, resample=1)]
-    return trained(group, decay(Eq(q.diff(t), -(q**2))), ps.Training(phases=phases), network=ps.MLP(width=5, depth=1))
+    training, network = ps.Training(phases=phases), ps.MLP(width=5, depth=1)
+    with patch.object(choices, "_BEGINNING", 1), patch.object(sample_size, "_WAIT", 0):
+        return trained(group, decay(Eq(q.diff(t), -(q**2))), training, network=network)
 
 
 def in_directions(group: Group) -> list[float]:
@@ -318,6 +328,7 @@ CASES: dict[str, Callable[[Group], list[float]]] = {
     "integral": with_integral,
     "pseudo-time": in_pseudo_time,
     "begun again": begun_again,
+    "begun again in windows": begun_again_in_windows,
     "growing": growing,
     "directions": in_directions,
     "a module of the user's own": of_the_users_own,
