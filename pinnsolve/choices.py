@@ -41,14 +41,14 @@ from pinnsolve.training.gauss_newton import LevenbergMarquardt
 from pinnsolve.training.modes import changes
 from pinnsolve.training.phase import Phase
 from pinnsolve.training.schedule import Training
-from pinnsolve.windows import in_windows
+from pinnsolve.windows import WINDOWS, can_be_cut, in_windows
 
 _BEGINNING = 150
 """Steps of a Gauss-Newton method on fewer points. Reaction is at 1e-5 after 13 s with them and after 25 s without, Kovasznay's flow
 at 1e-6 after 14 s and 19 s, and where they end is as near."""
 
-_WINDOWS, _HARMONICS = 8, 4
-"""Windows of an evolution in which waves grow; waves by which its circle is read."""
+_HARMONICS = 4
+"""Waves by which the circle of an evolution is read in which they grow."""
 
 _GROWTH = 8.0
 """Powers of e by which small waves grow over the range before windows are worth their time. Those of Kuramoto and Sivashinsky's
@@ -315,15 +315,12 @@ def _grows_in(problem: Problem) -> Symbol | None:
 
 def _windows(problem: Problem, network: Any, time: Symbol, choices: list[Choice]) -> dict[Symbol, int]:
     """Choose windows where the problem can be solved in windows."""
-    windows = {time: _WINDOWS}
-    try:
-        in_windows(problem, network, windows)
-    except ProblemError:
+    if not can_be_cut(problem, network, time):
         return {}
     what = "a field rises from little" if len(problem.coordinates) == 1 else f"fields get finer as {time} goes on"
     reason = f"{what}; each range of {time} is solved on its own, from where the one before ended"
-    choices.append(Choice("windows", f"{_WINDOWS} of {time}", reason, f"training = ps.Training(windows={{{time}: 1}})"))
-    return windows
+    choices.append(Choice("windows", f"{WINDOWS} of {time}", reason, f"training = ps.Training(windows={{{time}: 1}})"))
+    return {time: WINDOWS}
 
 
 def _growing(

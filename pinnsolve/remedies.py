@@ -19,14 +19,10 @@ from pinnsolve.pseudo_time import Marching
 from pinnsolve.training.gauss_newton import LevenbergMarquardt
 from pinnsolve.training.phase import Phase
 from pinnsolve.training.schedule import Training
-from pinnsolve.windows import in_windows
+from pinnsolve.windows import WINDOWS, can_be_cut
 
 _PSEUDO_STEP = 0.3
 """First step in pseudo-time, times the rate of long waves. Where r = 0 is found at once, it would only cost time."""
-
-
-_WINDOWS = 8
-"""Windows of an evolution that is stuck."""
 
 
 @dataclass(frozen=True)
@@ -56,10 +52,11 @@ def choose_remedy(
         return Remedy()
     times = marching(problem.terms, problem.fields, problem.domain)
     what, reason = "if training is stuck", "nonlinear equations have minima of the residual that solve nothing"
-    if len(times) == 1 and training.windows is None and _can_be_cut(problem, network, times[0]):
+    ordinary = len(problem.coordinates) == 1  # with more coordinates windows take far longer
+    if ordinary and times and training.windows is None and can_be_cut(problem, network, times[0]):
         override = f"training = ps.Training(windows={{{times[0]}: ...}})"
-        choices.append(Choice(what, f"begin again in {_WINDOWS} windows of {times[0]}", reason, override))
-        return Remedy(windows={times[0]: _WINDOWS})
+        choices.append(Choice(what, f"begin again in {WINDOWS} windows of {times[0]}", reason, override))
+        return Remedy(windows={times[0]: WINDOWS})
     if len(times) == 1:
         override = "training = ps.Training(weighting=ps.Causal(...)), or pseudo_time=math.inf for neither"
         choices.append(Choice(what, f"begin again, causal in {times[0]}", reason, override))
@@ -72,14 +69,6 @@ def choose_remedy(
         Choice(what, "begin again in pseudo-time", reason, "ps.Training(pseudo_time=...), math.inf for never")
     )
     return Remedy(march)
-
-
-def _can_be_cut(problem: Problem, network: Any, time: Symbol) -> bool:
-    """Return whether an ordinary differential equation can be solved in windows; with more coordinates these take far longer."""
-    try:
-        return len(problem.coordinates) == 1 and in_windows(problem, network, {time: _WINDOWS}) is not network
-    except ProblemError:
-        return False
 
 
 def _march(problem: Problem, step: float | None, phases: Sequence[Phase], choices: list[Choice]) -> Marching | None:

@@ -23,6 +23,9 @@ from pinnsolve.problem import Problem
 
 _HIGHEST_ORDER = 3
 
+WINDOWS = 8
+"""How many a run chooses by itself."""
+
 
 def in_windows(problem: Problem, network: Any, counts: Mapping[Any, int]) -> Any:
     """Return the description of a network for each window; the network itself where there is one window.
@@ -60,6 +63,14 @@ def in_windows(problem: Problem, network: Any, counts: Mapping[Any, int]) -> Any
     edges = np.linspace(*problem.bounds[coordinate], count + 1).tolist()
     sizes = tuple(_size(problem, field, coordinate, count) for field in problem.fields)
     return Windows(network, problem.coordinates.index(coordinate), tuple(edges), order, sizes)
+
+
+def can_be_cut(problem: Problem, network: Any, coordinate: Symbol) -> bool:
+    """Return whether a problem can be solved in the windows of a coordinate that a run chooses by itself."""
+    try:
+        return in_windows(problem, network, {coordinate: WINDOWS}) is not network
+    except ProblemError:
+        return False
 
 
 def _size(problem: Problem, field: AppliedUndef, coordinate: Symbol, count: int) -> float:
