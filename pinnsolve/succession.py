@@ -95,7 +95,7 @@ def fit(
     if plan.once_stuck is not None and fitted.result.status is Status.STUCK:
         _begin_again(trial, compiled, plan.once_stuck, seed)
         lead(trial, group)
-        return in_windows(plan=plan.once_stuck, start=None, former=fitted, spent=time.perf_counter() - begin)
+        return in_windows(plan=plan.once_stuck, start=None, stuck=(fitted,), spent=time.perf_counter() - begin)
     return replace(fitted, releases={name: source.releases for name, source in sources.items()})
 
 
@@ -123,7 +123,7 @@ def _fit_windows(
     tell: Callable[[str], object],
     keep: Keep,
     start: State | None,
-    former: Fitted | None = None,
+    stuck: Sequence[Fitted] = (),
     spent: float = 0.0,
 ) -> Fitted:
     """Train one window after the other, perhaps after what was stuck for so many seconds."""
@@ -136,19 +136,21 @@ def _fit_windows(
     begin = time.perf_counter() - spent
     if start is not None:
         with fitting("windows"):
-            former = None if start.get("former") is None else Fitted.load(start["former"])
+            stuck = [Fitted.load(state) for state in start["stuck"]]
             fitted = [Fitted.load(state) for state in start["finished"]]
             starts = [float(seconds) for seconds in start["starts"]]
             begin -= float(start["elapsed"])
 
-    stuck = [] if former is None else [former]
     steps = sum(p.steps for p in plan.phases) + (len(ranges) - 1) * onward.phases[0].steps
     total = _totals(stuck)[0] + steps
 
     def labelled(part: State) -> dict[str, Any]:
         finished = {"finished": [f.state() for f in fitted], "starts": starts, "elapsed": time.perf_counter() - begin}
-        finished |= {"former": None if former is None else former.state()}
-        return _labelled(part, _totals([*stuck, *fitted])[0], len(fitted)) | finished
+        return (
+            _labelled(part, _totals([*stuck, *fitted])[0], len(fitted))
+            | finished
+            | {"stuck": [f.state() for f in stuck]}
+        )
 
     for number in range(len(fitted), len(ranges)):
         span, part = ranges[number], None

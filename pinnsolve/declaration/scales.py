@@ -95,14 +95,15 @@ def find_scales(
         ansatz: Of fields; what is scaled is the network in it.
     """
     half = {c: (high - low) / 2 or 1.0 for c, (low, high) in domain.bounds.items()}
-    known, opened = _opened(terms, domain, unknowns)
+    known, opened = _open_all(terms, domain, unknowns)
     lengths = {u.func.__name__: tuple(half[c] for c in u.args) for u in fields}
-    alike = _alike([u.func.__name__ for u in fields], opened)
+    told = {u.func.__name__: _told(u.func.__name__, opened) for u in fields}
+    alike = _alike(told, opened)
     sizes: dict[str, tuple[float, float]] = {}
     scaled: dict[AppliedUndef, tuple[float, float]] = {}
     for u in fields:
         name = u.func.__name__
-        centre, size, far = _reckon(u, opened, lengths, alike[name])
+        centre, size, far = _reckon(u, opened, lengths, told[name], alike[name])
         sizes[name] = centre, size
         if far and u in ansatz:
             reach = reach_of_network(u, ansatz[u], known)
@@ -158,12 +159,12 @@ def rises_from_little(
     terms: Sequence[Term], fields: Sequence[AppliedUndef], domain: Shape, unknowns: Mapping[Symbol, float]
 ) -> bool:
     """Return whether a field begins at a small part, but not nothing, of what is given of another in the same unit."""
-    _, opened = _opened(terms, domain, unknowns)
-    most = {u.func.__name__: _most(u.func.__name__, opened) for u in fields}
-    return any(0 < _LITTLE * most[name] <= alike for name, alike in _alike(list(most), opened).items())
+    _, opened = _open_all(terms, domain, unknowns)
+    told = {u.func.__name__: _told(u.func.__name__, opened) for u in fields}
+    return any(0 < _LITTLE * _most(told[name]) <= alike for name, alike in _alike(told, opened).items())
 
 
-def _opened(
+def _open_all(
     terms: Sequence[Term], domain: Shape, unknowns: Mapping[Symbol, float]
 ) -> tuple[dict[Symbol, Array], list[_Opened]]:
     """Return values of what is known at places, and the residuals that can be opened."""
@@ -201,13 +202,13 @@ def _told(name: str, opened: Sequence[_Opened]) -> Array:
     return np.concatenate(values) if values else np.zeros(0)
 
 
-def _alike(names: Sequence[str], opened: Sequence[_Opened]) -> dict[str, float]:
+def _alike(told: Mapping[str, Array], opened: Sequence[_Opened]) -> dict[str, float]:
     """Return for each field the largest value that is given of it, or of another in the same unit.
 
     Two fields are in one unit where one summand is in the equations of both, each of which has a derivative of that field alone:
     those who fall ill are as many fewer of the healthy as they are more of the ill.
     """
-    groups = {name: {name} for name in names}
+    groups = {name: {name} for name in told}
     seen: dict[Expr, str] = {}
     for each in (each for each in opened if each.kind == "equation"):
         moved = {reading.field for reading in each.readings.values() if any(reading.orders)}
@@ -220,17 +221,16 @@ def _alike(names: Sequence[str], opened: Sequence[_Opened]) -> dict[str, float]:
             other = seen.get(named) or seen.get(-named) or seen.setdefault(named, own)
             joined = groups[own] | groups[other]
             groups |= dict.fromkeys(joined, joined)
-    most = {name: _most(name, opened) for name in names}
-    return {name: max(most[other] for other in groups[name]) for name in names}
+    return {name: max(_most(told[other]) for other in group) for name, group in groups.items()}
 
 
-def _most(name: str, opened: Sequence[_Opened]) -> float:
-    """Return the largest value that is given of a field; 0 where none is."""
-    return float(np.abs(_told(name, opened)).max(initial=0.0))
+def _most(told: Array) -> float:
+    """Return the largest magnitude among values; 0 where there are none."""
+    return float(np.abs(told).max(initial=0.0))
 
 
 def _reckon(
-    u: AppliedUndef, opened: Sequence[_Opened], lengths: Mapping[str, tuple[float, ...]], alike: float
+    u: AppliedUndef, opened: Sequence[_Opened], lengths: Mapping[str, tuple[float, ...]], told: Array, alike: float
 ) -> tuple[float, float, bool]:
     """Return centre and size of a field, and whether they are far from zero and one.
 
@@ -238,10 +238,10 @@ def _reckon(
         u: The field.
         opened: All residuals.
         lengths: Of its coordinates.
+        told: The values that are given of it.
         alike: The largest value that is given of it or of a field in the same unit.
     """
     name = u.func.__name__
-    told = _told(name, opened)
     by_sources, steady, grows = 0.0, True, False
     for each in opened:
         source = Add(*(part for part in each.parts if not part.has(*each.readings)))

@@ -61,11 +61,11 @@ class PlainStep:
         residuals: Evaluates the terms with them.
     """
 
-    def __init__(self, parameters: list[nn.Parameter], residuals: Residuals) -> None:
-        self._parameters, self._residuals = parameters, residuals
-
     workers = 1
     """How many chunks are evaluated side by side."""
+
+    def __init__(self, parameters: list[nn.Parameter], residuals: Residuals) -> None:
+        self._parameters, self._residuals = parameters, residuals
 
     def total(self, chunks: Sequence[Chunk], counts: Mapping[str, int], weights: TermWeights) -> tuple[Tensor, Tensor]:
         """Return the sums over all chunks of what a call returns for each."""
