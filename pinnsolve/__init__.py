@@ -20,6 +20,7 @@ Every public name has an example in its docstring. All begin where this one ends
 
 from __future__ import annotations
 
+from difflib import get_close_matches
 from importlib import import_module
 from typing import TYPE_CHECKING, Any
 
@@ -155,11 +156,26 @@ _HOME_OF = {name: module for module, names in _HOMES.items() for name in names}
 
 __all__ = sorted(_HOME_OF)
 
+_OTHER_NAMES = {
+    "divergence": "div",
+    "gradient": "grad",
+    "convect": "advect",
+    "rectangle": "Box",
+    "circle": "Disk",
+    "sphere": "Ball",
+}
+"""What others call what is here, in small letters."""
+
 
 def __getattr__(name: str) -> Any:
     """Import a public name from its module on first use."""
     if name not in _HOME_OF:
-        raise AttributeError(f"module 'pinnsolve' has no attribute {name!r}; the public names are {', '.join(__all__)}")
+        names = {public.lower(): public for public in __all__} | _OTHER_NAMES
+        close = get_close_matches(name.lower(), names)
+        meant = f"; perhaps ps.{names[close[0]]} was meant" if close else ""
+        raise AttributeError(
+            f"module 'pinnsolve' has no attribute {name!r}{meant}; dir(pinnsolve) lists all that are public"
+        )
     value = getattr(import_module(f"pinnsolve.{_HOME_OF[name]}"), name)
     globals()[name] = value
     return value

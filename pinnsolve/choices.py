@@ -232,6 +232,8 @@ def meet_conditions(problem: Problem, network: Any = None) -> tuple[Problem, tup
     if any(not enclosure.smooth for field, enclosure in enclosures.items() if field in exact.ansatz):
         return problem, ()  # a factor whose second derivatives grow without bound at corners is for the user to choose
     reason = "what is met exactly needs no weight and leaves one loss to lower"
+    if any(term.kind == "condition" and term.name not in exact.exact for term in problem.terms):
+        reason += "; others give no value on a whole face, no slope beside a value, or meet one of these only roughly"
     return exact, (Choice("exact conditions", ", ".join(sorted(exact.exact)), reason, "ps.Problem(..., hard=False)"),)
 
 

@@ -83,6 +83,7 @@ def check(problem: Path) -> None:
     from pinnsolve.compiler.compile import compile_problem
     from pinnsolve.compiler.trial import build_trial
     from pinnsolve.description import describe_problem
+    from pinnsolve.glance import describe_reference
     from pinnsolve.privacy import check_private
     from pinnsolve.problem_file import load_problem_file
     from pinnsolve.scaling import complete
@@ -95,6 +96,8 @@ def check(problem: Path) -> None:
     plan = replace(plan, choices=(*exactness, *plan.choices))
     build_trial(declared, plan.network, seed=0, dtype=plan.dtype, device="cpu")  # a network that does not fit shows
     click.echo(describe_problem(compiled, plan, name=file.name))
+    for line in describe_reference(declared, file.reference):
+        click.echo(line)
 
 
 @cli.command()

@@ -31,7 +31,7 @@ from pinnsolve.declaration.measurements import check_places_of_data, check_units
 from pinnsolve.declaration.meetings import check_meetings
 from pinnsolve.declaration.misfits import misfit_terms, noise_symbols
 from pinnsolve.declaration.observations import Observations
-from pinnsolve.declaration.places import check_domain, check_inside, check_pinned, check_region
+from pinnsolve.declaration.places import check_domain, check_inside, check_pinned, check_region, facing_out
 from pinnsolve.declaration.quantities import Quantity, read_quantities
 from pinnsolve.declaration.scales import Scales
 from pinnsolve.declaration.slots import check_places, check_reach, check_symbols, find_fields
@@ -302,7 +302,10 @@ class Problem:
             if not evaluations(with_ends_of_integrals(residual)):
                 raise ProblemError(statement.name, f"no field in {statement.written}", "name a field on one side")
             name = statement.name + suffix
-            part = Term(name, statement.group, kind, residual, statement.written, free, statement.region)
+            region = statement.region
+            if isinstance(region, Boundary) and residual.free_symbols & set(self.normal):
+                region = facing_out(region, self.domain)
+            part = Term(name, statement.group, kind, residual, statement.written, free, region)
             made.append(replace(part, unit=statement.unit))
         if not made:
             found = f"{statement.written} is 0 once it is carried out"

@@ -12,6 +12,7 @@ import runpy
 import sys
 import traceback
 from dataclasses import dataclass
+from difflib import get_close_matches
 from pathlib import Path
 from typing import Any
 
@@ -21,6 +22,17 @@ from pinnsolve.domains.shapes import factors_of
 from pinnsolve.domains.surfaces import Surface
 from pinnsolve.errors import ProblemError
 from pinnsolve.problem import Problem
+
+_NAMES = ("network", "training", "reference")
+"""What a problem file may name beside the problem."""
+
+_REMEDIES = {
+    "loop of ufunc does not support": "NumPy's functions take numbers: import cos, exp and so on from sympy",
+    "Cannot convert expression to float": "Python's functions take numbers: import cos, exp and so on from sympy",
+    "Dimensions incorrect for dot product": "take gradient and normal in the same coordinates: region.normal, not that of "
+    "region * ps.Interval(t, ...)",
+}
+"""By parts of what Python says."""
 
 
 class ProblemFileError(ProblemError):
@@ -75,7 +87,7 @@ def load_problem_file(path: Path) -> ProblemFile:
         raise ProblemFileError(f"{name}, line {error.lineno}", found, "correct the syntax") from error
     except (Exception, SystemExit) as error:  # whatever the user's program raises is the user's to read
         found = f"{type(error).__name__}: {error}"
-        raise ProblemFileError(f"{path.name}{_line(error, path)}", found, "correct the file") from error
+        raise ProblemFileError(f"{path.name}{_line(error, path)}", found, _remedy(found)) from error
     finally:
         with contextlib.suppress(ValueError):  # the user's program may have taken it out
             sys.path.remove(str(path.parent))
@@ -85,7 +97,17 @@ def load_problem_file(path: Path) -> ProblemFile:
         raise ProblemFileError(
             path.name, found, "write problem = ps.Problem(domain=..., equations=..., conditions=...)"
         )
-    return ProblemFile(path, problem, *(names.get(name) for name in ("network", "training", "reference")))
+    for name, value in names.items():
+        near = get_close_matches(name, _NAMES, n=1, cutoff=0.8)
+        if near and near[0] not in names and type(value).__module__.startswith("pinnsolve."):
+            found = f"`{name}` is a {type(value).__name__} that nothing reads"
+            raise ProblemFileError(path.name, found, f"write {near[0]} = ... if that is meant, or choose another name")
+    return ProblemFile(path, problem, *(names.get(name) for name in _NAMES))
+
+
+def _remedy(found: str) -> str:
+    """Return what to do about an error of Python's that beginners meet, as far as its text tells."""
+    return next((remedy for part, remedy in _REMEDIES.items() if part in found), "correct the file")
 
 
 def _line(error: BaseException, path: Path) -> str:

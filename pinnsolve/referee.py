@@ -10,6 +10,7 @@ from typing import Any
 from torch import Tensor, nn
 
 from pinnsolve.classical import COMPUTED, Classical, automatic, solve_beside
+from pinnsolve.closed_forms import contradictions
 from pinnsolve.comparison import compare, thinned
 from pinnsolve.declaration.observations import Observations
 from pinnsolve.errors import ProblemError, UnsupportedError
@@ -138,6 +139,8 @@ class Referee:
                 continue
             self.spec = spec
             self.notify(f"reference: {self.reference.method}")
+            for contradiction in contradictions(self.solution.problem, spec) if isinstance(spec, Exact) else ():
+                self.notify(f"warning: {contradiction}")
             return
         self.notify(f"no reference: {refusals[0]}")
         self._specs = ()

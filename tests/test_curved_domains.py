@@ -245,9 +245,9 @@ def test_the_description_names_region_and_pieces() -> None:
     for line in (
         "domain       the disk of radius 1 about (0, 0) without the disk of radius 0.5 about (0, 0)",
         "where in the disk of radius 1 about (0, 0) without the disk of radius 0.5 about (0, 0)",
-        "where on the circle of radius 0.5 about (0, 0) (outward normal known)",
+        "where on the circle of radius 0.5 about (0, 0) (n is the outward normal)",
         "  the circle of radius 1 about (0, 0): outer",
-        "  a part of the circle of radius 0.5 about (0, 0): inner",
+        "  the circle of radius 0.5 about (0, 0): inner",
     ):
         assert line in text.splitlines() or line in text, text
 
@@ -486,3 +486,23 @@ def test_pictures_of_a_curved_region_are_masked(known: Callable[..., Any]) -> No
         for image in images:
             hidden = np.ma.getmaskarray(np.ma.asarray(image.get_array()))
             assert hidden[100, 100] and hidden[0, 0] and not hidden[100, 170] and 0.3 < hidden.mean() < 0.5
+
+
+def test_the_normal_of_a_condition_points_out_of_the_domain() -> None:
+    """That of a hole's own boundary points into the plate around it, which no reference means."""
+    for hole in (HOLE, ps.Box({x: (-0.3, 0.3), y: (-0.3, 0.3)})):
+        plate = DISK - hole
+        for region in (hole.boundary, hole.boundary * ps.Interval(t, 0, 1), plate.boundary - DISK.boundary):
+            w = ps.fields("w", x, y, t)
+            conditions = {
+                "start": w(x, y, 0),
+                "outer": ps.on(DISK.boundary, w),
+                "inner": ps.on(region, Eq(ps.grad(w, x, y).dot(hole.normal), 1)),
+            }
+            equations = {"heat": Eq(w.diff(t), ps.laplacian(w, x, y))}
+            problem = ps.Problem(domain=plate * ps.Interval(t, 0, 1), equations=equations, conditions=conditions)
+            region_of_term = problem.term("inner").region
+            assert region_of_term is not None
+            found = draw(region_of_term, 40)
+            assert found.normals is not None
+            assert ((found.coordinates[:, :2] * found.normals[:, :2]).sum(axis=1) < 0).all()

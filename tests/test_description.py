@@ -92,7 +92,7 @@ def test_faces_and_the_normal_are_shown() -> None:
     )
     (name,) = (line.strip() for line in text.splitlines() if line.startswith("  hot") and ":" not in line)
     assert block(text, name)[1].startswith("where on x = 0, ")
-    assert "n[x]*w_x + n[y]*w_y = 0" in text and "(outward normal known)" in text
+    assert "n[x]*w_x + n[y]*w_y = 0" in text and "(n is the outward normal)" in text
     for face, term in (("x = 0", "hot"), ("x = 2", "rest"), ("y = 0", "rest"), ("y = 1", "rest")):
         assert any(line.startswith(f"  {face}: {term}") for line in text.splitlines()), face
 

@@ -107,7 +107,7 @@ def test_what_is_declared_is_printed() -> None:
     for line in (
         "domain       plate_4.1_text.msh",
         'where in "steel" of plate_4.1_text.msh',
-        "where on 'walls' of plate_4.1_text.msh beside 'steel' (outward normal known)",
+        "where on 'walls' of plate_4.1_text.msh beside 'steel' (n is the outward normal)",
         "the interface between 'steel' and 'air' of plate_4.1_text.msh: joint[0], joint[1]",
         "'hole' of plate_4.1_text.msh: far",
     ):

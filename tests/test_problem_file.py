@@ -149,3 +149,22 @@ def test_nothing_of_the_file_stays_behind(tmp_path: Path) -> None:
     modules = set(sys.modules)
     load_problem_file(written(tmp_path, DECAY))
     assert {name for name in set(sys.modules) - modules if "problem" in name or "decay" in name} == set()
+
+
+@pytest.mark.parametrize(
+    ("text", "told"),
+    [
+        ("refrence = ps.Exact({u: x})", r"`refrence` is a Exact that nothing reads · write reference = "),
+        ("import numpy as np\nnp.cos(1.4 * x)", r"import cos, exp and so on from sympy"),
+        ("import math\nmath.cos(x + u)", r"import cos, exp and so on from sympy"),
+        ("ps.grad(u, x).dot((box * ps.Interval(symbols('t'), 0, 1)).normal)", r"region\.normal, not that of"),
+    ],
+)
+def test_slips_of_beginners_are_answered(tmp_path: Path, text: str, told: str) -> None:
+    path = tmp_path / "slip.py"
+    start = "from sympy import *\nimport pinnsolve as ps\nx = symbols('x')\nu = ps.fields('u', x)\nbox = ps.Interval(x, 0, 1)\n"
+    path.write_text(
+        f"{start}problem = ps.Problem(domain=box, equations=u.diff(x, 2), conditions=[u(0), u(1)])\n{text}\n"
+    )
+    with pytest.raises(ProblemFileError, match=told):
+        load_problem_file(path)

@@ -50,5 +50,7 @@ def test_everything_a_problem_file_needs_is_public() -> None:
 
 
 def test_a_name_that_does_not_exist_is_answered_with_those_that_do() -> None:
-    with pytest.raises(AttributeError, match=r"no attribute 'Mlp'; the public names are .*MLP"):
+    with pytest.raises(AttributeError, match=r"no attribute 'divergence'; perhaps ps\.div was meant"):
+        ps.divergence  # noqa: B018
+    with pytest.raises(AttributeError, match=r"no attribute 'Mlp'; perhaps ps\.MLP was meant; dir"):
         _ = ps.Mlp

@@ -185,6 +185,37 @@ def test_an_offset_is_taken_off() -> None:
     assert (centre, size) == (pytest.approx(550, rel=0.05), pytest.approx(250, rel=0.05))
 
 
+@pytest.mark.parametrize("transfer", [800.0, 60.0])
+def test_the_air_behind_a_wall_is_one_of_the_values(transfer: float) -> None:
+    """A bar of steel at 850 degrees that is quenched to 60: the size is their difference, whatever is conducted."""
+    r, u = symbols("r"), ps.fields("u", symbols("r"), t)
+    problem = ps.Problem(
+        domain=ps.Box({r: (0, 0.04), t: (0, 120)}),
+        equations={"heat": Eq(u.diff(t), 1.2e-5 * (r * u.diff(r)).diff(r) / r)},
+        conditions={
+            "start": Eq(u(r, 0), 850),
+            "axis": u.diff(r).subs(r, 0),
+            "surface": Eq(-45 * u.diff(r).subs(r, 0.04), transfer * (u(0.04, t) - 60)),
+        },
+        hard=False,
+    )
+    ((centre, size),) = scales_of(problem).fields.values()
+    assert (centre, size) == (pytest.approx(455, rel=0.05), pytest.approx(395, rel=0.05))
+
+
+def test_sources_are_those_where_the_field_has_its_centre() -> None:
+    """A fin that loses heat to air of 295 K from a base of 373 K is at some tens of kelvin from its base, not at hundreds."""
+    u = ps.fields("u", x)
+    problem = ps.Problem(
+        domain=ps.Interval(x, 0, 0.08),
+        equations={"fin": Eq(u.diff(x, 2), 148 * (u - 295))},
+        conditions={"base": Eq(u(0), 373), "tip": u.diff(x).subs(x, 0.08)},
+        hard=False,
+    )
+    ((centre, size),) = scales_of(problem).fields.values()
+    assert centre == pytest.approx(373, rel=0.05) and 8 < size < 80
+
+
 def decaying(rate: float) -> ps.Observations:
     times = np.linspace(0, 9, 30)
     return ps.Observations(at={t: times}, values={ps.fields("u", t): 4e5 * np.exp(-rate * times)})

@@ -75,6 +75,22 @@ def test_scalars_beams_and_starts_have_no_clamps() -> None:
     assert found(ps.Problem(domain=rod, equations=rates, conditions={**starts, **ends})) is None
 
 
+def test_rollers_are_no_clamps() -> None:
+    """A quarter of a plate that is pulled: both its planes of symmetry fix one field and leave the other free."""
+    moved = Matrix([u, v])
+    slopes = moved.jacobian(Matrix([x, y]))
+    stress = (slopes + slopes.T) + slopes.trace() * eye(2)
+    conditions = {
+        "left": ps.on(SQUARE.face(x, 0), Eq(u, 0), stress[0, 1]),
+        "bottom": ps.on(SQUARE.face(y, 0), Eq(v, 0), stress[0, 1]),
+        "pull": ps.on(SQUARE.face(x, 1), Eq(stress * SQUARE.normal, Matrix([1, 0]))),
+        "free": ps.on(SQUARE.face(y, 1), Eq(stress * SQUARE.normal, zeros(2, 1))),
+    }
+    balance = [ps.div(stress[k, :], x, y) for k in range(2)]
+    problem = ps.Problem(domain=SQUARE, equations={"balance": balance}, conditions=conditions)
+    assert complete(problem)[0].exact == {"left[0]", "bottom[0]"}
+
+
 @pytest.mark.slow
 def test_a_strip_that_is_pulled_moves_as_far_as_it_should() -> None:
     reference = ps.FiniteElements(seconds=20)

@@ -1,7 +1,7 @@
 """Corners: where two conditions meet and must agree.
 
 A condition that gives the value of a field on a plane, u(x, 0) = f(x), and another on a plane across it, u(0, t) = g(t), both
-speak of the corner; f(0) and g(0) must agree, or no continuous field satisfies them.
+speak of the corner; f(0) and g(0) must agree, but for the tail of a pulse, or no continuous field satisfies them.
 """
 
 from __future__ import annotations
@@ -22,8 +22,9 @@ from pinnsolve.errors import ProblemError
 
 Bounds = Mapping[Symbol, tuple[float, float]]
 
-AGREEMENT = 1e-9
-"""Values at a corner contradict when they differ by more than this, relative to the size of the data."""
+AGREEMENT = 1e-3
+"""Values at a corner contradict when they differ by more than this, relative to the size of the data. By less they do where a wall
+cuts off the tail of a pulse: one of the two is then left to the loss, and no more than the neighbourhood is as uncertain."""
 
 _MOST_FACES = 12
 """Faces on which the data of one statement are sized; a box of a hundred dimensions has two hundred, all much alike."""

@@ -150,7 +150,7 @@ def check_counts(
                 f"conditions in {coordinate}",
                 f"the equations need {least} (one for each order of derivative), found {given:g}"
                 + (f" ({', '.join(there)})" if there else ""),
-                _missing_remedy(fields, coordinate, bounds, highest),
+                _missing_remedy(fields, coordinate, bounds, highest, stands),
             )
         if not has_data and not free_unknowns:
             evolution = _evolution(ends, coordinate)
@@ -206,11 +206,37 @@ def _check_surplus(
 
 
 def _missing_remedy(
-    fields: Sequence[AppliedUndef], coordinate: Symbol, bounds: Bounds, highest: Mapping[tuple[str, Symbol], int]
+    fields: Sequence[AppliedUndef],
+    coordinate: Symbol,
+    bounds: Bounds,
+    highest: Mapping[tuple[str, Symbol], int],
+    stands: Sequence[tuple[Term, Plane]],
 ) -> str:
-    field = max(fields, key=lambda f: highest.get((f.func.__name__, coordinate), 0))
-    low, high = (field.subs(coordinate, _tidy(end)) for end in bounds[coordinate])
-    return f"add a condition such as Eq({low}, ...) or Eq({high}, ...), or observations"
+    """Say which values and slopes are not given yet of the field that lacks most."""
+    given = {
+        (reading.field, end, reading.orders[field.args.index(coordinate)])
+        for term, plane in stands
+        for end in bounds[coordinate]
+        if plane.coordinate == coordinate and plane.value is not None and abs(plane.value - end) <= ROUNDING * abs(end)
+        for reading in evaluations(term.residual).values()
+        for field in fields
+        if field.func.__name__ == reading.field and coordinate in field.args
+    }
+
+    def lacking(field: AppliedUndef) -> int:
+        name = field.func.__name__
+        return highest.get((name, coordinate), 0) - sum(1 for other, *_ in given if other == name)
+
+    field = max((f for f in fields if coordinate in f.args), key=lacking)
+    slopes = max(1, min(2, highest.get((field.func.__name__, coordinate), 0)))
+    missing = [
+        f"Eq({field.subs(coordinate, at) if not order else f'{field.func}.diff({coordinate}).subs({coordinate}, {at})'}, ...)"
+        for end in bounds[coordinate]
+        for at in [_tidy(end)]
+        for order in range(slopes)
+        if (field.func.__name__, end, order) not in given
+    ]
+    return f"add a condition such as {' or '.join(missing)}, or observations"
 
 
 def _check_split(

@@ -37,7 +37,8 @@ def place(term: Term, problem: Problem) -> str:
         if low < high:
             parts.append(f"{number(low)} <= {coordinate} <= {number(high)}{problem.units.suffix(coordinate.name)}")
     text = ", ".join(parts)
-    return f"{text} (outward normal known)" if on_boundary else text or "everywhere"
+    reads_normal = on_boundary and term.residual.free_symbols & set(problem.normal)
+    return f"{text} (n is the outward normal)" if reads_normal else text or "everywhere"
 
 
 def number(value: float) -> str:

@@ -14,7 +14,9 @@ from sympy import Symbol
 from sympy.core.function import AppliedUndef
 
 from pinnsolve.declaration.terms import Term, evaluations, with_ends_of_integrals
+from pinnsolve.domains.boundaries import is_turned
 from pinnsolve.domains.images import Bounds
+from pinnsolve.domains.parts import Part
 from pinnsolve.domains.regions import ROUNDING, Boundary, Box, Region
 from pinnsolve.domains.sampling import draw
 from pinnsolve.domains.sections import Section
@@ -57,6 +59,16 @@ def region_of(term: Term, domain: Shape, fields: Sequence[AppliedUndef]) -> Regi
         ranges = {c: ends for part in parts for c, ends in part.bounds.items()}
         return Box({c: ranges[c] for c in domain.coordinates if c in ranges})
     return product(*parts) if parts else None
+
+
+def facing_out(boundary: Boundary, domain: Shape) -> Boundary:
+    """Return a boundary with the normal pointing out of the domain where it lies on one side: out of a plate into its hole."""
+    pieces = []
+    for piece in boundary.pieces:
+        around = [factor for factor in factors_of(domain) if set(factor.coordinates) <= set(piece.coordinates)]
+        parts = [part for factor in around if is_turned(part := Part(piece, of=factor))]
+        pieces.append(parts[0] if parts else piece)
+    return Boundary(tuple(pieces), boundary.coordinates)
 
 
 def check_domain(domain: Any) -> None:

@@ -3,13 +3,13 @@
 A network whose weights are drawn for numbers of size one does not find 2e-5 m in a bar of 2e11 Pa. With a field u = c + s N of the
 network N, and every residual counted by its own size, a problem trains alike in all units (Lin and Segel, Mathematics applied to
 deterministic problems in the natural sciences, 1988, section 6.3, on scaling). What conditions and measurements say of a field's
-values gives c and s. Where all they say is one value, or ten times less than it, a source f beside a derivative a D^α u does:
-s = |f| h^α / |a|, with the mean of |f|, the median of |a|, and for the length h in a coordinate half its range, or |f| / |f'| where
-the source oscillates in less. What may grow by nonlinear terms has the size of another field in the same unit, as those who fall
-ill may be as many as there are healthy, or one between that and its own where it has one. The size of a residual is the largest
-change of one of its summands when fields change by 2 s over whole ranges, so that it is that of the problem in the variables
-x / 2 h and u / 2 s. Where an equation says within which length a solution changes, as a spring's says by stiffness and mass,
-derivatives are reckoned by that one.
+values gives c and s, that of the air behind a wall, u_n = b (u_air - u), among it. Where all they say is one value, or ten times
+less than it, a source f beside a derivative a D^α u does: s = |f| h^α / |a|, with what is left of the equation where u = c for f,
+the mean of |f|, the median of |a|, and for the length h in a coordinate half its range, or |f| / |f'| where f oscillates in less.
+What may grow by nonlinear terms has the size of another field in the same unit, as those who fall ill may be as many as there are
+healthy, or one between that and its own where it has one. The size of a residual is the largest change of one of its summands when
+fields change by 2 s over whole ranges, so that it is that of the problem in the variables x / 2 h and u / 2 s. Where an equation
+says within which length a solution changes, as a spring's says by stiffness and mass, derivatives are reckoned by that one.
 """
 
 from __future__ import annotations
@@ -21,7 +21,7 @@ from types import MappingProxyType
 
 import numpy as np
 from numpy.typing import NDArray
-from sympy import Add, Dummy, Expr, Integral, Symbol, expand_mul, lambdify
+from sympy import Add, Dummy, Expr, Float, Integer, Integral, Symbol, expand_mul, lambdify
 from sympy.core.function import AppliedUndef
 
 from pinnsolve.declaration.evaluation import SYMPY_FAILS
@@ -42,6 +42,9 @@ _FAR, _STEADY = 1e3, 0.3
 """A field known by sources alone is left as it is up to this factor where their mean is less than this part of their largest value:
 sources that oscillate make fields smaller than this reckoning does. So it is where other fields are in the same equation, which may
 balance its terms: a slender beam bends by far more than its shear alone would."""
+
+_INSULATED = 0.01
+"""A wall that lets through this part of what flows inside, by its Biot number, says nothing of the field behind it."""
 
 _BELIEVED = 10.0
 """Factor by which sources may say that a field is larger than its declared values: these may be those of walls alone."""
@@ -94,10 +97,9 @@ def find_scales(
         unknowns: Values of unknown parameters.
         ansatz: Of fields; what is scaled is the network in it.
     """
-    half = {c: (high - low) / 2 or 1.0 for c, (low, high) in domain.bounds.items()}
     known, opened = _open_all(terms, domain, unknowns)
-    lengths = {u.func.__name__: tuple(half[c] for c in u.args) for u in fields}
-    told = {u.func.__name__: _told(u.func.__name__, opened) for u in fields}
+    lengths = _half_ranges(fields, domain)
+    told = {u.func.__name__: _told(u.func.__name__, opened, lengths) for u in fields}
     alike = _alike(told, opened)
     sizes: dict[str, tuple[float, float]] = {}
     scaled: dict[AppliedUndef, tuple[float, float]] = {}
@@ -116,9 +118,9 @@ def find_scales(
     return Scales(MappingProxyType(scaled), MappingProxyType(residuals if far and len(opened) == len(terms) else {}))
 
 
-def places_of(domain: Shape) -> dict[Symbol, Array]:
+def places_of(domain: Shape, count: int = _PLACES) -> dict[Symbol, Array]:
     """Return the coordinates of some points that are spread over a region."""
-    places = draw(domain, _PLACES, method="sobol", seed=0).coordinates
+    places = draw(domain, count, method="sobol", seed=0).coordinates
     return {c: places[:, k] for k, c in enumerate(domain.coordinates)}
 
 
@@ -160,8 +162,14 @@ def rises_from_little(
 ) -> bool:
     """Return whether a field begins at a small part, but not nothing, of what is given of another in the same unit."""
     _, opened = _open_all(terms, domain, unknowns)
-    told = {u.func.__name__: _told(u.func.__name__, opened) for u in fields}
+    lengths = _half_ranges(fields, domain)
+    told = {u.func.__name__: _told(u.func.__name__, opened, lengths) for u in fields}
     return any(0 < _LITTLE * _most(told[name]) <= alike for name, alike in _alike(told, opened).items())
+
+
+def _half_ranges(fields: Sequence[AppliedUndef], domain: Shape) -> dict[str, tuple[float, ...]]:
+    half = {c: (high - low) / 2 or 1.0 for c, (low, high) in domain.bounds.items()}
+    return {u.func.__name__: tuple(half[c] for c in u.args) for u in fields}
 
 
 def _open_all(
@@ -188,18 +196,26 @@ def _open(term: Term, known: Mapping[Symbol, Array]) -> _Opened | None:
     return _Opened(term.name, term.kind, Add.make_args(expression), opened, given)
 
 
-def _told(name: str, opened: Sequence[_Opened]) -> Array:
-    """Return the values of a field that conditions and measurements give."""
+def _told(name: str, opened: Sequence[_Opened], lengths: Mapping[str, tuple[float, ...]]) -> Array:
+    """Return the values of a field that conditions and measurements give, and those that it would have behind a wall."""
     values: list[Array] = []
     for each in opened:
-        coefficients = _coefficients(each)
-        if coefficients is None or len(coefficients) != 1:
+        coefficients = _coefficients(each) or {}
+        own = [s for s in coefficients if not any(each.readings[s].orders)]
+        if len(own) != 1 or {each.readings[s].field for s in coefficients} != {name}:
             continue
-        ((symbol, coefficient),) = coefficients.items()
-        if each.readings[symbol].field == name and not any(each.readings[symbol].orders):
-            source = Add(*(part for part in each.parts if not part.has(symbol)))
-            values.append(_numbers(-source / coefficient, each.known))
+        if len(coefficients) > 1 and not (each.kind == "condition" and _lets_through(each, coefficients, lengths)):
+            continue
+        source = Add(*(part for part in each.parts if not part.has(*each.readings)))
+        values.append(_numbers(-source / coefficients[own[0]], each.known))
     return np.concatenate(values) if values else np.zeros(0)
+
+
+def _lets_through(each: _Opened, coefficients: Mapping[Symbol, Expr], lengths: Mapping[str, tuple[float, ...]]) -> bool:
+    """Return whether a condition on value and slope of a field is more than that of an insulated wall."""
+    parts = {s: _usual(c, each.known) / _length(each.readings[s], lengths) for s, c in coefficients.items()}
+    value = max(part for s, part in parts.items() if not any(each.readings[s].orders))
+    return value >= _INSULATED * max(parts.values())
 
 
 def _alike(told: Mapping[str, Array], opened: Sequence[_Opened]) -> dict[str, float]:
@@ -224,13 +240,22 @@ def _alike(told: Mapping[str, Array], opened: Sequence[_Opened]) -> dict[str, fl
     return {name: max(_most(told[other]) for other in group) for name, group in groups.items()}
 
 
+def _middle(told: Array) -> float:
+    """Return the value halfway between the least and the largest; 0 where there are none."""
+    return (float(told.min()) + float(told.max())) / 2 if told.size else 0.0
+
+
 def _most(told: Array) -> float:
     """Return the largest magnitude among values; 0 where there are none."""
     return float(np.abs(told).max(initial=0.0))
 
 
 def _reckon(
-    u: AppliedUndef, opened: Sequence[_Opened], lengths: Mapping[str, tuple[float, ...]], told: Array, alike: float
+    u: AppliedUndef,
+    opened: Sequence[_Opened],
+    lengths: Mapping[str, tuple[float, ...]],
+    told: Array,
+    alike: float,
 ) -> tuple[float, float, bool]:
     """Return centre and size of a field, and whether they are far from zero and one.
 
@@ -242,14 +267,16 @@ def _reckon(
         alike: The largest value that is given of it or of a field in the same unit.
     """
     name = u.func.__name__
+    centre, size, most = _middle(told), (float(np.ptp(told)) / 2 if told.size else 0.0), _most(told)
     by_sources, steady, grows = 0.0, True, False
     for each in opened:
-        source = Add(*(part for part in each.parts if not part.has(*each.readings)))
         coefficients = _coefficients(each)
         if coefficients is None:
             grows |= any(reading.field == name for reading in each.readings.values())
             continue
         own = {s: c for s, c in coefficients.items() if each.readings[s].field == name}
+        still = {s: Float(0.0 if any(each.readings[s].orders) else centre) for s in own}
+        source = Add(*each.parts).xreplace({**dict.fromkeys(each.readings, Integer(0)), **still})
         within = {name: _lengths_within(source, u.args, lengths[name], each.known)}
         strengths = [_usual(c, each.known) / _length(each.readings[s], within) for s, c in own.items()]
         if strengths and 0 < max(strengths) < math.inf and any(any(each.readings[s].orders) for s in own):
@@ -259,8 +286,6 @@ def _reckon(
                 by_sources = strong / max(strengths)
                 alone = len(own) == len(coefficients)
                 steady = alone and abs(float(np.mean(sources))) >= _STEADY * float(np.abs(sources).max())
-    low, high = (float(told.min()), float(told.max())) if told.size else (0.0, 0.0)
-    centre, size, most = (low + high) / 2, (high - low) / 2, max(abs(low), abs(high))
     if size > _ROUNDING * most and by_sources < _BELIEVED * size:
         return centre, size, not (size >= _LEAST and most <= _LARGEST)
     if not 0 < by_sources < math.inf:

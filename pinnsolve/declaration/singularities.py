@@ -19,6 +19,8 @@ from pinnsolve.declaration.terms import Term, evaluations
 from pinnsolve.domains.sampling import draw
 from pinnsolve.domains.shapes import Shape
 
+_FaceOfBox = tuple[Symbol, float | None]
+
 _PLACES = 64
 """Points of the domain at which divisors are looked at."""
 
@@ -37,17 +39,21 @@ def clamp_beside_traction(
     slots = {f.func.__name__: f.args for f in fields}
     times = set(marching(terms, fields, domain))
     conditions = [term for term in terms if term.kind == "condition"]
-    clamps = {t.name: _faces(t, slots, domain.bounds, domain) - times for t in conditions if t.name in exact}
+    faces = {t.name: [f for f in _faces(t, slots, domain.bounds, domain) if f[0] not in times] for t in conditions}
+    fixed: dict[_FaceOfBox, dict[str, str]] = {}
+    for clamp in (term for term in conditions if term.name in exact):
+        named = {r.field: clamp.name for r in evaluations(clamp.residual).values() if not any(r.orders)}
+        for face in faces[clamp.name]:
+            fixed[face] = named | fixed.get(face, {})
     for traction in conditions:
         sloped = {r.field for r in evaluations(traction.residual).values() if any(r.orders)}
         if traction.name in exact or len(sloped) < 2:
             continue
-        faces = _faces(traction, slots, domain.bounds, domain) - times
-        for clamp in conditions:
-            fixed = {r.field for r in evaluations(clamp.residual).values() if not any(r.orders)}
-            beside = any(one != other for one in clamps.get(clamp.name, ()) for other in faces)
-            if beside and fixed & sloped:
-                return clamp.name, traction.name
+        for face in faces[traction.name]:
+            # A roller fixes one field and leaves the other free: it is the plane of symmetry of twice the body.
+            around = [names for other, names in fixed.items() if other[0] != face[0] and sloped <= set(names)]
+            if around and not sloped & set(fixed.get(face, ())):
+                return around[0][min(sloped)], traction.name
     return None
 
 
@@ -98,6 +104,7 @@ def _divisors(term: Term) -> list[Expr]:
     return found
 
 
-def _faces(term: Term, slots: dict[str, tuple[Symbol, ...]], bounds: Bounds, domain: Shape) -> set[Symbol]:
-    """Return the coordinates in which a condition holds at an end."""
-    return {plane.coordinate for plane in planes(term, slots, bounds, domain=domain) if not plane.stand_in}
+def _faces(term: Term, slots: dict[str, tuple[Symbol, ...]], bounds: Bounds, domain: Shape) -> list[_FaceOfBox]:
+    """Return the faces on which a condition holds, as a coordinate and its value."""
+    found = planes(term, slots, bounds, domain=domain)
+    return [(plane.coordinate, plane.value) for plane in found if not plane.stand_in]

@@ -119,6 +119,8 @@ class Boundary:
         self._require_same_coordinates(other)
         return Boundary(self.pieces + tuple(_remaining(other, self)), self.coordinates)
 
+    __or__ = __add__
+
     def __sub__(self, other: Boundary) -> Boundary:
         """Return the part that the other does not have.
 
@@ -187,7 +189,7 @@ def without_repetition(pieces: Sequence[Piece], of: Solid) -> tuple[Piece, ...]:
         without = (Boundary(tuple(again), of.coordinates),) if again else ()
         part = Part(piece, of=of, without=without)
         if part.fraction > 0:
-            kept.append(piece if part.fraction == piece.fraction and not _turned(part) else part)
+            kept.append(piece if part.fraction == piece.fraction and not is_turned(part) else part)
     return tuple(kept)
 
 
@@ -215,7 +217,7 @@ def _may_meet(one: Piece, other: Piece) -> bool:
     return True
 
 
-def _turned(part: Part) -> bool:
+def is_turned(part: Part) -> bool:
     """Return whether anywhere the region lies on the other side of the piece than the piece's own normal says."""
     cube = np.random.default_rng(21).random((_LOOKS, part.dimension))
     normals, own = part.image(cube).normals, part.piece.image(cube).normals

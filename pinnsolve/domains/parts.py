@@ -141,8 +141,9 @@ class Part:
 
     @property
     def text(self) -> str:
-        """The piece, of which this is a part."""
-        return self.piece.text if isinstance(self.piece, Part) else f"a part of {self.piece.text}"
+        """The piece, of which this is a part, or all with the normal turned."""
+        whole = isinstance(self.piece, Part) or self.fraction == self.piece.fraction
+        return self.piece.text if whole else f"a part of {self.piece.text}"
 
     def image(self, cube: Array) -> Image:
         """Keep what belongs to the part."""

@@ -75,9 +75,8 @@ def exact_reference(problem: Problem, spec: Exact, *, unknowns: Mapping[Symbol, 
             values of a real field, or a dimension that the field does not have.
     """
     began = time.monotonic()
-    values = {s: float(v) for s, v in {**unknowns, **(spec.unknowns or {})}.items()}
-    written = {name: _in_numbers(problem, name, form) for name, form in _named_forms(problem, spec).items()}
-    forms = {name: _checked(problem, name, form.subs(values)) for name, form in written.items()}
+    forms = written_forms(problem, spec, {s: float(v) for s, v in {**unknowns, **(spec.unknowns or {})}.items()})
+    forms = {name: _checked(problem, name, form) for name, form in forms.items()}
     functions = {name: _program(form, problem.coordinates) for name, form in forms.items()}
 
     def evaluate(points: Array) -> dict[str, Array]:
@@ -109,6 +108,20 @@ def exact_reference(problem: Problem, spec: Exact, *, unknowns: Mapping[Symbol, 
         table=(),
         method="closed form",
     )
+
+
+def written_forms(problem: Problem, spec: Exact, values: Mapping[Symbol, float]) -> dict[str, Expr]:
+    """Return the closed forms as numbers in the units of the fields, by the names of these or of their parts.
+
+    Args:
+        problem: The declaration.
+        spec: The closed forms.
+        values: Of unknown parameters.
+
+    Raises:
+        ProblemError: A field that the problem does not have, one without a closed form, or another dimension.
+    """
+    return {name: _in_numbers(problem, name, form).subs(values) for name, form in _named_forms(problem, spec).items()}
 
 
 def _named_forms(problem: Problem, spec: Exact) -> dict[str, Expr]:
