@@ -15,7 +15,7 @@ from pinnsolve.held_out import held_out_misfits
 from pinnsolve.referee import Referee
 from pinnsolve.residuals import held_out_residuals
 from pinnsolve.solution import Solution
-from pinnsolve.summary import beside_text, brief, brief_seconds, quantity_text, suffix
+from pinnsolve.summary import beside_text, brief, brief_seconds, off_text, quantity_text, suffix
 from pinnsolve.training.progress import TrainingResult
 from pinnsolve.training.status import Status
 
@@ -66,6 +66,10 @@ def record_of(
             "seconds": referee.reference.seconds,
             "method": referee.reference.method,
         }
+        if held := {
+            symbol.name: float(value) for symbol, value in (getattr(referee.spec, "unknowns", None) or {}).items()
+        }:
+            record["reference"]["unknowns"] = held
         if referee.reference.given:
             record["reference"]["given"] = list(referee.reference.given)
     return finite(record)
@@ -81,7 +85,10 @@ def message_of(record: dict[str, Any], result: TrainingResult) -> str:
         else:
             shape = "" if error.get("iou") is None else f", IoU {error['iou']:.3f}"
             parts.append(f"{name}: relative L2 error {brief(error['relative_l2'])}{shape}")
-    found = [f"{name} = {value:.6g}{suffix(record, name)}" for name, value in record["unknowns"].items()]
+    found = [
+        f"{name} = {value:.6g}{suffix(record, name)}{off_text(record, name)}"
+        for name, value in record["unknowns"].items()
+    ]
     found += [f"{name} = {quantity_text(quantity)}" for name, quantity in record["quantities"].items()]
     kind = record["reference"]["kind"].replace("_", " ")
     if record["reference"].get("given"):

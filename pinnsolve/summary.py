@@ -43,7 +43,9 @@ def summarise(record: Mapping[str, Any]) -> str:
     lines += [f"held out   {line}" for line in held_out_lines(record.get("held_out", {}))]
     uncertainty = record.get("uncertainty", {})
     for name, value in record["unknowns"].items():
-        lines.append(f"unknown    {name} = {value:.6g}{suffix(record, name)}{_interval(uncertainty, name)}")
+        lines.append(
+            f"unknown    {name} = {value:.6g}{suffix(record, name)}{off_text(record, name)}{_interval(uncertainty, name)}"
+        )
     for name, quantity in record.get("quantities", {}).items():
         lines.append(f"quantity   {name} = {quantity_text(quantity)}")
     lines += [f"remark     {remark}" for remark in uncertainty.get("remarks", [])]
@@ -143,6 +145,14 @@ def _privacy(spent: Mapping[str, Mapping[str, Any]]) -> list[str]:
         f"{s['budget']:g} over all recorded runs; {s['steps']} steps of noise {s['noise']:.3g}"
         for name, s in spent.items()
     ]
+
+
+def off_text(record: Mapping[str, Any], name: str) -> str:
+    """Return how far an unknown is from the value that the reference holds it at, or nothing where it has none."""
+    known = record["reference"].get("unknowns", {}).get(name)
+    if not known:
+        return ""
+    return f" ({100 * abs(record['unknowns'][name] / known - 1):.2g} % off {known:.6g})"
 
 
 def _interval(uncertainty: Mapping[str, Any], name: str) -> str:

@@ -20,6 +20,7 @@ import pinnsolve as ps
 from pinnsolve.archive import ArchiveError
 from pinnsolve.cli import main
 from pinnsolve.report import build_report, write_report
+from pinnsolve.summary import summarise
 
 t, k = symbols("t k")
 q = ps.fields("q", t)
@@ -222,3 +223,10 @@ def test_a_browser_shows_it_at_400_pixels_without_a_request_or_an_error(
     assert seen["width"] <= 400 and seen["images"] == 4 and seen["requests"] == 0
     assert seen["math"] > 10 and seen["size"] >= 16
     assert "CONSOLE" not in done.stderr
+
+
+def test_an_unknown_that_is_known_after_all_is_compared(solved: tuple[ps.Solution, Path]) -> None:
+    record = solved[0].record
+    off = abs(record["unknowns"]["k"] - 1) * 100
+    assert record["reference"]["unknowns"] == {"k": 1.0}
+    assert f"({off:.2g} % off 1)" in record["message"] and f"({off:.2g} % off 1)" in summarise(record)
