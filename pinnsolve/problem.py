@@ -342,7 +342,7 @@ class Problem:
     def _exact_conditions(self) -> tuple[Mapping[AppliedUndef, Expr], Mapping[Symbol, float]]:
         if self.ansatz:
             raise ProblemError("hard=True", "an ansatz is given as well", "leave one of the two out")
-        ansatz, periods = exact_conditions(self.terms, self.fields, self.domain)
+        ansatz, periods = exact_conditions(self.terms, self.fields, self.domain, self.unknowns)
         if not ansatz and not periods:
             found = "no condition gives a smooth value on a whole face or boundary, or declares a coordinate periodic"
             raise UnsupportedError("hard=True", found, "leave hard out: conditions are then met approximately")

@@ -37,12 +37,14 @@ from sympy import (
     factorial,
     lambdify,
     sign,
+    tanh,
 )
 from sympy.core.function import AppliedUndef
 
 from pinnsolve.declaration.ansatz import conditions_met
 from pinnsolve.declaration.counting import orders
 from pinnsolve.declaration.distances import Enclosure, find_enclosures
+from pinnsolve.declaration.onsets import find_onsets
 from pinnsolve.declaration.terms import Term, evaluations
 from pinnsolve.domains.parts import Wall
 from pinnsolve.domains.pieces import Face, Piece
@@ -73,7 +75,7 @@ class Given:
 
 
 def exact_conditions(
-    terms: Sequence[Term], fields: Sequence[AppliedUndef], domain: Shape
+    terms: Sequence[Term], fields: Sequence[AppliedUndef], domain: Shape, unknowns: Mapping[Symbol, float]
 ) -> tuple[dict[AppliedUndef, Expr], dict[Symbol, float]]:
     """Return g + d N for every field with conditions that can be met so, and the period of every periodic coordinate.
 
@@ -83,6 +85,7 @@ def exact_conditions(
         terms: All terms of the problem.
         fields: The real fields.
         domain: The region, a box or a product of boxes and one region of another shape.
+        unknowns: Values of unknown parameters.
     """
     bounds = domain.bounds
     periods = find_periods(terms, fields, domain.intervals)
@@ -90,7 +93,14 @@ def exact_conditions(
     given = list(_given_on_faces(terms, fields, domain))
     enclosures = find_enclosures([t for t in terms if not t.residual.has(*_KINKED)], fields, domain)
     while True:
-        ansatz = _build(given, fields, bounds, enclosures, periods, slopes)
+        onsets = {
+            (name, coordinate): onset
+            for (coordinate, at), states in _starts(given, slopes, periods).items()
+            for name, onset in find_onsets(
+                states, coordinate, at, terms=terms, fields=fields, domain=domain, unknowns=unknowns
+            ).items()
+        }
+        ansatz = _build(given, fields, bounds, enclosures, periods, slopes, onsets)
         met = conditions_met(terms, fields, bounds, ansatz, periods, domain=domain)
         covered = {f.func.__name__ for f in ansatz}
         kept = [g for g in given if g.term in met or g.field not in covered]
@@ -107,6 +117,7 @@ def _build(
     enclosures: Mapping[AppliedUndef, Enclosure],
     periods: Mapping[Symbol, float],
     highest: Mapping[tuple[str, Symbol], int],
+    onsets: Mapping[tuple[str, Symbol], float],
 ) -> dict[AppliedUndef, Expr]:
     ansatz = {}
     for field in fields:
@@ -118,8 +129,13 @@ def _build(
         around = enclosures.get(field)
         values, factor = (Integer(0), Integer(1)) if around is None else (around.values, around.factor)
         for coordinate, entries in sides.items():
-            values = _interpolate(values, coordinate, entries, bounds[coordinate])
-            factor *= _vanishing(coordinate, entries, bounds[coordinate])
+            onset = onsets.get((field.func.__name__, coordinate))
+            if onset is None:
+                values = _interpolate(values, coordinate, entries, bounds[coordinate])
+                factor *= _vanishing(coordinate, entries, bounds[coordinate])
+            else:
+                values = _continue(values, coordinate, entries, onset)
+                factor *= _since(coordinate, entries[0].at, onset) ** len(entries)
             if values.count_ops() > _MOST_OPERATIONS:
                 break  # before it grows threefold with every further coordinate
         # A kink of the given values at the seam of a period would stay for all times.
@@ -259,6 +275,38 @@ def _interpolate(values: Expr, coordinate: Symbol, entries: Sequence[Given], end
         shape = Add(*(coefficients[n, k] * scaled**n for n in powers))
         corrections.append(length**entry.order * shape * missing)
     return values + Add(*corrections)
+
+
+def _continue(values: Expr, coordinate: Symbol, entries: Sequence[Given], onset: float) -> Expr:
+    """Correct a value, and a slope, at the only end where any are given; what a slope adds stays as small as it is at first."""
+    shapes = (Integer(1), _number(onset) * _since(coordinate, entries[0].at, onset))
+    corrections = []
+    for entry in entries:
+        there = values.diff(coordinate, entry.order) if entry.order else values
+        corrections.append(shapes[entry.order] * (entry.value - there.subs(coordinate, _number(entry.at))))
+    return values + Add(*corrections)
+
+
+def _since(coordinate: Symbol, at: float, onset: float) -> Expr:
+    """Return a function of a coordinate that is zero at an end, with the slope of one over the onset, and soon one or minus one."""
+    return tanh((coordinate - _number(at)) / _number(onset))
+
+
+def _starts(
+    given: Sequence[Given], highest: Mapping[tuple[str, Symbol], int], periods: Collection[Symbol]
+) -> dict[tuple[Symbol, float], dict[str, tuple[Expr, ...]]]:
+    """Return the states from which fields evolve, by the face that they are given on: as many values and slopes as the order is."""
+    sides: dict[tuple[str, Symbol], list[Given]] = {}
+    for name in dict.fromkeys(g.field for g in given):
+        for entry in _usable([g for g in given if g.field == name]):
+            sides.setdefault((name, entry.coordinate), []).append(entry)
+    starts: dict[tuple[Symbol, float], dict[str, tuple[Expr, ...]]] = {}
+    for (name, coordinate), entries in sides.items():
+        places = {entry.at for entry in entries}
+        if coordinate not in periods and len(places) == 1 and len(entries) == highest[name, coordinate]:
+            state = tuple(entry.value for entry in sorted(entries, key=lambda entry: entry.order))
+            starts.setdefault((coordinate, places.pop()), {})[name] = state
+    return starts
 
 
 def _vanishing(coordinate: Symbol, entries: Sequence[Given], ends: tuple[float, float]) -> Expr:

@@ -1,0 +1,125 @@
+"""Onsets: the time within which solutions begin to change, by their equations, and the factors of conditions that follow."""
+
+from __future__ import annotations
+
+import math
+from dataclasses import replace
+from typing import Any
+
+import pytest
+from sympy import Eq, Expr, cos, exp, pi, sin, sqrt, symbols, tanh
+
+import pinnsolve as ps
+
+x, t, nu = symbols("x t nu")
+u, v = ps.fields("u v", x, t)
+q, r = ps.fields("q r", t)
+
+
+def onsets(problem: ps.Problem) -> dict[str, float]:
+    """Return T_0 of every field that has one."""
+    found = {}
+    for field, expression in problem.ansatz.items():
+        within = {1 / part.args[0].diff(t) for part in expression.atoms(tanh)}
+        if within:
+            (found[field.func.__name__],) = map(abs, map(float, within))
+    return found
+
+
+def ordinary(equations: Any, conditions: dict[str, Any], end: float = 40, **more: Any) -> ps.Problem:
+    return ps.Problem(domain=ps.Interval(t, 0, end), equations=equations, conditions=conditions, hard=True, **more)
+
+
+def waves(equations: Any, conditions: dict[str, Any], end: float = 20, **more: Any) -> ps.Problem:
+    domain = ps.Box({x: (0, 1), t: (0, end)})
+    return ps.Problem(domain=domain, equations=equations, conditions=conditions, hard=True, **more)
+
+
+REST = Eq(q.diff(t).subs(t, 0), 0)
+WALLS = {"left": u(0, t), "right": u(1, t)}
+
+
+@pytest.mark.parametrize(
+    ("equations", "conditions", "rates"),
+    [
+        (q.diff(t, 2) + 9 * q, {"start": Eq(q(0), 2), "rest": REST}, {"q": 3}),
+        (q.diff(t, 2) + 9 * sin(q), {"start": q(0), "kick": Eq(q.diff(t).subs(t, 0), 1e-3)}, {"q": 3}),
+        (Eq(q.diff(t), -2 * q), {"start": Eq(q(0), 5)}, {"q": 2}),
+        (Eq(2 * q.diff(t), -nu * q), {"start": Eq(q(0), 5)}, {"q": 2}),
+        ([q.diff(t) - 3 * r, r.diff(t) + 3 * q], {"q0": Eq(q(0), 1), "r0": r(0)}, {"q": 3, "r": 3}),
+        ([q.diff(t) + r.diff(t) - q, q.diff(t) - r.diff(t) - q], {"q0": Eq(q(0), 1), "r0": r(0)}, {"q": 1, "r": 1}),
+    ],
+    ids=["from rest", "kicked", "decay", "an unknown", "a system", "coupled rates"],
+)
+def test_the_rates_of_ordinary_equations(equations: Any, conditions: dict[str, Any], rates: dict[str, float]) -> None:
+    problem = ordinary(equations, conditions, unknowns={nu: 4} if "nu" in str(equations) else {})
+    assert onsets(problem) == pytest.approx({name: 2 / rate for name, rate in rates.items()})
+    assert set(conditions) <= set(problem.exact)
+
+
+def test_the_rates_of_waves() -> None:
+    """Those of the fastest of two modes, of a first-order system, and of a beam; initial values are half of their range."""
+    standing = {"shape": Eq(u(x, 0), sin(2 * pi * x)), "rest": u.diff(t).subs(t, 0), **WALLS}
+    assert onsets(waves(u.diff(t, 2) - 9 * u.diff(x, 2), standing))["u"] == pytest.approx(2 / (6 * math.pi), rel=0.01)
+    beam = standing | {"moment": u.diff(x, 2).subs(x, 0), "other moment": u.diff(x, 2).subs(x, 1)}
+    assert onsets(waves(u.diff(t, 2) + u.diff(x, 4), beam))["u"] == pytest.approx(2 / (2 * math.pi) ** 2, rel=0.01)
+    acoustics = [u.diff(t) + 2 * v.diff(x), v.diff(t) + 2 * u.diff(x)]
+    start = {"pressure": Eq(v(x, 0), cos(pi * x)), "still": u(x, 0), **WALLS}
+    assert onsets(waves(acoustics, start)) == pytest.approx({"u": 1 / math.pi, "v": 1 / math.pi}, rel=0.01)
+
+
+def test_a_state_may_be_given_at_the_end() -> None:
+    problem = ordinary(Eq(q.diff(t), 2 * q), {"end": Eq(q(40), 5)})
+    assert onsets(problem) == pytest.approx({"q": 1}) and problem.exact == {"end"}
+
+
+def test_what_changes_slowly_or_is_not_told_has_a_power_of_time() -> None:
+    heat = {"start": Eq(u(x, 0), sin(2 * pi * x)), **WALLS}
+    assert onsets(waves(Eq(u.diff(t), u.diff(x, 2)), heat, end=0.1)) == {}
+    assert onsets(waves(Eq(u.diff(t), u.diff(x, 2)), heat, end=5)) == pytest.approx(
+        {"u": 1 / (2 * math.pi**2)}, rel=0.01
+    )
+    warmed = {"start": u(x, 0), "left": Eq(u(0, t), 1 - exp(-t)), "right": u(1, t)}
+    assert (
+        onsets(waves(Eq(u.diff(t), u.diff(x, 2)), warmed)) == {}
+    )  # the walls drive it, of which the start tells nothing
+    assert onsets(ordinary(Eq(q.diff(t) ** 2, q), {"start": Eq(q(0), 1)})) == {}
+    higher = {"a": Eq(q(0), 1), "b": REST, "c": q.diff(t, 2).subs(t, 0)}
+    assert onsets(ordinary(q.diff(t, 3) + q, higher)) == {}
+
+
+def test_conditions_with_slopes_are_met_at_walls_too() -> None:
+    moving = sin(pi * x + 7 * t)
+    conditions = {
+        "shape": Eq(u(x, 0), moving.subs(t, 0)),
+        "speed": Eq(u.diff(t).subs(t, 0), moving.diff(t).subs(t, 0)),
+        "left": Eq(u(0, t), moving.subs(x, 0)),
+        "right": Eq(u(1, t), moving.subs(x, 1)),
+    }
+    problem = waves(Eq(u.diff(t, 2), 49 / pi**2 * u.diff(x, 2)), conditions)
+    assert problem.exact == set(conditions) and onsets(problem)["u"] == pytest.approx(1 / 7, rel=0.05)
+
+
+@pytest.mark.slow
+def test_a_beam_of_two_modes_is_found_and_would_not_be_by_powers_of_time() -> None:
+    """1.3 and 5.3 periods of its modes, in SI units: 1.5e-5 where t^2 leaves 3e-2 and more."""
+    length, stiffness, mass = 2, 2000, 3.9
+
+    def mode(n: int) -> Expr:
+        return sin(n * pi * x / length) * cos((n * pi / length) ** 2 * sqrt(stiffness / mass) * t)
+
+    answer = 0.005 * mode(1) + 0.0015 * mode(2)
+    conditions = {
+        "deflection": Eq(u(x, 0), answer.subs(t, 0)),
+        "at rest": u.diff(t).subs(t, 0),
+        "supports": [u(0, t), u(length, t)],
+        "moments": [u.diff(x, 2).subs(x, 0), u.diff(x, 2).subs(x, length)],
+    }
+    equations = {"beam": Eq(mass * u.diff(t, 2) + stiffness * u.diff(x, 4), 0)}
+    problem = ps.Problem(domain=ps.Box({x: (0, length), t: (0, 0.15)}), equations=equations, conditions=conditions)
+    by_powers = answer.subs(t, 0) + (t / 0.15) ** 2 * x * (length - x) * u
+    errors = [
+        ps.solve(each, None, None, ps.Exact({u: answer}), limits=ps.Limits(seconds=40)).errors["u"]["relative_l2"]
+        for each in (problem, replace(problem, ansatz={u: by_powers}))
+    ]
+    assert errors[0] < 1e-4 < 1e-2 < errors[1]
