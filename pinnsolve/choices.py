@@ -172,7 +172,7 @@ def choose(
     weights = balance(compiled, training.weights, choices)
     if windows:
         network = in_windows(problem, network, windows)
-    remedy = choose_remedy(problem, network, training, phases, choices)
+    remedy = choose_remedy(problem, network, training, phases, choices, seconds=seconds)
     again: dict[str, Any] = {"device": device, "dtype": dtype, "quick": quick, "threads": threads, "seconds": seconds}
     cut = replace(training, windows=remedy.windows)
     once_stuck = choose(compiled, network, cut, **again) if remedy.windows else None

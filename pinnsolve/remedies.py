@@ -19,7 +19,7 @@ from pinnsolve.pseudo_time import Marching
 from pinnsolve.training.gauss_newton import LevenbergMarquardt
 from pinnsolve.training.phase import Phase
 from pinnsolve.training.schedule import Training
-from pinnsolve.windows import WINDOWS, can_be_cut
+from pinnsolve.windows import can_be_cut, count_within
 
 _PSEUDO_STEP = 0.3
 """First step in pseudo-time, times the rate of long waves. Where r = 0 is found at once, it would only cost time."""
@@ -41,7 +41,13 @@ class Remedy:
 
 
 def choose_remedy(
-    problem: Problem, network: Any, training: Training, phases: Sequence[Phase], choices: list[Choice]
+    problem: Problem,
+    network: Any,
+    training: Training,
+    phases: Sequence[Phase],
+    choices: list[Choice],
+    *,
+    seconds: float | None,
 ) -> Remedy:
     """Choose how nonlinear equations are solved once their training is stuck, or what the user asks of pseudo-time."""
     if training.pseudo_time is not None:
@@ -55,8 +61,9 @@ def choose_remedy(
     ordinary = len(problem.coordinates) == 1  # with more coordinates windows take far longer
     if ordinary and times and training.windows is None and can_be_cut(problem, network, times[0]):
         override = f"training = ps.Training(windows={{{times[0]}: ...}})"
-        choices.append(Choice(what, f"begin again in {WINDOWS} windows of {times[0]}", reason, override))
-        return Remedy(windows={times[0]: WINDOWS})
+        count = count_within(seconds)
+        choices.append(Choice(what, f"begin again in {count} windows of {times[0]}", reason, override))
+        return Remedy(windows={times[0]: count})
     if len(times) == 1:
         override = "training = ps.Training(weighting=ps.Causal(...)), or pseudo_time=math.inf for neither"
         choices.append(Choice(what, f"begin again, causal in {times[0]}", reason, override))

@@ -203,6 +203,9 @@ class _Shorthand(_Reading, StrPrinter):
 
     _print_Derivative = _print_Subs = _print_AppliedUndef
 
+    def _print_Float(self, expression: Float) -> str:
+        return number(float(expression))
+
     def _print_Mul(self, expression: Expr) -> str:
         found = _factors(expression)
         return str(super()._print_Mul(expression)) if found is None else found.text(self, found.unit, " ")

@@ -23,8 +23,8 @@ from pinnsolve.problem import Problem
 
 _HIGHEST_ORDER = 3
 
-WINDOWS = 8
-"""How many a run chooses by itself."""
+WINDOWS, _FEW_WINDOWS, _SHORT = 8, 4, 40.0
+"""How many a run chooses by itself, and how many where it has fewer seconds than these: each needs some dozens of steps."""
 
 
 def in_windows(problem: Problem, network: Any, counts: Mapping[Any, int]) -> Any:
@@ -65,6 +65,11 @@ def in_windows(problem: Problem, network: Any, counts: Mapping[Any, int]) -> Any
     ordinary = len(problem.coordinates) == 1
     sizes = tuple(_size(problem, field, coordinate, count) for field in problem.fields) if ordinary else ()
     return Windows(network, problem.coordinates.index(coordinate), tuple(edges), order, sizes)
+
+
+def count_within(seconds: float | None) -> int:
+    """Return how many windows a run of so many seconds chooses."""
+    return WINDOWS if seconds is None or seconds >= _SHORT else _FEW_WINDOWS
 
 
 def can_be_cut(problem: Problem, network: Any, coordinate: Symbol) -> bool:

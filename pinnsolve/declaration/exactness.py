@@ -135,7 +135,7 @@ def _build(
                 factor *= _vanishing(coordinate, entries, bounds[coordinate])
             else:
                 values = _continue(values, coordinate, entries, onset)
-                factor *= _since(coordinate, entries[0].at, onset) ** len(entries)
+                factor *= _since(coordinate, entries[0].at, onset) ** 2
             if values.count_ops() > _MOST_OPERATIONS:
                 break  # before it grows threefold with every further coordinate
         # A kink of the given values at the seam of a period would stay for all times.

@@ -1,16 +1,16 @@
-"""Onsets: how fast a solution begins to change from its initial state, as its equations say there.
+"""Onsets: how fast a solution of second order begins to change from its initial state, as its equations say there.
 
-A factor t^n / T^n leaves the network to be (T / t)^n times as large early as late, where a solution changes many times within the
-range T. With tanh(t / T_0)^n, which is the same to first order, it has one size all along. The initial values u have slopes v and
-second derivatives w, which are given or follow from the equations, and T_0 = 2 / max(|v| / |u|, sqrt(|w| / |u|)) with half the
-range of u for |u|; of fields that begin as constants it is 2 |v| / |w|, or that of the field that changes fastest.
+A factor t^2 / T^2, that of values and slopes at t = 0, leaves the network to be (T / t)^2 times as large early as late where a
+solution changes many times within the range T. With tanh(t / T_0)^2, which is the same to second order, it has one size all along.
+The initial values u have slopes v, and the equations say with which second derivatives w they go on; the rate of change is max(|v|
+/ |u|, sqrt(|w| / |u|)), where |u| is the largest value, or half their range where the equations know no zero of u. T_0 is two over
+that rate, and no more than three tenths of the range.
 """
 
 from __future__ import annotations
 
 import math
 from collections.abc import Mapping, Sequence
-from functools import partial
 
 import numpy as np
 from sympy import Dummy, Expr, Integer, Integral, Matrix, Symbol, lambdify
@@ -29,9 +29,10 @@ _CHANGES = 2.0
 """T_0 times the rate of change."""
 
 _SHORT = 0.3
-"""Part of the range that T_0 is at most; a solution that changes more slowly has its power of t."""
+"""Part of the range that T_0 is at most, and below which the time of change is short; else a solution has its power of t."""
 
-_ORDERS = (1, 2)
+_ORDER = 2
+"""In the coordinate, of the equations; with the first, factors of t are as good."""
 
 _MOST_FIELDS, _MOST_OPERATIONS = 4, 1_000
 """Number of equations, and length of each, up to which they are solved for what they give."""
@@ -50,7 +51,7 @@ def find_onsets(
     domain: Shape,
     unknowns: Mapping[Symbol, float],
 ) -> dict[str, float]:
-    """Return T_0 for every field that changes several times in the range of a coordinate, as far as the equations tell.
+    """Return T_0 for every field of second order that changes in a short part of a range, as far as the equations tell.
 
     Args:
         states: Of the fields that evolve.
@@ -61,7 +62,7 @@ def find_onsets(
         domain: The region.
         unknowns: Values of unknown parameters.
     """
-    if any(len(values) not in _ORDERS for values in states.values()):
+    if all(len(values) != _ORDER for values in states.values()):
         return {}
     places = draw(domain, _PLACES).coordinates
     known = {c: places[:, k] for k, c in enumerate(domain.coordinates)} | {coordinate: np.full(_PLACES, at)}
@@ -73,7 +74,7 @@ def find_onsets(
         return {}
     low, high = domain.bounds[coordinate]
     longest = _SHORT * (high - low)
-    return {name: _CHANGES / rate for name, rate in rates.items() if _CHANGES < rate * longest < np.inf}
+    return {name: min(_CHANGES / rate, longest) for name, rate in rates.items() if 1 < rate * longest < np.inf}
 
 
 def _rates(
@@ -83,28 +84,23 @@ def _rates(
     coordinate: Symbol,
     known: Mapping[Symbol, Array],
 ) -> dict[str, float]:
-    """Return the rate at which every field begins to change; none where the equations do not tell."""
-    solve = partial(_highest, terms=terms, slots=slots, coordinate=coordinate)
-    highest = solve(states)
+    """Return the rate at which every field of second order begins to change; none where the equations do not tell."""
+    highest = _highest(states, terms=terms, slots=slots, coordinate=coordinate)
     if highest is None:
         return {}
-    later = Dummy(real=True)
-    moved = {name: (values[0] + later * highest[name], *values[1:]) for name, values in states.items()}
-    next_ones = solve(moved) if all(len(values) == 1 for values in states.values()) else None
-    found = {}
-    for name, values in states.items():
-        slope, second = (values[1], highest[name]) if len(values) == 2 else (highest[name], None)
-        if second is None and next_ones is not None:
-            second = next_ones[name].diff(later).xreplace({later: Integer(0)})
+    floating = {name for name in states if not any(_reads(term, name) for term in terms if term.kind == "equation")}
+    rates, kicked = {}, {}
+    for name, values in ((name, values) for name, values in states.items() if len(values) == _ORDER):
         start = _numbers(values[0], known)
-        size = float(np.abs(start).max() if len(slots[name]) == 1 else np.ptp(start) / 2)
-        v, w = (0.0 if e is None else float(np.abs(_numbers(e, known)).max()) for e in (slope, second))
-        found[name] = max(v / size, math.sqrt(w / size)) if size else w / v if v else 0.0
-    kicked = {name: (values[1], Integer(0)) for name, values in states.items() if not found[name] and len(values) == 2}
-    if any(first != 0 for first, _ in kicked.values()):  # by a slope alone: as fast as from a value of that form
-        return _rates({**states, **kicked}, terms, slots, coordinate, known)
-    fastest = max(found.values())
-    return {name: rate or fastest for name, rate in found.items()}
+        size = float(np.ptp(start) / 2 if name in floating else np.abs(start).max())
+        slope, second = (float(np.abs(_numbers(e, known)).max()) for e in (values[1], highest[name]))
+        if size:
+            rates[name] = max(slope / size, math.sqrt(second / size))
+        elif slope:
+            kicked[name] = values[1], Integer(0)
+    if kicked:  # by a slope alone: as fast as from a value of that form
+        return _rates({**states, **kicked}, terms, slots, coordinate, known) | rates
+    return rates
 
 
 def _highest(
@@ -129,6 +125,11 @@ def _highest(
         if any(factor.has(*highest.values()) for factor in matrix[-1]):
             return None
     return dict(zip(highest, Matrix(matrix).LUsolve(Matrix(right)), strict=True))
+
+
+def _reads(term: Term, name: str) -> bool:
+    """Return whether a statement reads a field itself, and not its derivatives alone."""
+    return any(reading.field == name and not any(reading.orders) for reading in evaluations(term.residual).values())
 
 
 def _opened(
