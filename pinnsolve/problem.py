@@ -291,9 +291,7 @@ class Problem:
 
     def _terms(self, statement: Statement, kind: str) -> list[Term]:
         real, imaginary = self.split(statement.expression)
-        parts = [("", real), (".im", imaginary)] if imaginary != 0 else [("", real)]
-        if imaginary != 0 and real != 0:
-            parts[0] = (".re", real)
+        parts = [("", real)] if imaginary == 0 else [(".re" if real != 0 else "", real), (".im", imaginary)]
         made = []
         for suffix, residual in parts:
             if residual == 0:
@@ -302,9 +300,7 @@ class Problem:
             if not evaluations(with_ends_of_integrals(residual)):
                 raise ProblemError(statement.name, f"no field in {statement.written}", "name a field on one side")
             name = statement.name + suffix
-            region = statement.region
-            if isinstance(region, Boundary) and residual.free_symbols & set(self.normal):
-                region = facing_out(region, self.domain)
+            region = facing_out(statement.region, self.domain, residual)
             part = Term(name, statement.group, kind, residual, statement.written, free, region)
             made.append(replace(part, unit=statement.unit))
         if not made:

@@ -22,8 +22,9 @@ from sympy import Eq, Function, Integral, exp, pi, sin, symbols
 from torch import Tensor, nn
 
 import pinnsolve as ps
-from pinnsolve import acceleration, choices, remedies, sample_size, stagnation
+from pinnsolve import acceleration, choices, sample_size, stagnation
 from pinnsolve import phases as schedule
+from pinnsolve import windows as cutting
 from pinnsolve.choices import choose
 from pinnsolve.compiler.compile import compile_problem
 from pinnsolve.compiler.trial import build_trial
@@ -228,7 +229,7 @@ def stuck(group: Group, *, windows: dict[Any, int] | None) -> list[float]:
     training = ps.Training(points={"decay": 15}, windows=windows)
     problem = decay(Eq(q.diff(t), -(q**2)))
     early = patch.multiple(stagnation, _DRAWS=1, _SLOW=0.0, _OF_FIRST=0.0, _OF_PARTS=0.0)
-    with early, patch.object(schedule, "_SHORT_ADAM_STEPS", 3), patch.object(remedies, "WINDOWS", 2):
+    with early, patch.object(schedule, "_SHORT_ADAM_STEPS", 3), patch.object(cutting, "WINDOWS", 2):
         found = trained(group, problem, training, steps=7, tell=told.append)
     assert not group.leads or any("beginning again" in line for line in told)
     return found

@@ -219,7 +219,7 @@ def test_what_is_begun_again_once_it_is_stuck(stop: int, tmp_path: Path, monkeyp
     monkeypatch.setattr("pinnsolve.phases._SHORT_ADAM_STEPS", 10)
     monkeypatch.setattr("pinnsolve.phases._GAUSS_NEWTON_STEPS", 60)
     monkeypatch.setattr("pinnsolve.phases._WINDOW_STEPS", 8)
-    monkeypatch.setattr("pinnsolve.remedies.WINDOWS", 3)
+    monkeypatch.setattr("pinnsolve.windows.WINDOWS", 3)
     problem = decay(equations={"decay": Eq(q.diff(t), -(q**2))})
     told: list[str] = []
     training = ps.Training(points={"decay": 16})

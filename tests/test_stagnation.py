@@ -183,7 +183,7 @@ def test_what_begins_again_follows_the_problem() -> None:
 def test_what_is_stuck_begins_again_in_windows_and_stays_one_solution(
     tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    monkeypatch.setattr("pinnsolve.remedies.WINDOWS", 3)
+    monkeypatch.setattr("pinnsolve.windows.WINDOWS", 3)
     for name, value in (("_DRAWS", 3), ("_SLOW", 0.0), ("_OF_FIRST", 0.0), ("_OF_PARTS", 0.0)):
         monkeypatch.setattr(stagnation, name, value)
     monkeypatch.setattr("pinnsolve.phases._WINDOW_STEPS", 60)

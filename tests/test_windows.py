@@ -58,7 +58,7 @@ def test_networks_are_as_much_larger_as_the_factor_of_a_condition_is_smaller_in_
         for hard in (True, False)
     )
     spec = in_windows(exact, MLP(), {t: 4})
-    assert dict(zip(map(str, (f.func for f in exact.fields)), spec.sizes, strict=True)) == {"a": 2.1, "b": 4}
+    assert dict(zip(map(str, (f.func for f in exact.fields)), spec.sizes, strict=True)) == {"a": 2.2, "b": 4}
     assert in_windows(in_loss, MLP(), {t: 4}).sizes == (1, 1)
     assert in_windows(heat(hard=True), MLP(), {t: 4}).sizes == ()
 

@@ -37,7 +37,6 @@ from sympy import (
     factorial,
     lambdify,
     sign,
-    tanh,
 )
 from sympy.core.function import AppliedUndef
 
@@ -135,7 +134,8 @@ def _build(
                 factor *= _vanishing(coordinate, entries, bounds[coordinate])
             else:
                 values = _continue(values, coordinate, entries, onset)
-                factor *= _since(coordinate, entries[0].at, onset) ** 2
+                since = _since(coordinate, entries[0].at, onset)
+                factor *= since**2 / (1 + since**2)
             if values.count_ops() > _MOST_OPERATIONS:
                 break  # before it grows threefold with every further coordinate
         # A kink of the given values at the seam of a period would stay for all times.
@@ -278,8 +278,9 @@ def _interpolate(values: Expr, coordinate: Symbol, entries: Sequence[Given], end
 
 
 def _continue(values: Expr, coordinate: Symbol, entries: Sequence[Given], onset: float) -> Expr:
-    """Correct a value, and a slope, at the only end where any are given; what a slope adds stays as small as it is at first."""
-    shapes = (Integer(1), _number(onset) * _since(coordinate, entries[0].at, onset))
+    """Correct a value and a slope at the only end where any are given; what the slope adds grows no longer than for one onset."""
+    since = _since(coordinate, entries[0].at, onset)
+    shapes = (Integer(1), _number(onset) * since / (1 + since**2))
     corrections = []
     for entry in entries:
         there = values.diff(coordinate, entry.order) if entry.order else values
@@ -288,8 +289,8 @@ def _continue(values: Expr, coordinate: Symbol, entries: Sequence[Given], onset:
 
 
 def _since(coordinate: Symbol, at: float, onset: float) -> Expr:
-    """Return a function of a coordinate that is zero at an end, with the slope of one over the onset, and soon one or minus one."""
-    return tanh((coordinate - _number(at)) / _number(onset))
+    """Return how many onsets a coordinate is from where it begins."""
+    return (coordinate - _number(at)) / _number(onset)
 
 
 def _starts(

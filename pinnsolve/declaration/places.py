@@ -10,7 +10,7 @@ from collections.abc import Iterator, Mapping, Sequence
 from typing import Any
 
 import numpy as np
-from sympy import Symbol
+from sympy import Expr, Symbol
 from sympy.core.function import AppliedUndef
 
 from pinnsolve.declaration.terms import Term, evaluations, with_ends_of_integrals
@@ -61,14 +61,16 @@ def region_of(term: Term, domain: Shape, fields: Sequence[AppliedUndef]) -> Regi
     return product(*parts) if parts else None
 
 
-def facing_out(boundary: Boundary, domain: Shape) -> Boundary:
-    """Return a boundary with the normal pointing out of the domain where it lies on one side: out of a plate into its hole."""
+def facing_out(region: Region | None, domain: Shape, residual: Expr) -> Region | None:
+    """Return a region; a boundary whose normal a residual reads with that out of the domain, as out of a plate into its hole."""
+    if not isinstance(region, Boundary) or not residual.free_symbols & set(region.normal):
+        return region
     pieces = []
-    for piece in boundary.pieces:
+    for piece in region.pieces:
         around = [factor for factor in factors_of(domain) if set(factor.coordinates) <= set(piece.coordinates)]
         parts = [part for factor in around if is_turned(part := Part(piece, of=factor))]
         pieces.append(parts[0] if parts else piece)
-    return Boundary(tuple(pieces), boundary.coordinates)
+    return Boundary(tuple(pieces), region.coordinates)
 
 
 def check_domain(domain: Any) -> None:
