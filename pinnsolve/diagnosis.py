@@ -17,6 +17,7 @@ from pinnsolve.drawing.views import field_values, reference_values, residual_val
 from pinnsolve.points import term_points, term_region
 from pinnsolve.solution import Solution
 from pinnsolve.training.progress import Progress
+from pinnsolve.training.status import Status
 
 _PARTS = 4
 """Equal parts of a coordinate's range among which the one with most of the error is found."""
@@ -35,6 +36,9 @@ _FALLING, _RECENT = 1.5, 0.7
 
 _FEW = 4
 """Records of a history that tell nothing."""
+
+_SETTLED = frozenset({Status.CONVERGED.value, Status.STALLED.value})
+"""Ends of a phase after which more steps lead nowhere."""
 
 _SMALL = 1e-6
 """Relative error below which there is nothing to advise."""
@@ -181,9 +185,10 @@ def _advice(solution: Solution, loss: float, history: Sequence[Progress]) -> lis
     if finite and min(finite) > _OVERFITTED * loss:
         advice.append("Give more points: the equations hold far better at the points trained on than between them.")
     count = int(_RECENT * len(finite))
-    if len(finite) < _FEW:
+    settled = bool({phase["ended"] for phase in solution.record.get("phases", [])[-1:]} & _SETTLED)
+    if len(finite) < _FEW and not settled:
         advice.append("Train longer, by --max-time or more steps: too few were made to see the loss stop falling.")
-    elif min(finite[:count]) > _FALLING * min(finite[count:]):
+    elif not settled and min(finite[:count]) > _FALLING * min(finite[count:]):
         advice.append("Train longer, by --max-time or more steps: the loss was still falling.")
     if not advice:
         advice.append(
