@@ -7,7 +7,7 @@ from dataclasses import dataclass
 from typing import Any
 
 import numpy as np
-from sympy import Add, Dummy, Expr, Integral, Symbol, lambdify
+from sympy import Add, Expr, Integral, Symbol, lambdify
 
 from pinnsolve.compiler.compile import term_inputs
 from pinnsolve.declaration.evaluation import SYMPY_FAILS
@@ -21,8 +21,8 @@ from pinnsolve.reference.exact import Exact, written_forms
 _POINTS = 128
 """Of every term."""
 
-_MOST_READINGS = 40
-"""Evaluations of fields in a statement up to which it is looked at: long sums take long."""
+_MOST_READINGS, _MOST_OPERATIONS = 40, 10_000
+"""Evaluations of fields in a statement, and operations in their derivatives, up to which it is looked at: more take long."""
 
 _SMALL = 1e-5
 """Part of the summands of a statement below which what is left of it is rounding, or a domain that was cut off far away."""
@@ -53,7 +53,10 @@ def contradictions(problem: Problem, spec: Exact) -> Iterator[Contradiction]:
         ProblemError: Closed forms that do not fit the problem.
     """
     held = {s: float(v) for s, v in (spec.unknowns or {}).items()}
-    forms = written_forms(problem, spec, held)
+    # Names of ours: none from a stranger's file gets into the text of a program, and SymPy knows what it has seen before.
+    symbols = [*problem.coordinates, *problem.normal, *problem.unknowns, *problem.indicators]
+    names = {symbol: Symbol(f"s{k}", real=True) for k, symbol in enumerate(symbols)}
+    forms = {name: form.xreplace(names) for name, form in written_forms(problem, spec, held).items()}
     parts = {
         part.func.__name__: (whole, np.real if part == both.real else np.imag)
         for whole, both in problem.complex_fields.items()
@@ -71,7 +74,8 @@ def contradictions(problem: Problem, spec: Exact) -> Iterator[Contradiction]:
             continue
         inputs = dict(zip(term_inputs(term, problem), term_points(term, problem, _POINTS).T, strict=True))
         try:
-            left = _left(term, problem, forms, parts, inputs | {s: np.full(1, v) for s, v in held.items()})
+            known = inputs | {s: np.full(1, v) for s, v in held.items()}
+            left = _left(term, problem, forms, parts, known, names)
         except (
             *SYMPY_FAILS,
             NameError,
@@ -89,19 +93,21 @@ def _left(
     forms: Mapping[str, Expr],
     parts: Mapping[str, tuple[str, Callable[[Array], Array]]],
     known: Mapping[Symbol, Array],
+    names: Mapping[Symbol, Symbol],
 ) -> float:
     """Return what is left of a statement, as a part of its summands there and in the whole domain: they may all be zero there."""
     slots = {f.func.__name__: f.args for f in problem.fields}
     readings = evaluations(term.residual)
-    symbols = {place: Dummy(real=True) for place in readings}
-    summands = Add.make_args(term.residual.xreplace(symbols))
+    symbols = {place: Symbol(f"v{k}", real=True) for k, place in enumerate(readings)}
+    summands = [part.xreplace(names) for part in Add.make_args(term.residual.xreplace(symbols))]
 
     def values(known: Mapping[Symbol, Array], *, moved: bool) -> list[Array]:
-        found = dict(known)
+        given = {names[symbol]: column for symbol, column in known.items()}
+        found = dict(given)
         for place, reading in readings.items():
             whole, taken = parts.get(reading.field, (reading.field, np.real))
-            form = _at(forms[whole], reading, slots[reading.field], moved=moved)
-            found[symbols[place]] = taken(_numbers(form, known))
+            form = _at(forms[whole], reading, slots[reading.field], names, moved=moved)
+            found[symbols[place]] = taken(_numbers(form, given))
         return [_numbers(part, found) for part in summands]
 
     there = values(known, moved=True)
@@ -115,19 +121,19 @@ def _root_mean_square(values: Any) -> float:
     return float(np.sqrt(np.mean(np.square(finite)))) if finite.size else 0.0
 
 
-def _at(form: Expr, reading: Evaluation, slots: tuple[Symbol, ...], *, moved: bool) -> Expr:
+def _at(
+    form: Expr, reading: Evaluation, slots: tuple[Symbol, ...], names: Mapping[Symbol, Symbol], *, moved: bool
+) -> Expr:
     """Return a derivative of a closed form, at the place where a statement reads it if moved there."""
     for coordinate, order in zip(slots, reading.orders, strict=True):
-        form = form.diff(coordinate, order)
-    there = {c: a for c, a in zip(slots, reading.location, strict=True) if a != c}
+        form = form.diff(names[coordinate], order)
+    there = {names[c]: a.xreplace(names) for c, a in zip(slots, reading.location, strict=True) if a != c}
     return form.subs(there, simultaneous=True) if moved and there else form
 
 
 def _numbers(expression: Expr, known: Mapping[Symbol, Array]) -> Array:
     symbols = sorted(expression.free_symbols, key=str)
-    stand_ins = {s: Dummy() for s in symbols}  # no name of a stranger's file gets into the text of a program
     count = max((len(column) for column in known.values()), default=1)
     with np.errstate(all="ignore"):
-        function = lambdify(list(stand_ins.values()), expression.xreplace(stand_ins), "scipy")
-        found = np.asarray(function(*(known[s] for s in symbols)))
+        found = np.asarray(lambdify(symbols, expression, "scipy")(*(known[s] for s in symbols)))
     return np.broadcast_to(found, (count,))
