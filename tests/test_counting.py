@@ -282,3 +282,10 @@ def test_what_is_offered_is_not_there_yet() -> None:
     wave = {"shape": u(x, 0), "left": u(0, t), "right": u(1, t)}
     with pytest.raises(ProblemError, match=r"such as Eq\(u\.diff\(t\)\.subs\(t, 0\), \.\.\.\) or"):
         Problem(domain=STRIP, equations=Eq(u.diff(t, 2), u.diff(x, 2)), conditions=wave)
+
+
+def test_something_is_offered_where_values_and_slopes_are_too_few() -> None:
+    f = fields("f", x)
+    conditions = [f(0), f(1), f.diff(x).subs(x, 0), f.diff(x).subs(x, 1)]
+    with pytest.raises(ProblemError, match=r"such as Eq\(f\(0\), \.\.\.\) or"):
+        Problem(domain=Interval(x, 0, 1), equations=f.diff(x, 6), conditions=conditions)

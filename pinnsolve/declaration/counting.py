@@ -236,6 +236,8 @@ def _missing_remedy(
         for order in range(slopes)
         if (field.func.__name__, end, order) not in given
     ]
+    # On parts of faces, or of an order beyond two, something may be given everywhere and yet too little.
+    missing = missing or [f"Eq({field.subs(coordinate, _tidy(end))}, ...)" for end in bounds[coordinate]]
     return f"add a condition such as {' or '.join(missing)}, or observations"
 
 
