@@ -184,6 +184,7 @@ def accelerate_again(
             objective.compile()
         except CompilationError as error:
             warnings.warn(f"gradients go on uncompiled, and differ in their last digits: {error}", stacklevel=2)
+        objective.group.any(False)  # the first to have compiled waits here, not in a step that is timed
 
 
 def _trial(

@@ -315,12 +315,15 @@ def accuracy(problem: tuple[str, ...], **options: Any) -> None:
 @click.option("--ranks", "sizes", type=click.IntRange(min=1), metavar="N", multiple=True, default=(1, 2))
 @click.option("--points", type=click.IntRange(min=1), metavar="N", default=50_000, show_default=True)
 @click.option("--repeats", type=click.IntRange(min=1), metavar="N", default=3, show_default=True, help="Runs of each.")
+@click.option(
+    "--compile", "compiled", type=click.Choice(["on", "off"]), default="off", show_default=True, help="As for a run."
+)
 @click.option("--json", "as_json", is_flag=True, help="Print machine and rows as JSON on stdout.")
-def ranks(sizes: tuple[int, ...], points: int, repeats: int, as_json: bool) -> None:
+def ranks(sizes: tuple[int, ...], points: int, repeats: int, compiled: str, as_json: bool) -> None:
     """Time steps of one process and of several that share the points, one thread each."""
     from pinnsolve.bench.ranks import report_ranks
 
-    report_ranks(sizes, points, repeats, as_json=as_json)
+    report_ranks(sizes, points, repeats, compiled=compiled, as_json=as_json)
 
 
 for _verb in VERBS:

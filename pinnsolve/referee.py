@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import math
+import time
 from collections.abc import Callable, Mapping
 from functools import partial
 from typing import Any
@@ -43,6 +44,9 @@ _WATCH_EVERY, _WATCH_SHARE = 5.0, 0.1
 """Most seconds between two reports of the error, and, early on, most as a part of the time so far."""
 
 _FIRST_REPORT = 0.2
+
+_WATCH_COST = 0.01
+"""Most that the reports take of the time, once the first has told what one takes: other ranks wait for it."""
 
 _WATCHED_POINTS = 20_000
 """Points of the reference on which the error is reported: near corners fewer would miss most of it. The final one uses all."""
@@ -168,12 +172,13 @@ class _Reporter:
             self._best = {name: tensor.clone() for name, tensor in self.solution.trial.state_dict().items()}
         if progress.seconds < self._next:
             return
-        pause = min(_WATCH_EVERY, max(_FIRST_REPORT, _WATCH_SHARE * progress.seconds))
-        self._next = progress.seconds + pause
+        begin = time.perf_counter()
         present = {name: tensor.clone() for name, tensor in self.solution.trial.state_dict().items()}
         try:
             self.solution.trial.load_state_dict(self._best or present)
             errors = compare(self.solution, self.reference)
         finally:
             self.solution.trial.load_state_dict(present)
+        pause = min(_WATCH_EVERY, max(_FIRST_REPORT, _WATCH_SHARE * progress.seconds))
+        self._next = progress.seconds + max(pause, (time.perf_counter() - begin) / _WATCH_COST)
         self.report({name: e["relative_l2"] for name, e in errors.items()})

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+import math
 import re
 from collections.abc import Callable
 from pathlib import Path
@@ -212,6 +213,7 @@ def test_a_stop_asked_for_is_an_interruption() -> None:
 
 def test_the_error_is_reported_now_and_then(monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr("pinnsolve.referee._WATCH_EVERY", 0.0)
+    monkeypatch.setattr("pinnsolve.referee._WATCH_COST", math.inf)
     monkeypatch.setattr("pinnsolve.referee._FIRST_REPORT", 0.0)
     errors: list[Any] = []
     solve(watch=errors.append)
@@ -220,6 +222,7 @@ def test_the_error_is_reported_now_and_then(monkeypatch: pytest.MonkeyPatch) -> 
 
 def test_what_is_reported_is_the_best_state_by_the_held_out_loss(monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr("pinnsolve.referee._WATCH_EVERY", 0.0)
+    monkeypatch.setattr("pinnsolve.referee._WATCH_COST", math.inf)
     monkeypatch.setattr("pinnsolve.referee._FIRST_REPORT", 0.0)
     errors: list[float] = []
 

@@ -189,6 +189,7 @@ def test_what_is_stuck_begins_again_in_windows_and_stays_one_solution(
     monkeypatch.setattr("pinnsolve.phases._WINDOW_STEPS", 60)
     monkeypatch.setattr("pinnsolve.referee._FIRST_REPORT", 0.0)
     monkeypatch.setattr("pinnsolve.referee._WATCH_EVERY", 0.0)
+    monkeypatch.setattr("pinnsolve.referee._WATCH_COST", math.inf)
     errors: list[float] = []
     solution = ps.solve(
         predators_and_prey(end=3),

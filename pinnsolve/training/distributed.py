@@ -21,6 +21,10 @@ from pinnsolve.errors import ProblemError
 from pinnsolve.training.chunks import part_of, rows_of
 
 
+_SHORT = 2**18
+"""Numbers that all ranks send, up to which a sum is gathered."""
+
+
 class RankError(ProblemError):
     """A rank that is no longer there, which the others cannot do without."""
 
@@ -48,12 +52,18 @@ class Group:
         return self.rank == 0
 
     def total(self, *tensors: Tensor) -> tuple[Tensor, ...]:
-        """Return tensors of one kind added up over the ranks, which send them as one flat vector."""
+        """Return tensors of one kind added up over the ranks, which send them as one flat vector.
+
+        Gloo gathers a short one in less than half the time in which it adds it up; the sums are then formed here, rank by rank.
+        """
         if self.size == 1:
             return tensors
         flat = torch.cat([tensor.reshape(-1) for tensor in tensors])
-        with _together():
-            dist.all_reduce(flat)
+        if flat.device.type == "cpu" and self.size * flat.numel() <= _SHORT:
+            flat = self.gathered(flat[None], [1] * self.size).sum(0)
+        else:
+            with _together():
+                dist.all_reduce(flat)
         parts = flat.split([tensor.numel() for tensor in tensors])
         return tuple(part.view(tensor.shape) for part, tensor in zip(parts, tensors, strict=True))
 
@@ -76,10 +86,7 @@ class Group:
         """Return the largest number that a rank has."""
         if self.size == 1:
             return number
-        found = torch.tensor([number])
-        with _together():
-            dist.all_reduce(found, op=dist.ReduceOp.MAX)
-        return int(found)
+        return int(self.gathered(torch.tensor([number]), [1] * self.size).max())
 
     def any(self, flag: bool) -> bool:
         """Return whether it is so on any rank."""
