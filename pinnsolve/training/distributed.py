@@ -20,7 +20,6 @@ from torch import Tensor, nn
 from pinnsolve.errors import ProblemError
 from pinnsolve.training.chunks import part_of, rows_of
 
-
 _SHORT = 2**18
 """Numbers that all ranks send, up to which a sum is gathered."""
 

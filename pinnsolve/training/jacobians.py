@@ -23,7 +23,7 @@ from pinnsolve.training.distributed import ALONE, Group
 from pinnsolve.training.gradients import ResidualModule, Residuals
 
 ROW_MEMORY = 64 * 2**20
-"""Bytes that the rows made at a time may take; those of a layer are formed beside the result, in memory that is slow at first touch."""
+"""Bytes that the rows made at a time may take; those of a layer are formed beside the result, in memory slow at first touch."""
 
 _BATCH = 16
 """Points of a batched reverse pass: each of its rows goes through all of them, so the work grows with their square."""
