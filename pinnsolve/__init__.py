@@ -166,6 +166,9 @@ _OTHER_NAMES = {
 }
 """What others call what is here, in small letters."""
 
+_UNKNOWNS = ("unknown", "unknowns", "parameter", "parameters", "variable", "variables")
+"""What others call a coefficient that is to be found: here it is a symbol, and nothing of ours."""
+
 
 def __getattr__(name: str) -> Any:
     """Import a public name from its module on first use."""
@@ -173,6 +176,8 @@ def __getattr__(name: str) -> Any:
         names = {public.lower(): public for public in __all__} | _OTHER_NAMES
         close = get_close_matches(name.lower(), names)
         meant = f"; perhaps ps.{names[close[0]]} was meant" if close else ""
+        if name.lower() in _UNKNOWNS:
+            meant = "; an unknown is a SymPy symbol, nu = symbols('nu'), and has its first value in Problem(unknowns={nu: 0.1})"
         raise AttributeError(
             f"module 'pinnsolve' has no attribute {name!r}{meant}; dir(pinnsolve) lists all that are public"
         )

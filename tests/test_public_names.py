@@ -54,3 +54,7 @@ def test_a_name_that_does_not_exist_is_answered_with_those_that_do() -> None:
         ps.divergence  # noqa: B018
     with pytest.raises(AttributeError, match=r"no attribute 'Mlp'; perhaps ps\.MLP was meant; dir"):
         _ = ps.Mlp
+    with pytest.raises(
+        AttributeError, match=r"no attribute 'unknowns'; an unknown is a SymPy symbol, nu = symbols\('nu'\)"
+    ):
+        _ = ps.unknowns
