@@ -4,7 +4,7 @@
     u(x, 0) = -sin(pi x),   u(-1, t) = u(1, t) = 0
 
 Run:   pinnsolve run problems/burgers.py
-Cost:  about 300 s of training on one CPU core, relative L2 error 8.2e-7 (seed 0); with --max-time 200 2.3e-5 after 60 s and
+Cost:  300 to 370 s of training on one CPU core, relative L2 error 1.0e-6 (seed 0); with --max-time 200 2.3e-5 after 60 s and
        2.0e-6 after 200 s (medians of seeds 0 to 2), against finite differences on 4,096 cells, whose own error is 2e-7.
 """
 
