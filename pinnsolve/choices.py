@@ -10,7 +10,7 @@ import torch
 from sympy import Symbol
 from torch import nn
 
-from pinnsolve.balance import balance
+from pinnsolve.balance import balance, close, noisy
 from pinnsolve.choice import Choice
 from pinnsolve.compiler.compile import CompiledProblem
 from pinnsolve.compiler.trial import build_trial
@@ -37,6 +37,7 @@ from pinnsolve.problem import Problem
 from pinnsolve.pseudo_time import Marching
 from pinnsolve.remedies import choose_remedy, is_linear
 from pinnsolve.sample_size import Growing
+from pinnsolve.training.first_order import FirstOrder
 from pinnsolve.training.gauss_newton import LevenbergMarquardt
 from pinnsolve.training.modes import changes
 from pinnsolve.training.phase import Phase
@@ -86,7 +87,8 @@ class Plan:
         counts: Number of points for each term that ranges.
         growing: Which of these numbers change as the training goes on, or None.
         phases: What to do, in order.
-        weights: Factor on the mean square of every term.
+        opening: Factor on the mean square of every term, in all phases but the last.
+        weights: The same in the last phase, and of what is told of the solution.
         sampling: How points are spread.
         dtype: Precision of the first phase.
         device: Where it runs.
@@ -103,6 +105,7 @@ class Plan:
     counts: Mapping[str, int]
     growing: Growing | None
     phases: tuple[Phase, ...]
+    opening: Mapping[str, float]
     weights: Mapping[str, float]
     sampling: str | Graded
     dtype: torch.dtype
@@ -150,11 +153,10 @@ def choose(
     windows = {c: count for c, count in (training.windows or {}).items() if count > 1}
     if time is not None and parameters <= GAUSS_NEWTON:
         windows = _windows(problem, network, time, choices)
-    if phases is None and any(o.privacy is not None for o in problem.data.values()):
-        phases, windows = private_phases(training.resample, choices), {}
+    lighter: tuple[str, ...] = ()
     if phases is None:
-        phases = choose_phases(parameters, where, training.resample, choices, windowed=bool(windows))
-        if seconds is not None and not quick:
+        phases, windows, lighter = _phases(problem, training, parameters, where, windows, choices)
+        if seconds is not None and not quick and not isinstance(phases[-1], FirstOrder):
             phases, patience = to_the_limit(phases, patience, choices)
     if threads is None and where.type == "cpu" and parameters <= DENSE_ON_CPU:
         threads = 1
@@ -169,13 +171,15 @@ def choose(
         counts = {name: max(16, count // _QUICK) for name, count in counts.items()}
         phases = tuple(quicker(phase) for phase in phases)
         choices.append(Choice("quick", "a quarter of the points, a tenth of the steps", "--quick", "leave --quick out"))
-    weights = balance(compiled, training.weights, choices)
+    opening = balance(compiled, training.weights, choices)
+    weights = close(opening, lighter, choices)
     if windows:
         network = in_windows(problem, network, windows)
     remedy = choose_remedy(problem, network, training, phases, choices, seconds=seconds)
     again: dict[str, Any] = {"device": device, "dtype": dtype, "quick": quick, "threads": threads, "seconds": seconds}
-    cut = replace(training, windows=remedy.windows)
-    once_stuck = choose(compiled, network, cut, **again) if remedy.windows else None
+    once_stuck = (
+        choose(compiled, network, replace(training, windows=remedy.windows), **again) if remedy.windows else None
+    )
     if changes(trial):
         choices.append(mean_network(phases))
     return Plan(
@@ -183,6 +187,7 @@ def choose(
         counts,
         growing,
         tuple(phases),
+        opening,
         weights,
         training.sampling,
         getattr(torch, dtype),
@@ -195,6 +200,22 @@ def choose(
         patience,
         tuple(choices),
     )
+
+
+def _phases(
+    problem: Problem,
+    training: Training,
+    parameters: int,
+    device: torch.device,
+    windows: dict[Symbol, int],
+    choices: list[Choice],
+) -> tuple[tuple[Phase, ...], dict[Symbol, int], tuple[str, ...]]:
+    """Return the phases, the windows that bear them, and the terms of noisy measurements, which weigh less in the last one."""
+    if any(o.privacy is not None for o in problem.data.values()):
+        return private_phases(training.resample, choices), {}, ()
+    lighter = () if windows or training.weighting is not None else noisy(problem, training.weights)
+    shape = {"windowed": bool(windows), "halved": bool(lighter)}
+    return choose_phases(parameters, device, training.resample, choices, **shape), windows, lighter
 
 
 def _check_kinds(network: Any, training: Any, dtype: str) -> None:
@@ -334,7 +355,9 @@ def _growing(
     names = tuple(t.name for t in chosen if t.name not in given and t.group not in given)
     if not names:
         return None
-    beginning = sum(phase.steps for phase in phases[:-1]) + _BEGINNING
+    # Fields that follow noise violate equations between few points.
+    few = 0 if compiled.problem.data else _BEGINNING
+    beginning = sum(phase.steps for phase in phases if not isinstance(phase, LevenbergMarquardt)) + few
     text = f"two fifths of those of {', '.join(names)} for {beginning} steps, and up to four times as many at the end"
     reason = "few show the way as well, and more are needed where the held-out loss falls no longer"
     choices.append(Choice("samples", text, reason, "training = ps.Training(points={...})"))

@@ -69,8 +69,10 @@ def _describe_term(term: Term, compiled: CompiledTerm | None, problem: Problem, 
         return
     points = plan.counts.get(term.name)
     count = f", {points} points" if points else ""
-    weight = plan.weights[term.name]
-    yield f"    needs {', '.join(needed) or 'no field'}{count}{'' if weight == 1 else f', weight {weight:g}'}"
+    opening, weight = plan.opening[term.name], plan.weights[term.name]
+    before = "" if opening == weight else f" after {opening:g}"
+    weighs = "" if opening == weight == 1 else f", weight {weight:g}{before}"
+    yield f"    needs {', '.join(needed) or 'no field'}{count}{weighs}"
 
 
 def _quantities(problem: Problem) -> Iterable[str]:

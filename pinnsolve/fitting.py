@@ -150,7 +150,7 @@ def fit_one(
     places = term_places(compiled)
 
     def objective_of(terms: CompiledProblem, drawn: Mapping[str, Tensor]) -> PrivateObjective:
-        residuals, weights = partial(terms.residuals, trial), _of(plan.weights, drawn)
+        residuals, weights = partial(terms.residuals, trial), _of(plan.opening, drawn)
         return PrivateObjective(trial, residuals, drawn, weights=weights, chunk=chunk, group=group)
 
     # Held-out residuals are those of the equation itself, whatever is trained on.
@@ -169,6 +169,7 @@ def fit_one(
                 held_out.load(start["held_out"])
                 found, begin = Acceleration(**start["gradients"]), begin - float(start["spent"])
                 accelerate_again(objective, trained, trial, engine=found.engine, chunk=objective.chunk)
+        closing = {n: w for n, w in _of(plan.weights, draws.current).items() if w != plan.opening[n]}
         choice = Choice("gradients", found.engine, found.reason, "--compile off or on")
         if start is None:
             tell(*describe([choice]))
@@ -196,8 +197,11 @@ def fit_one(
             keep=lambda loop, due: keep(lambda: state(loop()), due),
             start=None if start is None else start["loop"],
             judged=not sources,
+            closing=closing,
         )
-        return Fitted(result, objective_of(compiled, draws.current).value(), (choice,))
+        ended = objective_of(compiled, draws.current)
+        ended.reweigh(closing)
+        return Fitted(result, ended.value(), (choice,))
 
 
 def _stop(

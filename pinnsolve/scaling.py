@@ -52,7 +52,15 @@ def count_anew(problem: Problem) -> Problem:
 
 
 def _found(problem: Problem) -> Scales:
-    return find_scales(problem.terms, problem.fields, problem.domain, unknowns=problem.unknowns, ansatz=problem.ansatz)
+    told = {name for name, observed in problem.data.items() if observed.noise is not None}
+    return find_scales(
+        problem.terms,
+        problem.fields,
+        problem.domain,
+        unknowns=problem.unknowns,
+        ansatz=problem.ansatz,
+        alike=frozenset(t.name for t in problem.terms if t.group in told),
+    )
 
 
 def _with(problem: Problem, scales: Scales) -> Problem:

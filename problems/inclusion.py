@@ -47,7 +47,8 @@ problem = ps.Problem(
 network = ps.MLP(width=24, depth=3, activation="sine")
 training = ps.Training(
     points={f"loss of {f.func.__name__}": 800 for f in excitations},
-    weights={side: 10 for side in ("left", "right", "bottom", "top")},
+    weights={side: 10 for side in ("left", "right", "bottom", "top")}
+    | {f"loss of {f.func.__name__}": 1 for f in excitations},
     phases=[ps.Adam(steps=300, lr=5e-3), ps.LevenbergMarquardt(steps=150, resample=1)],
 )
 reference = ps.Observations.read("data/inclusion_shape.npz", at={x: "x", y: "y"}, values={s: "inside"})

@@ -117,6 +117,44 @@ def test_the_best_state_is_restored_and_is_the_one_with_the_lowest_loss(objectiv
     assert objective.value().loss == result.best_loss
 
 
+class Torn(nn.Module):
+    """A number that is to be 0 by one term and 1 by another."""
+
+    def __init__(self) -> None:
+        super().__init__()
+        self.number = nn.Parameter(torch.tensor([3.0], dtype=torch.float64))
+
+    def objective(self, weights: Mapping[str, float]) -> Objective:
+        points = {name: torch.zeros(1, dtype=torch.float64) for name in ("zero", "one")}
+        residuals = lambda _: {"zero": self.number, "one": self.number - 1}  # noqa: E731
+        return Objective(self, residuals, points, weights=weights)
+
+
+def test_the_weights_of_the_last_phase_decide_where_it_ends() -> None:
+    """w a² + (a - 1)² is least at a = 1 / (1 + w); the first phase ends at w = 1, the last at w = 3."""
+    torn = Torn()
+    objective, held_out = torn.objective({}), torn.objective({})
+    seen: list[float] = []
+    result = train(
+        objective,
+        [LBFGS(20), LBFGS(20)],
+        held_out=held_out,
+        closing={"zero": 3.0},
+        observers=[lambda progress: seen.append(torn.number.item())],
+        check_every=1,
+    )
+    assert seen[result.phases[0].steps - 1] == pytest.approx(1 / 2, abs=1e-12)
+    assert torn.number.item() == pytest.approx(1 / 4, abs=1e-12)
+    assert result.best_loss == pytest.approx(3 / 4) and result.best_step > result.phases[0].steps
+    assert objective.terms == held_out.terms == {"zero": 3.0, "one": 1.0}
+
+
+def test_the_last_phase_begins_at_the_best_state_by_the_weights_before(objective: Objective) -> None:
+    walk = ((4.0, 1.0), (2.5, 1.0), (6.0, 6.0))
+    train(objective, [Script(walk), Script(((9.0, 9.0),))], closing={"fit": 2.0})
+    assert objective.vector.tolist() == [2.5, 1.0]
+
+
 def test_a_start_that_is_never_improved_on_is_kept(objective: Objective) -> None:
     objective.vector = torch.tensor([2.0, 1.5], dtype=torch.float64)
     result = train(objective, [Script(((9.0, 9.0), (8.0, 9.0)))])

@@ -123,6 +123,13 @@ def test_around_the_switch_from_phase_to_phase(stop: int, tmp_path: Path) -> Non
     check(tmp_path, decay(), ps.Training(points={"decay": 16}, phases=phases), stops=(stop,))
 
 
+@pytest.mark.parametrize("stop", [44, 45, 46, 60])
+def test_where_noisy_measurements_weigh_less_in_the_last_phase(stop: int, tmp_path: Path) -> None:
+    whole = check(tmp_path, sought(), ps.Training(points={"decay": 16}), stops=(stop,), reference=None, quick=True)
+    assert [p["steps"] for p in whole.record["phases"]] == [20, 25, 25]
+    assert whole.record["loss"]["weights"]["sensor"] < whole.record["loss"]["weights"]["start"] / 100
+
+
 @pytest.mark.parametrize("calls", [10, 11, 12, 21, 22, 23])
 def test_interrupted_at_the_very_end_of_a_phase(calls: int, tmp_path: Path) -> None:
     """A flag is seen between two steps, also between the last one and the end of a phase, which is looked at all the same."""

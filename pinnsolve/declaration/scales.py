@@ -15,16 +15,16 @@ says within which length a solution changes, as a spring's says by stiffness and
 from __future__ import annotations
 
 import math
-from collections.abc import Mapping, Sequence
+from collections.abc import Collection, Mapping, Sequence
 from dataclasses import dataclass, field
 from types import MappingProxyType
 
 import numpy as np
-from numpy.typing import NDArray
-from sympy import Add, Dummy, Expr, Float, Integer, Integral, Symbol, expand_mul, lambdify
+from sympy import Add, Dummy, Expr, Float, Integer, Integral, Symbol, expand_mul
 from sympy.core.function import AppliedUndef
 
 from pinnsolve.declaration.evaluation import SYMPY_FAILS
+from pinnsolve.declaration.magnitudes import Array, largest, numbers, root_mean_square, usual
 from pinnsolve.declaration.terms import Evaluation, Term, evaluations
 from pinnsolve.domains.sampling import draw
 from pinnsolve.domains.shapes import Shape
@@ -53,14 +53,16 @@ _LITTLE = 300.0
 """A field that begins at less than this part of another in the same unit may rise by orders of magnitude."""
 
 _UNEVEN = 300.0
-"""Residuals are counted by their own sizes where one is so far from one."""
+"""Residuals are counted by their own sizes where one is so far from one, and beside measurements: an equation that is weak by its
+units lets the fields follow the noise."""
+
+_STILL = 0.1
+"""Part by which summands without derivatives count beside measurements."""
 
 _ROUNDING = 1e-9
 
 HUGE = 1e100
 """Sizes that are larger, or as small, have squares that no float holds, or come from nothing that is measured."""
-
-Array = NDArray[np.float64]
 
 
 @dataclass(frozen=True)
@@ -87,6 +89,7 @@ def find_scales(
     *,
     unknowns: Mapping[Symbol, float],
     ansatz: Mapping[AppliedUndef, Expr],
+    alike: Collection[str] = (),
 ) -> Scales:
     """Return the scales of what is far from one; nothing where nothing is.
 
@@ -96,16 +99,17 @@ def find_scales(
         domain: The region.
         unknowns: Values of unknown parameters.
         ansatz: Of fields; what is scaled is the network in it.
+        alike: Names of terms that are in one unit already, that of their noise: the largest of their sizes is that of all.
     """
     known, opened = _open_all(terms, domain, unknowns)
     lengths = _half_ranges(fields, domain)
     told = {u.func.__name__: _told(u.func.__name__, opened, lengths) for u in fields}
-    alike = _alike(told, opened)
+    largest_told = _alike(told, opened)
     sizes: dict[str, tuple[float, float]] = {}
     scaled: dict[AppliedUndef, tuple[float, float]] = {}
     for u in fields:
         name = u.func.__name__
-        centre, size, far = _reckon(u, opened, lengths, told[name], alike[name])
+        centre, size, far = _reckon(u, opened, lengths, told[name], largest_told[name])
         sizes[name] = centre, size
         if far and u in ansatz:
             reach = reach_of_network(u, ansatz[u], known)
@@ -113,9 +117,14 @@ def find_scales(
         elif far:
             scaled[u] = _rounded(centre), _rounded(size)
     within = {u.func.__name__: _lengths_of_change(u, opened, lengths[u.func.__name__]) for u in fields}
-    residuals = {each.name: _rounded(_size(each, sizes, within)) for each in opened}
-    far = bool(scaled) or any(not 1 / _UNEVEN <= size <= _UNEVEN for size in residuals.values())
-    return Scales(MappingProxyType(scaled), MappingProxyType(residuals if far and len(opened) == len(terms) else {}))
+    measured = any(each.kind == "data" for each in opened)
+    residuals = {each.name: _rounded(_size(each, sizes, within, unknowns, measured=measured)) for each in opened}
+    common = max((residuals[name] for name in alike if name in residuals), default=1.0)
+    residuals |= {name: common for name in alike if name in residuals}
+    uneven = any(not 1 / _UNEVEN <= size <= _UNEVEN for size in residuals.values())
+    counted = bool(scaled) or uneven or measured
+    known_all = len(opened) == len(terms)
+    return Scales(MappingProxyType(scaled), MappingProxyType(residuals if counted and known_all else {}))
 
 
 def places_of(domain: Shape, count: int = _PLACES) -> dict[Symbol, Array]:
@@ -135,7 +144,7 @@ def reach_of_network(u: AppliedUndef, ansatz: Expr, known: Mapping[Symbol, Array
         ansatz: What stands for it, in which it stands for the network.
         known: Values of coordinates and other symbols at the places.
     """
-    return _largest(ansatz.xreplace({u: _NETWORK}).diff(_NETWORK), {**known, _NETWORK: np.ones(1)})
+    return largest(ansatz.xreplace({u: _NETWORK}).diff(_NETWORK), {**known, _NETWORK: np.ones(1)})
 
 
 @dataclass(frozen=True)
@@ -207,13 +216,13 @@ def _told(name: str, opened: Sequence[_Opened], lengths: Mapping[str, tuple[floa
         if len(coefficients) > 1 and not (each.kind == "condition" and _lets_through(each, coefficients, lengths)):
             continue
         source = Add(*(part for part in each.parts if not part.has(*each.readings)))
-        values.append(_numbers(-source / coefficients[own[0]], each.known))
+        values.append(numbers(-source / coefficients[own[0]], each.known))
     return np.concatenate(values) if values else np.zeros(0)
 
 
 def _lets_through(each: _Opened, coefficients: Mapping[Symbol, Expr], lengths: Mapping[str, tuple[float, ...]]) -> bool:
     """Return whether a condition on value and slope of a field is more than that of an insulated wall."""
-    parts = {s: _usual(c, each.known) / _length(each.readings[s], lengths) for s, c in coefficients.items()}
+    parts = {s: usual(c, each.known) / _length(each.readings[s], lengths) for s, c in coefficients.items()}
     value = max(part for s, part in parts.items() if not any(each.readings[s].orders))
     return value >= _INSULATED * max(parts.values())
 
@@ -278,9 +287,9 @@ def _reckon(
         still = {s: Float(0.0 if any(each.readings[s].orders) else centre) for s in own}
         source = Add(*each.parts).xreplace({**dict.fromkeys(each.readings, Integer(0)), **still})
         within = {name: _lengths_within(source, u.args, lengths[name], each.known)}
-        strengths = [_usual(c, each.known) / _length(each.readings[s], within) for s, c in own.items()]
+        strengths = [usual(c, each.known) / _length(each.readings[s], within) for s, c in own.items()]
         if strengths and 0 < max(strengths) < math.inf and any(any(each.readings[s].orders) for s in own):
-            sources = _numbers(source, each.known)
+            sources = numbers(source, each.known)
             strong = float(np.mean(np.abs(sources))) if sources.size else 0.0
             if strong / max(strengths) > by_sources:
                 by_sources = strong / max(strengths)
@@ -293,8 +302,8 @@ def _reckon(
         # all to as much as there is of another, and from something to a size between.
         centre, by_sources = 0.0, max(math.sqrt(most * alike) or alike, 1.0) if grows else most or alike or 1.0
     size = by_sources
-    least, largest = (_LEAST, _LARGEST) if steady else (1 / _FAR, _FAR)
-    if least <= size <= largest and most <= _LARGEST:
+    lowest, highest = (_LEAST, _LARGEST) if steady else (1 / _FAR, _FAR)
+    if lowest <= size <= highest and most <= _LARGEST:
         return centre, size if steady else 1.0, False
     return centre, size, True
 
@@ -306,10 +315,10 @@ def _lengths_within(
     found = []
     for coordinate, length in zip(coordinates, lengths, strict=True):
         try:
-            slope = _root_mean_square(source.diff(coordinate), known)
+            slope = root_mean_square(source.diff(coordinate), known)
         except SYMPY_FAILS:
             slope = 0.0
-        found.append(min(length, _root_mean_square(source, known) / slope) if slope else length)
+        found.append(min(length, root_mean_square(source, known) / slope) if slope else length)
     return tuple(found)
 
 
@@ -322,7 +331,7 @@ def _lengths_of_change(u: AppliedUndef, opened: Sequence[_Opened], lengths: tupl
     found = list(lengths)
     for each in (each for each in opened if each.kind == "equation"):
         factors = {
-            each.readings[s].orders: _usual(c, each.known)
+            each.readings[s].orders: usual(c, each.known)
             for s, c in (_coefficients(each) or {}).items()
             if each.readings[s].field == u.func.__name__
         }
@@ -335,11 +344,6 @@ def _lengths_of_change(u: AppliedUndef, opened: Sequence[_Opened], lengths: tupl
     return tuple(found)
 
 
-def _root_mean_square(expression: Expr, known: Mapping[Symbol, Array]) -> float:
-    values = _numbers(expression, known)
-    return float(np.sqrt(np.mean(np.square(values)))) if values.size else 0.0
-
-
 def _coefficients(each: _Opened) -> dict[Symbol, Expr] | None:
     """Return the factors of the derivatives in a linear residual; None for others."""
     whole = Add(*each.parts)
@@ -347,52 +351,38 @@ def _coefficients(each: _Opened) -> dict[Symbol, Expr] | None:
     return None if any(c.has(*each.readings) for c in found.values()) else found
 
 
-def _size(each: _Opened, sizes: Mapping[str, Sequence[float]], lengths: Mapping[str, tuple[float, ...]]) -> float:
-    """Return the largest change of a summand when fields change by twice their sizes over whole ranges."""
+def _size(
+    each: _Opened,
+    sizes: Mapping[str, Sequence[float]],
+    lengths: Mapping[str, tuple[float, ...]],
+    unknowns: Mapping[Symbol, float],
+    *,
+    measured: bool,
+) -> float:
+    """Return the largest change of a summand when fields change by twice their sizes over whole ranges.
+
+    Summands with unknowns, of which a first guess is all there is, count where there are no others. Beside measurements, in an
+    equation with derivatives, other summands count by a part: they may not hold the fields, as a reaction that stops does not.
+    """
     changes = {s: 2 * sizes[r.field][1] / (2 ** sum(r.orders) * _length(r, lengths)) for s, r in each.readings.items()}
-    usual = {s: np.full(1, change) for s, change in changes.items()}
+    values = {s: np.full(1, change) for s, change in changes.items()}
     for symbol, reading in each.readings.items():
         if not any(reading.orders):
-            usual[symbol] = np.full(1, sum(map(abs, sizes[reading.field])))
-    largest = 0.0
-    for part in each.parts:
-        slopes = (
-            _usual(part.diff(s), {**each.known, **usual}) * change for s, change in changes.items() if part.has(s)
-        )
-        largest = max(largest, sum(slopes))
-    return largest if 1 / HUGE < largest < HUGE else 1.0
+            values[symbol] = np.full(1, sum(map(abs, sizes[reading.field])))
+    moving = [s for s, reading in each.readings.items() if any(reading.orders)]
+    parts = [part for part in each.parts if part.has(*changes)]
+    parts = [part for part in parts if not part.has(*unknowns)] or parts
+    still = _STILL if measured and each.kind == "equation" and any(part.has(*moving) for part in parts) else 1.0
+    found = 0.0
+    for part in parts:
+        slopes = (usual(part.diff(s), {**each.known, **values}) * c for s, c in changes.items() if part.has(s))
+        found = max(found, sum(slopes) * (1.0 if part.has(*moving) else still))
+    return found if 1 / HUGE < found < HUGE else 1.0
 
 
 def _length(reading: Evaluation, lengths: Mapping[str, tuple[float, ...]]) -> float:
     """Return h^α."""
     return math.prod(h**order for h, order in zip(lengths[reading.field], reading.orders, strict=True))
-
-
-def _numbers(expression: Expr, known: Mapping[Symbol, Array]) -> Array:
-    """Return the finite values of an expression at the places."""
-    symbols = sorted(expression.free_symbols, key=str)
-    with np.errstate(all="ignore"):
-        try:
-            found = lambdify(symbols, expression, "scipy")(*(known[s] for s in symbols))
-            values = np.atleast_1d(np.asarray(found))
-            if values.dtype == object:  # whole numbers that are longer than those of NumPy
-                values = values.astype(np.float64)
-        except (TypeError, ValueError, NameError, KeyError, NotImplementedError, SyntaxError, ArithmeticError):
-            return np.zeros(0)
-    return np.asarray(values[np.isfinite(values)], dtype=np.float64) if np.isrealobj(values) else np.zeros(0)
-
-
-def _largest(expression: Expr, known: Mapping[Symbol, Array]) -> float:
-    """Return the largest magnitude of an expression at the places; 0 where it has no value."""
-    values = np.abs(_numbers(expression, known))
-    return float(values.max()) if values.size else 0.0
-
-
-def _usual(expression: Expr, known: Mapping[Symbol, Array]) -> float:
-    """Return the median magnitude of a coefficient where it is not 0: the largest of 1 / r says how near to 0 one looked."""
-    values = np.abs(_numbers(expression, known))
-    values = values[values > 0]
-    return float(np.median(values)) if values.size else 0.0
 
 
 def _rounded(value: float) -> float:

@@ -17,9 +17,10 @@ from typing import Any
 
 from torch import Tensor
 
+from pinnsolve.training.best import Best
 from pinnsolve.training.checkpoint import Keep, fitting, keep_nothing
 from pinnsolve.training.first_order import FirstOrder
-from pinnsolve.training.modes import averages, changes, in_training, restore_averages
+from pinnsolve.training.modes import changes, in_training
 from pinnsolve.training.objective import Objective, Value
 from pinnsolve.training.phase import PRECISIONS, Phase, Step, Stepper
 from pinnsolve.training.progress import PhaseRecord, Progress, TrainingResult
@@ -50,7 +51,6 @@ _DAMPING = 0.5
 
 _CONTINUES = frozenset({Status.STEPS, Status.SHARE, Status.CONVERGED, Status.STALLED, Status.NO_DESCENT, Status.EARLY})
 """Ends of a phase after which the next one has its turn."""
-
 
 _OPEN = frozenset({Status.INTERRUPTED, Status.TIME, Status.LIMIT, Status.STOPPED})
 """Ends that come from outside: whoever goes on later goes on within the phase."""
@@ -83,6 +83,7 @@ def train(
     keep: Keep = keep_nothing,
     start: State | None = None,
     judged: bool = True,
+    closing: Mapping[str, float] | None = None,
 ) -> TrainingResult:
     """Minimise the objective phase by phase and leave it at the best state met, or where an observer found it good enough.
 
@@ -111,6 +112,7 @@ def train(
         start: Such a state to go on from; parameters, points and the way to gradients must be those of then already.
         judged: Whether losses tell which state is best and what diverges. False where they may not look at all that is trained
             on: the last state is kept then, and only what is not finite counts as divergence.
+        closing: Weights of terms in the last phase, in place of those given at the start; states before it are not the best then.
 
     Returns:
         Status, records and history, of the whole training.
@@ -122,10 +124,11 @@ def train(
     if resample is None and any(phase.resample for phase in phases):
         raise ValueError("A phase redraws its points, so `resample` must say how.")
     objective.module.eval()
-    run = _Run(objective, held_out, resample or _unchanged, observers, max_seconds, max_steps, stop, check_every, keep)
+    resample = resample or (lambda step: {})
+    run = _Run(objective, held_out, resample, observers, max_seconds, max_steps, stop, check_every, keep)
     run.patience, run.seed = math.inf if patience is None else patience, seed
     run.use(weighting, places or {})
-    run.judged = judged
+    run.judged, run.closing = judged, closing or {}
     run.total_steps = sum(phase.steps for phase in phases)
     if start is not None:
         with fitting("training"):
@@ -136,14 +139,8 @@ def train(
     if not judged:
         return replace(run.result(status), best_loss=run.loss, best_step=run.step)
     if status is not Status.TOLERANCE:  # not the best by the held-out loss then, but the one found good enough
-        objective.vector = run.best
-        restore_averages(objective.module, run.averages)
+        run.best.restore()
     return run.result(status)
-
-
-def _unchanged(step: int) -> Mapping[str, Tensor]:
-    """Redraw nothing."""
-    return {}
 
 
 class _Run:
@@ -165,22 +162,19 @@ class _Run:
         self.max_seconds = math.inf if max_seconds is None else max_seconds
         self.max_steps = math.inf if max_steps is None else max_steps
         self.stop, self.keep = stop, keep
-        self.start = time.perf_counter()
-        self.check_every = check_every
+        self.start, self.check_every = time.perf_counter(), check_every
         if held_out is not None:
             cost = _FORWARD_COST * held_out.count / max(objective.count, 1)
             self.check_every = max(check_every, math.ceil(cost / _HELD_OUT_COST))
-        self.total_steps = self.step = self.evaluations = 0
+        self.total_steps = self.step = self.evaluations = self.recoveries = 0
         self.history: list[Progress] = []
-        self.best, self.best_loss, self.best_step = objective.vector, math.inf, 0
-        self.averages = averages(objective.module)
+        self.best = Best(objective)
         self.held_out_loss: float | None = None
-        self.good = self.best
+        self.good = self.best.vector
         self.lowest = self.loss = math.inf
-        self.recoveries = 0
         self.weighting: Weighting | None = None
-        self.judged = True
-        self.patience, self.seed = math.inf, 0
+        self.closing: Mapping[str, float] = {}
+        self.judged, self.patience, self.seed = True, math.inf, 0
         self.given: dict[str, float] = {}
         self.ended, self.records = Status.STEPS, list[PhaseRecord]()
         self.number = self.made = self.before = 0
@@ -196,7 +190,7 @@ class _Run:
 
     def state(self) -> dict[str, Any]:
         """Return all that is needed to go on bit for bit, given parameters, points and the way to gradients."""
-        vectors = {"best": self.best, "averages": self.averages, "good": self.good, "held_out_loss": self.held_out_loss}
+        vectors = {**self.best.state(), "good": self.good, "held_out_loss": self.held_out_loss}
         counters = {name: getattr(self, name) for name in _COUNTERS}
         stepper = None if self.stepper is None else dict(self.stepper.state())
         history = self.result(self.ended).state()
@@ -206,19 +200,18 @@ class _Run:
         """Go on from what `state` returned."""
         for name, kind in _COUNTERS.items():
             setattr(self, name, kind(state[name]))
-        shape = self.objective.vector.shape
-        self.best, self.averages, self.good = state["best"], state["averages"], state["good"]
-        if {self.best.shape, self.good.shape} != {shape}:
-            raise ValueError(
-                f"vectors of the shapes {tuple(self.best.shape)} and {tuple(self.good.shape)}, not {tuple(shape)}"
-            )
+        self.best.load(state)
+        self.good = state["good"]
+        if self.good.shape != self.best.vector.shape:
+            raise ValueError(f"a vector of the shape {tuple(self.good.shape)}, not {tuple(self.best.vector.shape)}")
         self.held_out_loss = None if state["held_out_loss"] is None else float(state["held_out_loss"])
         self.given = {name: float(weight) for name, weight in state["given"].items()}
         result = TrainingResult.load(state)
         self.ended, self.records, self.history = result.status, list(result.phases), list(result.history)
-        self.best_loss, self.best_step = result.best_loss, result.best_step
         self.start -= float(state["seconds"])
         if state["stepper"] is not None:
+            if self.closing and self.number == len(phases) - 1:
+                self._close()
             self.stepper = phases[self.number].start(self.objective)
             self.stepper.load(state["stepper"])
 
@@ -229,12 +222,16 @@ class _Run:
 
     def result(self, status: Status) -> TrainingResult:
         """Return what came of it so far."""
-        return TrainingResult(status, tuple(self.records), tuple(self.history), self.best_loss, self.best_step)
+        return TrainingResult(status, tuple(self.records), tuple(self.history), self.best.loss, self.best.step)
 
     def phase(self, phase: Phase, *, last: bool) -> Status:
         """Run one phase to its end, or go on within it."""
         if self.stepper is None:
             self.made, self.began, self.before = 0, self.seconds, self.evaluations
+            if last and self.closing:
+                self.best.restore()
+                self._close()
+                self.best.loss = math.inf
             self._enter(phase)
             self.stepper = phase.start(self.objective)
         deadline = self.max_seconds if last else self.began + _FIRST_SHARE * (self.max_seconds - self.began)
@@ -271,7 +268,7 @@ class _Run:
         check = (status is not None and not broken_off) or self.made % self.check_every == 0 or redraws
         if check or self.held_out is None:
             self._consider(self._fixed(outcome))
-        if self.step - max(self.step - self.made, self.best_step) >= self.patience:
+        if self.step - max(self.step - self.made, self.best.step) >= self.patience:
             status = status or Status.EARLY
         progress = self._progress(phase, outcome, event)
         if check or event:
@@ -283,6 +280,12 @@ class _Run:
                 self._consider(self._fixed(outcome))
                 self.history.append(replace(progress, held_out=self.held_out_loss))
         return status
+
+    def _close(self) -> None:
+        """Change to the weights of the last phase."""
+        for objective in filter(None, (self.objective, self.held_out)):
+            objective.reweigh(self.closing)
+        self.use(self.weighting, self.places)
 
     def _enter(self, phase: Phase) -> None:
         """Change the precision and learn the loss to start from."""
@@ -357,18 +360,14 @@ class _Run:
             return Status.DIVERGED, f"gave up: the loss was {outcome.loss:.3g} after {_RECOVERIES} returns"
         self.recoveries += 1
         stepper.damp(self.objective, _DAMPING)
-        return (
-            None,
-            f"the loss was {outcome.loss:.3g}: returned to the last good state, with steps {_DAMPING} times as long",
-        )
+        event = f"the loss was {outcome.loss:.3g}: returned to the last good state, with steps {_DAMPING} times as long"
+        return None, event
 
     def _consider(self, loss: float) -> None:
         """Keep the present parameters if they are the best so far, by the held-out loss where there is one."""
         if self.held_out is not None:
             loss = self.held_out_loss = self.held_out.value().loss
-        if loss < self.best_loss:  # never true for NaN
-            self.best, self.best_loss, self.best_step = self.objective.vector, loss, self.step
-            self.averages = averages(self.objective.module)
+        self.best.consider(loss, self.step)
 
     def _progress(self, phase: Phase, outcome: Step, event: str) -> Progress:
         """Return where the run is."""

@@ -193,6 +193,11 @@ class Objective:
         self._weights = weights
         self._place()
 
+    def reweigh(self, weights: Mapping[str, float]) -> None:
+        """Put others in the place of the weights given at the start, of the terms that are named."""
+        self._given_weights |= weights
+        self._place()
+
     @property
     def terms(self) -> dict[str, float]:
         """The weight of every term in all, that of its points aside."""
