@@ -145,7 +145,7 @@ def choose(
     if network is None:
         network = _network(problem, time, choices, seconds)
     where = _device(device, choices)
-    phases, patience = training.phases, training.patience
+    patience = training.patience
     trial = build_trial(problem, network, seed=0, dtype=torch.float64, device="cpu")
     if isinstance(network, nn.Module):
         require_different_units(network, ranges=list(problem.bounds.values()))
@@ -153,11 +153,10 @@ def choose(
     windows = {c: count for c, count in (training.windows or {}).items() if count > 1}
     if time is not None and parameters <= GAUSS_NEWTON:
         windows = _windows(problem, network, time, choices)
-    lighter: tuple[str, ...] = ()
-    if phases is None:
-        phases, windows, lighter = _phases(problem, training, parameters, where, windows, choices)
-        if seconds is not None and not quick and not isinstance(phases[-1], FirstOrder):
-            phases, patience = to_the_limit(phases, patience, choices)
+    phases, windows, lighter = _phases(problem, training, parameters, where, windows, choices)
+    private = isinstance(phases[-1], FirstOrder)
+    if training.phases is None and seconds is not None and not quick and not private:
+        phases, patience = to_the_limit(phases, patience, choices)
     if threads is None and where.type == "cpu" and parameters <= DENSE_ON_CPU:
         threads = 1
         choices.append(_ONE_THREAD)
@@ -166,7 +165,7 @@ def choose(
     given = training.points or {}
     counts = count_points(compiled, given, choices, windowed=bool(windows), by_rows=by_rows, smooth=smooth)
     sized = by_rows and not windows and not quick
-    growing = _growing(compiled, given, phases, choices) if sized else None
+    growing = _growing(compiled, given, phases, choices, noise=bool(lighter)) if sized else None
     if quick:
         counts = {name: max(16, count // _QUICK) for name, count in counts.items()}
         phases = tuple(quicker(phase) for phase in phases)
@@ -177,9 +176,8 @@ def choose(
         network = in_windows(problem, network, windows)
     remedy = choose_remedy(problem, network, training, phases, choices, seconds=seconds)
     again: dict[str, Any] = {"device": device, "dtype": dtype, "quick": quick, "threads": threads, "seconds": seconds}
-    once_stuck = (
-        choose(compiled, network, replace(training, windows=remedy.windows), **again) if remedy.windows else None
-    )
+    cut = replace(training, windows=remedy.windows)
+    once_stuck = choose(compiled, network, cut, **again) if remedy.windows else None
     if changes(trial):
         choices.append(mean_network(phases))
     return Plan(
@@ -211,6 +209,8 @@ def _phases(
     choices: list[Choice],
 ) -> tuple[tuple[Phase, ...], dict[Symbol, int], tuple[str, ...]]:
     """Return the phases, the windows that bear them, and the terms of noisy measurements, which weigh less in the last one."""
+    if training.phases is not None:
+        return tuple(training.phases), windows, ()
     if any(o.privacy is not None for o in problem.data.values()):
         return private_phases(training.resample, choices), {}, ()
     lighter = () if windows or training.weighting is not None else noisy(problem, training.weights)
@@ -347,17 +347,24 @@ def _windows(problem: Problem, network: Any, time: Symbol, choices: list[Choice]
 
 
 def _growing(
-    compiled: CompiledProblem, given: Mapping[str, int], phases: Sequence[Phase], choices: list[Choice]
+    compiled: CompiledProblem,
+    given: Mapping[str, int],
+    phases: Sequence[Phase],
+    choices: list[Choice],
+    *,
+    noise: bool,
 ) -> Growing | None:
-    """Let the number of points grow where it was chosen, of equations, whose points are most."""
+    """Let the number of points grow where it was chosen, of equations, whose points are most.
+
+    Beside measurements with noise, it begins at once: fields that follow noise violate equations between few points.
+    """
     terms = [compiled.problem.term(t.name) for t in compiled.terms]
     chosen = [t for t in terms if t.kind == "equation" and t.free and not t.columns]
     names = tuple(t.name for t in chosen if t.name not in given and t.group not in given)
     if not names:
         return None
-    # Fields that follow noise violate equations between few points.
-    few = 0 if compiled.problem.data else _BEGINNING
-    beginning = sum(phase.steps for phase in phases if not isinstance(phase, LevenbergMarquardt)) + few
+    beginning = sum(phase.steps for phase in phases if not isinstance(phase, LevenbergMarquardt))
+    beginning += 0 if noise else _BEGINNING
     text = f"two fifths of those of {', '.join(names)} for {beginning} steps, and up to four times as many at the end"
     reason = "few show the way as well, and more are needed where the held-out loss falls no longer"
     choices.append(Choice("samples", text, reason, "training = ps.Training(points={...})"))
