@@ -116,7 +116,7 @@ def test_matrices_unknowns_observations_and_gauges_are_shown() -> None:
     )
     assert "unknown      nu, from 0.25, positive" in text and "p is fixed only up to a constant" in text
     assert block(text, "momentum[0]")[0].endswith("= 0") and "momentum[1]" in text
-    assert block(text, "probe") == ["b_x as measured", "where at 2 measured points", "needs b_x, weight 100"]
+    assert block(text, "probe") == ["b_x as measured", "where at 2 measured points", "needs b_x, weight 0.1 after 100"]
 
 
 def test_what_holds_exactly_is_said_to_be_left_out() -> None:
