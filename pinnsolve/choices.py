@@ -27,6 +27,7 @@ from pinnsolve.phases import (
     DENSE_ON_CPU,
     GAUSS_NEWTON,
     choose_phases,
+    halved,
     mean_network,
     private_phases,
     quicker,
@@ -209,13 +210,14 @@ def _phases(
     choices: list[Choice],
 ) -> tuple[tuple[Phase, ...], dict[Symbol, int], tuple[str, ...]]:
     """Return the phases, the windows that bear them, and the terms of noisy measurements, which weigh less in the last one."""
-    if training.phases is not None:
-        return tuple(training.phases), windows, ()
-    if any(o.privacy is not None for o in problem.data.values()):
+    given, private = training.phases, any(o.privacy is not None for o in problem.data.values())
+    if given is None and private:
         return private_phases(training.resample, choices), {}, ()
-    lighter = () if windows or training.weighting is not None else noisy(problem, training.weights)
-    shape = {"windowed": bool(windows), "halved": bool(lighter)}
-    return choose_phases(parameters, device, training.resample, choices, **shape), windows, lighter
+    whole = windows or training.weighting is not None or private or (given and isinstance(given[-1], FirstOrder))
+    lighter = () if whole else noisy(problem, training.weights)
+    if given is None:
+        given = choose_phases(parameters, device, training.resample, choices, windowed=bool(windows))
+    return halved(given) if lighter else tuple(given), windows, lighter
 
 
 def _check_kinds(network: Any, training: Any, dtype: str) -> None:

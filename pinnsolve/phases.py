@@ -31,18 +31,9 @@ DENSE_ON_CPU, _DENSE_ON_GPU = 3_000, 12_000
 
 
 def choose_phases(
-    parameters: int, device: torch.device, resample: int, choices: list[Choice], *, windowed: bool, halved: bool
+    parameters: int, device: torch.device, resample: int, choices: list[Choice], *, windowed: bool
 ) -> tuple[Phase, ...]:
-    """Choose a short Adam to find the basin and a second-order method to go to its bottom.
-
-    Args:
-        parameters: How many are trained.
-        device: Where.
-        resample: Steps between two draws of the points; 0 where the user says nothing.
-        choices: Gets what was chosen.
-        windowed: Whether one window is trained after the other.
-        halved: Whether the second half of the steps of the second-order method is a phase of its own.
-    """
+    """Choose a short Adam to find the basin and a second-order method to go to its bottom."""
     override = "training = ps.Training(phases=[ps.Adam(steps=...), ps.LBFGS(steps=...)])"
     if parameters <= GAUSS_NEWTON:
         reason = f"a Gauss-Newton step on {parameters} parameters is worth a hundred of a quasi-Newton method"
@@ -60,10 +51,15 @@ def choose_phases(
     redrawn = "at every step" if second.resample == 1 else f"every {second.resample}"
     text = f"Adam {first.steps}, then {type(second).__name__} {second.steps}, points redrawn {redrawn}"
     choices.append(Choice("phases", text, reason, override))
-    if halved:
-        second = replace(second, steps=second.steps // 2)  # type: ignore[type-var]
-        return first, second, second
     return first, second
+
+
+def halved(phases: Sequence[Phase]) -> tuple[Phase, ...]:
+    """Return the phases with the two halves of the last one as phases of their own."""
+    *others, last = phases
+    first = last.steps // 2
+    halves = [replace(last, steps=steps) for steps in (first, last.steps - first) if steps]  # type: ignore[type-var]
+    return (*others, *halves)
 
 
 def to_the_limit(

@@ -137,7 +137,7 @@ def test_the_circumstances_are_written_down(run: tuple[Path, ps.Solution]) -> No
     assert made["versions"]["numpy"] == np.__version__
     assert {"machine", "system", "gpu"} <= set(made["hardware"]) and made["threads"] == 1
     assert re.fullmatch(r"\d{4}-\d\d-\d\dT\d\d:\d\d:\d\d\+00:00", made["time"])
-    assert {choice["what"] for choice in made["choices"]} == {"device", "weights", "threads", "gradients"}
+    assert {choice["what"] for choice in made["choices"]} == {"device", "weights", "threads", "gradients", "scales"}
 
 
 def test_metrics_are_one_object_a_line(run: tuple[Path, ps.Solution]) -> None:

@@ -17,6 +17,7 @@ from __future__ import annotations
 import math
 from collections.abc import Collection, Mapping, Sequence
 from dataclasses import dataclass, field
+from functools import partial
 from types import MappingProxyType
 
 import numpy as np
@@ -25,7 +26,9 @@ from sympy.core.function import AppliedUndef
 
 from pinnsolve.declaration.evaluation import SYMPY_FAILS
 from pinnsolve.declaration.magnitudes import Array, largest, numbers, root_mean_square, usual
-from pinnsolve.declaration.terms import Evaluation, Term, evaluations
+from pinnsolve.declaration.opened import Opened, linear_coefficients, power_of_length
+from pinnsolve.declaration.residual_sizes import residual_size, residual_size_beside_measurements
+from pinnsolve.declaration.terms import Term, evaluations
 from pinnsolve.domains.sampling import draw
 from pinnsolve.domains.shapes import Shape
 
@@ -56,13 +59,7 @@ _UNEVEN = 300.0
 """Residuals are counted by their own sizes where one is so far from one, and beside measurements: an equation that is weak by its
 units lets the fields follow the noise."""
 
-_STILL = 0.1
-"""Part by which summands without derivatives count beside measurements."""
-
 _ROUNDING = 1e-9
-
-HUGE = 1e100
-"""Sizes that are larger, or as small, have squares that no float holds, or come from nothing that is measured."""
 
 
 @dataclass(frozen=True)
@@ -118,7 +115,10 @@ def find_scales(
             scaled[u] = _rounded(centre), _rounded(size)
     within = {u.func.__name__: _lengths_of_change(u, opened, lengths[u.func.__name__]) for u in fields}
     measured = any(each.kind == "data" for each in opened)
-    residuals = {each.name: _rounded(_size(each, sizes, within, unknowns, measured=measured)) for each in opened}
+    reckon = (
+        partial(residual_size_beside_measurements, lengths=lengths, unknowns=unknowns) if measured else residual_size
+    )
+    residuals = {each.name: _rounded(reckon(each, sizes, within)) for each in opened}
     common = max((residuals[name] for name in alike if name in residuals), default=1.0)
     residuals |= {name: common for name in alike if name in residuals}
     uneven = any(not 1 / _UNEVEN <= size <= _UNEVEN for size in residuals.values())
@@ -147,25 +147,6 @@ def reach_of_network(u: AppliedUndef, ansatz: Expr, known: Mapping[Symbol, Array
     return largest(ansatz.xreplace({u: _NETWORK}).diff(_NETWORK), {**known, _NETWORK: np.ones(1)})
 
 
-@dataclass(frozen=True)
-class _Opened:
-    """A residual with a symbol in place of every derivative of a field.
-
-    Attributes:
-        name: The term's.
-        kind: The term's.
-        parts: The summands.
-        readings: What each symbol stands for.
-        known: Values of all other symbols, at places or one for all.
-    """
-
-    name: str
-    kind: str
-    parts: tuple[Expr, ...]
-    readings: Mapping[Symbol, Evaluation]
-    known: Mapping[Symbol, Array]
-
-
 def rises_from_little(
     terms: Sequence[Term], fields: Sequence[AppliedUndef], domain: Shape, unknowns: Mapping[Symbol, float]
 ) -> bool:
@@ -183,13 +164,13 @@ def _half_ranges(fields: Sequence[AppliedUndef], domain: Shape) -> dict[str, tup
 
 def _open_all(
     terms: Sequence[Term], domain: Shape, unknowns: Mapping[Symbol, float]
-) -> tuple[dict[Symbol, Array], list[_Opened]]:
+) -> tuple[dict[Symbol, Array], list[Opened]]:
     """Return values of what is known at places, and the residuals that can be opened."""
     known = places_of(domain) | {symbol: np.full(1, value) for symbol, value in unknowns.items()}
     return known, [each for term in terms if (each := _open(term, known)) is not None]
 
 
-def _open(term: Term, known: Mapping[Symbol, Array]) -> _Opened | None:
+def _open(term: Term, known: Mapping[Symbol, Array]) -> Opened | None:
     """Open a residual; None for one with integrals, of very many parts, or whose size is that of its noise."""
     if term.residual.has(Integral) or (term.kind == "data" and term.misfit is None):
         return None
@@ -202,14 +183,14 @@ def _open(term: Term, known: Mapping[Symbol, Array]) -> _Opened | None:
     others = expression.free_symbols - set(stand_ins.values()) - set(given)
     given |= {symbol: np.ones(1) for symbol in others}  # of normals, and of groups of cells
     opened = {stand_ins[p]: r for p, r in readings.items()}
-    return _Opened(term.name, term.kind, Add.make_args(expression), opened, given)
+    return Opened(term.name, term.kind, Add.make_args(expression), opened, given)
 
 
-def _told(name: str, opened: Sequence[_Opened], lengths: Mapping[str, tuple[float, ...]]) -> Array:
+def _told(name: str, opened: Sequence[Opened], lengths: Mapping[str, tuple[float, ...]]) -> Array:
     """Return the values of a field that conditions and measurements give, and those that it would have behind a wall."""
     values: list[Array] = []
     for each in opened:
-        coefficients = _coefficients(each) or {}
+        coefficients = linear_coefficients(each) or {}
         own = [s for s in coefficients if not any(each.readings[s].orders)]
         if len(own) != 1 or {each.readings[s].field for s in coefficients} != {name}:
             continue
@@ -220,14 +201,14 @@ def _told(name: str, opened: Sequence[_Opened], lengths: Mapping[str, tuple[floa
     return np.concatenate(values) if values else np.zeros(0)
 
 
-def _lets_through(each: _Opened, coefficients: Mapping[Symbol, Expr], lengths: Mapping[str, tuple[float, ...]]) -> bool:
+def _lets_through(each: Opened, coefficients: Mapping[Symbol, Expr], lengths: Mapping[str, tuple[float, ...]]) -> bool:
     """Return whether a condition on value and slope of a field is more than that of an insulated wall."""
-    parts = {s: usual(c, each.known) / _length(each.readings[s], lengths) for s, c in coefficients.items()}
+    parts = {s: usual(c, each.known) / power_of_length(each.readings[s], lengths) for s, c in coefficients.items()}
     value = max(part for s, part in parts.items() if not any(each.readings[s].orders))
     return value >= _INSULATED * max(parts.values())
 
 
-def _alike(told: Mapping[str, Array], opened: Sequence[_Opened]) -> dict[str, float]:
+def _alike(told: Mapping[str, Array], opened: Sequence[Opened]) -> dict[str, float]:
     """Return for each field the largest value that is given of it, or of another in the same unit.
 
     Two fields are in one unit where one summand is in the equations of both, each of which has a derivative of that field alone:
@@ -261,7 +242,7 @@ def _most(told: Array) -> float:
 
 def _reckon(
     u: AppliedUndef,
-    opened: Sequence[_Opened],
+    opened: Sequence[Opened],
     lengths: Mapping[str, tuple[float, ...]],
     told: Array,
     alike: float,
@@ -279,7 +260,7 @@ def _reckon(
     centre, size, most = _middle(told), (float(np.ptp(told)) / 2 if told.size else 0.0), _most(told)
     by_sources, steady, grows = 0.0, True, False
     for each in opened:
-        coefficients = _coefficients(each)
+        coefficients = linear_coefficients(each)
         if coefficients is None:
             grows |= any(reading.field == name for reading in each.readings.values())
             continue
@@ -287,7 +268,7 @@ def _reckon(
         still = {s: Float(0.0 if any(each.readings[s].orders) else centre) for s in own}
         source = Add(*each.parts).xreplace({**dict.fromkeys(each.readings, Integer(0)), **still})
         within = {name: _lengths_within(source, u.args, lengths[name], each.known)}
-        strengths = [usual(c, each.known) / _length(each.readings[s], within) for s, c in own.items()]
+        strengths = [usual(c, each.known) / power_of_length(each.readings[s], within) for s, c in own.items()]
         if strengths and 0 < max(strengths) < math.inf and any(any(each.readings[s].orders) for s in own):
             sources = numbers(source, each.known)
             strong = float(np.mean(np.abs(sources))) if sources.size else 0.0
@@ -322,7 +303,7 @@ def _lengths_within(
     return tuple(found)
 
 
-def _lengths_of_change(u: AppliedUndef, opened: Sequence[_Opened], lengths: tuple[float, ...]) -> tuple[float, ...]:
+def _lengths_of_change(u: AppliedUndef, opened: Sequence[Opened], lengths: tuple[float, ...]) -> tuple[float, ...]:
     """Return for each coordinate its length, or that within which a solution changes by as much as it is, the shorter one.
 
     It is (|c_n| / |c_0|)^(1/n) by the factors of the field and of its highest derivative in a linear equation: the inverse of a
@@ -332,7 +313,7 @@ def _lengths_of_change(u: AppliedUndef, opened: Sequence[_Opened], lengths: tupl
     for each in (each for each in opened if each.kind == "equation"):
         factors = {
             each.readings[s].orders: usual(c, each.known)
-            for s, c in (_coefficients(each) or {}).items()
+            for s, c in (linear_coefficients(each) or {}).items()
             if each.readings[s].field == u.func.__name__
         }
         still = factors.get((0,) * len(lengths), 0.0)
@@ -342,47 +323,6 @@ def _lengths_of_change(u: AppliedUndef, opened: Sequence[_Opened], lengths: tupl
             if still and factor:
                 found[k] = min(length, (factor / still) ** (1 / order))
     return tuple(found)
-
-
-def _coefficients(each: _Opened) -> dict[Symbol, Expr] | None:
-    """Return the factors of the derivatives in a linear residual; None for others."""
-    whole = Add(*each.parts)
-    found = {symbol: whole.diff(symbol) for symbol in each.readings}
-    return None if any(c.has(*each.readings) for c in found.values()) else found
-
-
-def _size(
-    each: _Opened,
-    sizes: Mapping[str, Sequence[float]],
-    lengths: Mapping[str, tuple[float, ...]],
-    unknowns: Mapping[Symbol, float],
-    *,
-    measured: bool,
-) -> float:
-    """Return the largest change of a summand when fields change by twice their sizes over whole ranges.
-
-    Summands with unknowns, of which a first guess is all there is, count where there are no others. Beside measurements, in an
-    equation with derivatives, other summands count by a part: they may not hold the fields, as a reaction that stops does not.
-    """
-    changes = {s: 2 * sizes[r.field][1] / (2 ** sum(r.orders) * _length(r, lengths)) for s, r in each.readings.items()}
-    values = {s: np.full(1, change) for s, change in changes.items()}
-    for symbol, reading in each.readings.items():
-        if not any(reading.orders):
-            values[symbol] = np.full(1, sum(map(abs, sizes[reading.field])))
-    moving = [s for s, reading in each.readings.items() if any(reading.orders)]
-    parts = [part for part in each.parts if part.has(*changes)]
-    parts = [part for part in parts if not part.has(*unknowns)] or parts
-    still = _STILL if measured and each.kind == "equation" and any(part.has(*moving) for part in parts) else 1.0
-    found = 0.0
-    for part in parts:
-        slopes = (usual(part.diff(s), {**each.known, **values}) * c for s, c in changes.items() if part.has(s))
-        found = max(found, sum(slopes) * (1.0 if part.has(*moving) else still))
-    return found if 1 / HUGE < found < HUGE else 1.0
-
-
-def _length(reading: Evaluation, lengths: Mapping[str, tuple[float, ...]]) -> float:
-    """Return h^α."""
-    return math.prod(h**order for h, order in zip(lengths[reading.field], reading.orders, strict=True))
 
 
 def _rounded(value: float) -> float:

@@ -20,7 +20,8 @@ from pinnsolve.declaration.measures import Unit, dimension_of, powers_of
 from pinnsolve.declaration.mesh_storage import mesh_from_data, mesh_to_data
 from pinnsolve.declaration.quantities import Quantity
 from pinnsolve.declaration.region_storage import number_from_data, region_from_data, region_to_data, symbol_from_data
-from pinnsolve.declaration.scales import HUGE, Scales
+from pinnsolve.declaration.residual_sizes import HUGE
+from pinnsolve.declaration.scales import Scales
 from pinnsolve.declaration.terms import Term
 from pinnsolve.declaration.trees import TreeError, from_tree, to_tree
 from pinnsolve.declaration.units import Units
