@@ -291,5 +291,5 @@ def test_a_deadline_can_be_given_anew(stopped: Path, tmp_path: Path) -> None:
     record = json.loads((run / "result.json").read_bytes())
     assert record["phases"][-1]["ended"] == "time" and [p["steps"] for p in record["phases"]] == [20, 5]
     assert main(["resume", str(run), "--max-steps", "1000", "--max-time", "1000", *QUIET]) == 0
-    assert [p["steps"] for p in json.loads((run / "result.json").read_bytes())["phases"]] == [20, 20, 3]
+    assert [p["steps"] for p in json.loads((run / "result.json").read_bytes())["phases"]] == [20, 20, 1, 2]
     assert ps.load(run)(t=0.0) == pytest.approx(1.0, abs=0.5)

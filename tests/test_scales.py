@@ -248,7 +248,7 @@ def test_a_whitened_field_is_scaled_once(kind: Any) -> None:
 
 @pytest.mark.parametrize("anew", [False, True])
 def test_measurements_that_take_the_place_of_others_count_by_their_size(anew: bool) -> None:
-    training = ps.Training(points={"decay": 60}, phases=[ps.LevenbergMarquardt(steps=25)])
+    training = ps.Training(points={"decay": 60}, phases=[ps.LevenbergMarquardt(steps=50)])
     solution = ps.solve(decay(), ps.MLP(width=8, depth=1), training, compile="off")
     adapted = adapt(solution, decaying(1.2), training=training, anew=anew)
     assert adapted.unknowns["k"] == pytest.approx(1.2, rel=1e-3)
