@@ -26,8 +26,8 @@ class Training:
     Attributes:
         points: Number of points per term. That of an equation which is left out grows if the last phase is `LevenbergMarquardt`
             with points redrawn at every step: from two fifths of what is chosen, later where the held-out loss falls no more.
-        phases: What to do, in order. Beside noisy measurements that are not given a weight, a last phase of second order runs in two
-            halves: measurements weigh less in the second.
+        phases: What to do, in order. Beside noisy measurements that are given no weight, a last phase of second order runs in
+            two halves: measurements weigh less in the second.
         weights: Factor on the mean square of a term, in place of its default: 1 for equations, 100 for conditions and
             measurements. What is not named keeps it.
         sampling: One of `SAMPLINGS`, or `Graded(thickness=0.05)`, which draws half of the points in a layer along the boundary.
