@@ -371,7 +371,7 @@ def test_a_power_of_a_long_sum_is_looked_at_as_it_is_written() -> None:
     assert time.perf_counter() - began < 3
 
 
-def counted(noise: float | None = None, days: float = 60.0) -> ps.Problem:
+def counted(noise: Any = None, days: float = 60.0, **unknowns: float) -> ps.Problem:
     """Counts of the ill and the healthy, up to 0.25 and 1, in so many days."""
     healthy, ill = ps.fields("S I", t)
     rate, recovery = symbols("rate recovery")
@@ -385,7 +385,8 @@ def counted(noise: float | None = None, days: float = 60.0) -> ps.Problem:
             "I": Eq(ill.diff(t), rate * healthy * ill - recovery * ill),
         },
         data={"counts": seen},
-        unknowns={rate: 30.0, recovery: 20.0},
+        unknowns={rate: 30.0, recovery: 20.0}
+        | {symbols(name, positive=True): first for name, first in unknowns.items()},
     )
 
 
@@ -400,6 +401,14 @@ def test_beside_measurements_an_equation_counts_by_what_changes_over_the_range()
 def test_measurements_whose_noise_is_told_count_by_it_alone() -> None:
     terms = scales_of(counted(noise=0.01)).terms
     assert terms["counts[0]"] == terms["counts[1]"]
+
+
+def test_a_noise_that_is_sought_counts_with_its_measurements() -> None:
+    """Else the likelihood would be that of another noise."""
+    terms = scales_of(counted(noise=symbols("sigma", positive=True), sigma=0.05)).terms
+    counts = {size for name, size in terms.items() if name.startswith("counts")}
+    assert sum(name.startswith("counts") for name in terms) == 4 and len(counts) == 1
+    assert terms["S"] == pytest.approx(1 / 60, rel=0.1)
 
 
 def test_beside_measurements_a_reaction_counts_by_a_tenth() -> None:

@@ -120,10 +120,11 @@ def find_scales(
     )
     residuals = {each.name: _rounded(reckon(each, sizes, within)) for each in opened}
     common = max((residuals[name] for name in alike if name in residuals), default=1.0)
-    residuals |= {name: common for name in alike if name in residuals}
+    likelihoods = {t.name for t in terms if t.kind == "data" and t.misfit is None}  # of noise that is sought
+    residuals |= {name: common for name in alike if name in residuals or name in likelihoods}
     uneven = any(not 1 / _UNEVEN <= size <= _UNEVEN for size in residuals.values())
     counted = bool(scaled) or uneven or measured
-    known_all = len(opened) == len(terms)
+    known_all = len(residuals) == len(terms)
     return Scales(MappingProxyType(scaled), MappingProxyType(residuals if counted and known_all else {}))
 
 
