@@ -5,12 +5,15 @@ The first rank alone talks, writes and compares; the others train with it. Of se
 
 from __future__ import annotations
 
+import hashlib
 import importlib
 import os
+import platform
 import tempfile
 import warnings
 from collections.abc import Iterator
 from contextlib import contextmanager
+from dataclasses import replace
 from datetime import timedelta
 from pathlib import Path
 
@@ -56,7 +59,8 @@ def joined() -> Iterator[Group]:
         with warnings.catch_warnings():
             if rank:  # the first is warned of the same
                 warnings.simplefilter("ignore")
-            yield Group(rank, size)
+            group = Group(rank, size)
+            yield replace(group, alike=len(set(group.texts(_digest_of_machine()))) == 1)
     except Exception as error:
         if not _first(store):
             raise SystemExit(getattr(error, "exit_code", 1)) from error
@@ -101,6 +105,15 @@ def require_separable(module: nn.Module, device: torch.device, group: Group) -> 
     if device.type == "cuda" and _local() >= (count := torch.cuda.device_count()):
         found = f"more ranks on this machine than its {count} GPUs"
         raise DeviceError("--device cuda", found, f"write torchrun --nproc-per-node {count}, or --device cpu")
+
+
+def _digest_of_machine() -> str:
+    """Return a digest of all by which the rounding of this process may differ from that of another."""
+    processor = Path("/proc/cpuinfo")
+    told = processor.read_text().split("\n\n")[0] if processor.exists() else platform.processor()
+    lines = [line for line in told.splitlines() if line.startswith(("model", "flags", "Features", "CPU"))]
+    features = torch.backends.cpu.get_cpu_capability(), torch.__config__.show(), os.cpu_count(), torch.get_num_threads()
+    return hashlib.sha256(repr((platform.platform(), lines or told, features)).encode()).hexdigest()
 
 
 def _local() -> int:

@@ -11,6 +11,7 @@ import math
 import sys
 import warnings
 from collections.abc import Callable, Mapping
+from dataclasses import replace
 from functools import partial
 from pathlib import Path
 from typing import Any
@@ -89,6 +90,7 @@ def trained(
     compile: str = "off",
     steps: int | None = None,
     tell: Callable[[str], object] = str,
+    disturb: Callable[[Progress, nn.Module], object] = lambda progress, trial: None,
 ) -> list[float]:
     """Return every loss and held-out loss on the way, the length of all that was trained at the end, and the unknowns."""
     found: list[float] = []
@@ -106,7 +108,7 @@ def trained(
         trial,
         training,
         limits=limits,
-        observers=[observe],
+        observers=[observe, lambda progress: disturb(progress, trial)],
         seed=0,
         compile=compile,
         tell=tell,
@@ -191,6 +193,22 @@ def by_nested_passes(group: Group) -> list[float]:
         found = trained(group, heat(), training, network=network, compile="auto", tell=told.append)
     assert any("gradients: nested" in line for line in told)
     return found
+
+
+def unlike(group: Group, phase: Phase) -> list[float]:
+    """Processors that round in different ways: the first says what all decide by."""
+    return by_phase(replace(group, alike=False), phase=phase)
+
+
+def apart(group: Group, phase: Phase) -> list[float]:
+    """The second rank finds itself elsewhere after its third step, by one digit in the last place, and is brought back."""
+
+    def disturb(progress: Progress, trial: nn.Module) -> None:
+        if group.rank == 1 and progress.step == 3:
+            weight = next(trial.parameters()).data.view(-1)
+            weight[0] = torch.nextafter(weight[0], weight.new_tensor(math.inf))
+
+    return trained(group, heat(), ps.Training(points=POINTS, phases=[phase]), disturb=disturb)
 
 
 def compiled(group: Group) -> list[float]:
@@ -325,6 +343,8 @@ CASES: dict[str, Callable[[Group], list[float]]] = {
     "unknown": unknown,
     "unknown noise and heavy tails": doubtful,
     "thinned": thinned,
+    **{f"unlike, {name}": partial(unlike, phase=PHASES[name]) for name in ("adam", "lbfgs", "levenberg_marquardt")},
+    **{f"apart, {name}": partial(apart, phase=PHASES[name]) for name in ("adam", "lbfgs")},
     "nested passes": by_nested_passes,
     "integral": with_integral,
     "pseudo-time": in_pseudo_time,
@@ -345,6 +365,7 @@ def main(folder: str, cases: Mapping[str, Callable[[Group], list[float]]]) -> No
     torch.set_num_threads(1)
     warnings.simplefilter("error")
     with joined() as group:
+        assert group.alike  # on one machine
         found = {name: case(group) for name, case in cases.items()}
         Path(folder, f"{group.rank}.json").write_text(json.dumps(found), encoding="utf-8")
 

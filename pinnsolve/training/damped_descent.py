@@ -185,7 +185,7 @@ class DampedStepper:
             proposal = model.propose(self._damping)
             unusable = proposal is None or not bool(proposal.step.isfinite().all())
             if not objective.group.any(unusable) and proposal is not None:
-                objective.group.led(proposal.step)
+                objective.group.same(proposal.step)
                 value, length, more = self._backtrack(objective, proposal, loss, expired)
                 tries += more - 1
                 if value is not None:

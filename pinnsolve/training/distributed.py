@@ -4,7 +4,8 @@ Every rank knows all points, and holds the same parameters; it evaluates residua
 alone. What is a sum over the points is added up over the ranks, in another order than one process adds it: it differs from what one
 process finds by rounding, and is the same on all ranks to the last bit. All else every rank does for itself, by the same numbers.
 What its clock, its user or the rounding of its processor could make different decides only once the ranks agree on it: otherwise
-one of them would wait for ever for what the others never do.
+one of them would wait for ever for what the others never do. Ranks whose processors are alike round alike, and say nothing of it;
+that they are still at one place is seen once a step (`training/agreement.py`).
 """
 
 from __future__ import annotations
@@ -37,6 +38,7 @@ class Group:
     Attributes:
         rank: Number of this process, from 0.
         size: How many there are; with one, nothing here does anything.
+        alike: Whether processors and libraries of all ranks are the same: what they compute of the same numbers then is.
 
     Raises:
         RankError: Another rank has ended.
@@ -44,6 +46,7 @@ class Group:
 
     rank: int = 0
     size: int = 1
+    alike: bool = False
 
     @property
     def leads(self) -> bool:
@@ -76,9 +79,16 @@ class Group:
                 tensor.copy_(sent)
         return tensor
 
+    def same(self, tensor: Tensor) -> Tensor:
+        """Return for what every rank computed of the same numbers the same on all: what the first has, where their rounding differs.
+
+        Processors alone are trusted with it: GPUs add up in any order.
+        """
+        return tensor if self.alike and tensor.device.type == "cpu" else self.led(tensor)
+
     def numbers(self, tensor: Tensor) -> list[float]:
-        """Return the numbers in a vector that all ranks are to decide by: those of the first."""
-        found: list[float] = self.led(tensor).tolist()
+        """Return the numbers in such a vector, which all ranks are to decide by."""
+        found: list[float] = self.same(tensor).tolist()
         return found
 
     def most(self, number: int) -> int:

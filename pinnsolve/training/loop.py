@@ -17,6 +17,7 @@ from typing import Any
 
 from torch import Tensor
 
+from pinnsolve.training.agreement import agreed
 from pinnsolve.training.best import Best
 from pinnsolve.training.checkpoint import Keep, fitting, keep_nothing
 from pinnsolve.training.first_order import FirstOrder
@@ -25,7 +26,7 @@ from pinnsolve.training.objective import Objective, Value
 from pinnsolve.training.phase import PRECISIONS, Phase, Step, Stepper
 from pinnsolve.training.progress import PhaseRecord, Progress, TrainingResult
 from pinnsolve.training.state import State
-from pinnsolve.training.status import Status, agreed
+from pinnsolve.training.status import Status
 from pinnsolve.training.weighting import Place, Weighting
 
 _FIRST_SHARE = 0.3
@@ -235,7 +236,7 @@ class _Run:
             self._enter(phase)
             self.stepper = phase.start(self.objective)
         deadline = self.max_seconds if last else self.began + _FIRST_SHARE * (self.max_seconds - self.began)
-        status = agreed(self._limit(phase, deadline), self.objective.group)
+        status = agreed(self._planned(phase) or self._cut(deadline), self.objective)
         while status is None:
             status = self._advance(phase, self.stepper, deadline)
             if status is None:
@@ -262,10 +263,9 @@ class _Run:
         self.step += 1
         self.evaluations += outcome.evaluations
         status, event = self._judge(outcome, stepper)
-        status = agreed(status or self._limit(phase, deadline), self.objective.group)
-        broken_off = status in _OPEN
+        status = status or self._planned(phase)
         redraws = phase.resample and self.made % phase.resample == 0
-        check = (status is not None and not broken_off) or self.made % self.check_every == 0 or redraws
+        check = (status is not None and status not in _OPEN) or self.made % self.check_every == 0 or redraws
         if check or self.held_out is None:
             self._consider(self._fixed(outcome))
         if self.step - max(self.step - self.made, self.best.step) >= self.patience:
@@ -273,12 +273,13 @@ class _Run:
         progress = self._progress(phase, outcome, event)
         if check or event:
             self.history.append(progress)
-        status = agreed(self._tell(progress), self.objective.group) or status
+        # What one rank alone may know: the only exchange between two steps, and the last thing before the next.
+        status = agreed(self._tell(progress) or (None if status else self._cut(deadline)), self.objective) or status
         if status in _OPEN:
             self.keep(self.state, True)  # before the last look, which a training that goes on does not take
-            if broken_off and not check:
-                self._consider(self._fixed(outcome))
-                self.history.append(replace(progress, held_out=self.held_out_loss))
+        if status is not None and not check:
+            self._consider(self._fixed(outcome))
+            self.history.append(replace(progress, held_out=self.held_out_loss))
         return status
 
     def _close(self) -> None:
@@ -306,17 +307,19 @@ class _Run:
             return nullcontext()
         return in_training(self.objective.module, seed=self.seed, step=self.step)
 
-    def _limit(self, phase: Phase, deadline: float) -> Status | None:
-        """Return why no further step may be made."""
-        now = self.seconds
-        if self.made >= phase.steps:  # first: whatever else ends it, a phase that is through has had its last look
+    def _planned(self, phase: Phase) -> Status | None:
+        """Return why the plan has no further step; whatever else ends it, a phase that is through has had its last look."""
+        if self.made >= phase.steps:
             return Status.STEPS
+        return Status.LIMIT if self.step >= self.max_steps else None
+
+    def _cut(self, deadline: float) -> Status | None:
+        """Return why clock or user let no further step be made."""
         if self.stop is not None and (status := self.stop()) is not None:
             return status
+        now = self.seconds
         if now >= self.max_seconds:
             return Status.TIME
-        if self.step >= self.max_steps:
-            return Status.LIMIT
         return Status.SHARE if now >= deadline else None
 
     def _expired(self, deadline: float) -> bool:

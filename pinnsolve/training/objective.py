@@ -178,7 +178,7 @@ class Objective:
 
     @vector.setter
     def vector(self, vector: Float[Tensor, " parameters"]) -> None:
-        vector = self.group.led(vector)
+        vector = self.group.same(vector)
         with torch.no_grad():
             for parameter, part in zip(self._parameters, vector.split(self._sizes), strict=True):
                 parameter.copy_(part.view_as(parameter))

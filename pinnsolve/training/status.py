@@ -3,10 +3,6 @@
 from __future__ import annotations
 
 from enum import Enum
-from typing import TYPE_CHECKING
-
-if TYPE_CHECKING:
-    from pinnsolve.training.distributed import Group
 
 
 class Status(Enum):
@@ -86,9 +82,3 @@ class Status(Enum):
 
     def __str__(self) -> str:
         return self.sentence
-
-
-def agreed(status: Status | None, group: Group) -> Status | None:
-    """Return why all ranks end, if any of them has a reason to: a clock or a signal may be known to one alone."""
-    reasons = (None, *Status)
-    return reasons[group.most(reasons.index(status))]
