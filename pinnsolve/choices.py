@@ -216,7 +216,8 @@ def _phases(
     whole = windows or training.weighting is not None or private or (given and isinstance(given[-1], FirstOrder))
     lighter = () if whole else noisy(problem, training.weights)
     if given is None:
-        given = choose_phases(parameters, device, training.resample, choices, windowed=bool(windows))
+        halves = bool(lighter)
+        given = choose_phases(parameters, device, training.resample, choices, windowed=bool(windows), halves=halves)
     return halved(given) if lighter else tuple(given), windows, lighter
 
 

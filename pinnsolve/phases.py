@@ -31,9 +31,18 @@ DENSE_ON_CPU, _DENSE_ON_GPU = 3_000, 12_000
 
 
 def choose_phases(
-    parameters: int, device: torch.device, resample: int, choices: list[Choice], *, windowed: bool
+    parameters: int, device: torch.device, resample: int, choices: list[Choice], *, windowed: bool, halves: bool
 ) -> tuple[Phase, ...]:
-    """Choose a short Adam to find the basin and a second-order method to go to its bottom."""
+    """Choose a short Adam to find the basin and a second-order method to go to its bottom.
+
+    Args:
+        parameters: How many are trained.
+        device: Where.
+        resample: Steps between two draws of the points, if the user says so; else 0.
+        choices: Gets what was chosen.
+        windowed: Whether it is for one of several windows.
+        halves: Whether the second phase will be `halved`.
+    """
     override = "training = ps.Training(phases=[ps.Adam(steps=...), ps.LBFGS(steps=...)])"
     if parameters <= GAUSS_NEWTON:
         reason = f"a Gauss-Newton step on {parameters} parameters is worth a hundred of a quasi-Newton method"
@@ -49,7 +58,8 @@ def choose_phases(
         first = Adam(steps=_ADAM_STEPS, lr=5e-3, resample=resample)
         second = LBFGS(steps=_SECOND_STEPS, resample=resample or _RESAMPLE)
     redrawn = "at every step" if second.resample == 1 else f"every {second.resample}"
-    text = f"Adam {first.steps}, then {type(second).__name__} {second.steps}, points redrawn {redrawn}"
+    parts = f"{second.steps} in two halves" if halves else f"{second.steps}"
+    text = f"Adam {first.steps}, then {type(second).__name__} {parts}, points redrawn {redrawn}"
     choices.append(Choice("phases", text, reason, override))
     return first, second
 

@@ -120,6 +120,7 @@ class RunDirectory:
         self._last_record = progress.seconds
         record = {
             "phase": progress.phase,
+            "phase_number": progress.phase_number,
             "step": progress.step,
             "seconds": progress.seconds,
             "evaluations": progress.evaluations,

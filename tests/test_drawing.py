@@ -57,6 +57,15 @@ def test_the_second_axis_tells_the_seconds_that_had_passed() -> None:
     assert places["100"] == pytest.approx(100) and places["40"] == pytest.approx(10 * math.sqrt(40), abs=0.05)
 
 
+def test_phases_of_one_name_are_ruled_apart() -> None:
+    history = [progress(k, 10.0**-k, phase_number=int(k > 5)) for k in range(1, 11)]
+    figure = loss_figure(history)
+    assert figure is not None
+    assert [text.get_text() for text in figure.axes[0].texts] == ["adam", "adam"]
+    ruled = [line for line in figure.axes[0].lines if set(line.get_xdata()) == {5.0}]
+    assert len(ruled) == 1
+
+
 @pytest.mark.parametrize(
     "history",
     [
@@ -100,6 +109,7 @@ def test_a_history_is_read_back_without_the_line_that_a_crash_cut_short(tmp_path
     first, second = read_history(path)
     assert math.isnan(first.loss) and second.loss == 0.5
     assert (second.step, second.terms, second.held_out, second.total_steps) == (7, {"heat": 0.5}, 0.25, 7)
+    assert second.phase_number == 0
     assert read_history(tmp_path / "missing.jsonl") == ()
 
 

@@ -146,6 +146,7 @@ def test_metrics_are_one_object_a_line(run: tuple[Path, ps.Solution]) -> None:
     assert records and records[0]["phase"] == "adam" and records[0]["step"] == 1
     assert set(records[0]) == {
         "phase",
+        "phase_number",
         "step",
         "seconds",
         "evaluations",

@@ -100,8 +100,8 @@ def _set_limits(axes: Axes, steps: Array, total: Array) -> None:
 
 def _draw_phases(axes: Axes, history: Sequence[Progress]) -> None:
     """Rule a line between two phases and name each at the top of its part."""
-    ends = [float(a.step) for a, b in pairwise(history) if a.phase != b.phase]
-    phases = [history[0].phase, *(b.phase for a, b in pairwise(history) if a.phase != b.phase)]
+    turns = [(a.step, b.phase) for a, b in pairwise(history) if (a.phase, a.phase_number) != (b.phase, b.phase_number)]
+    ends, phases = [float(step) for step, _ in turns], [history[0].phase, *(phase for _, phase in turns)]
     first, last = axes.get_xlim()
     for end in ends:
         axes.axvline(end, color="0.4", lw=0.7, ls=(0, (1, 1.5)))
@@ -148,6 +148,7 @@ def _read_record(line: str) -> dict[str, Any] | None:
         held_out = None if record["held_out"] is None else float(record["held_out"])
         return {
             "phase": str(record["phase"]),
+            "phase_number": int(record.get("phase_number", 0)),
             "step": int(record["step"]),
             "loss": loss,
             "terms": terms,

@@ -80,7 +80,7 @@ class Group:
         return tensor
 
     def same(self, tensor: Tensor) -> Tensor:
-        """Return for what every rank computed of the same numbers the same on all: what the first has, where their rounding differs.
+        """Return what every rank computed of the same numbers: where their rounding may differ, what the first has.
 
         Processors alone are trusted with it: GPUs add up in any order.
         """

@@ -22,8 +22,8 @@ from pinnsolve.training.chunks import out_of_memory, sharing
 from pinnsolve.training.distributed import ALONE, Group
 from pinnsolve.training.gradients import ResidualModule, Residuals
 
-ROW_MEMORY = 64 * 2**20
-"""Bytes that the rows made at a time may take; those of a layer are formed beside the result, in memory slow at first touch."""
+ROW_MEMORY = 32 * 2**20
+"""Bytes that the rows made at a time may take; they are formed beside the result, in memory that is slow at first touch."""
 
 _BATCH = 16
 """Points of a batched reverse pass: each of its rows goes through all of them, so the work grows with their square."""
@@ -91,13 +91,13 @@ class Jacobian:
             if begin < last and first < end:
                 chosen.append((name, begin))
         names, offset = [name for name, _ in chosen], chosen[0][1]
-        found: dict[str, Tensor] = {}
+        counts = [len(points) for points in self._points.values()]
+        like = next(iter(self._points.values()))
+        rows = like.new_empty(sum(counts), last - first)
+        of_term = dict(zip(self._points, rows.split(counts), strict=True))
         for terms in sharing(self._points):
-            points = self._points[terms[0]]
-            matrix = points.new_empty(len(points), len(terms), last - first)
-            self._fill(matrix, terms, names, slice(first - offset, last - offset))
-            found |= dict(zip(terms, matrix.unbind(1), strict=True))
-        return torch.cat([found[name] for name in self._points])
+            self._fill([of_term[name] for name in terms], terms, names, slice(first - offset, last - offset))
+        return rows
 
     def times(self, vector: Tensor) -> Tensor:
         """Return J v, shape (rows,), by one pass in forward mode; `vector` has the shape (parameters,)."""
@@ -130,22 +130,24 @@ class Jacobian:
         )
         return {name: part.view_as(parameter) for (name, parameter), part in pieces}
 
-    def _fill(self, matrix: Tensor, terms: list[str], names: list[str], columns: slice) -> None:
-        """Fill in columns of the named parameters' rows, shape (points, terms, columns), by the first way that works.
+    def _fill(self, rows: list[Tensor], terms: list[str], names: list[str], columns: slice) -> None:
+        """Fill in columns of the named parameters' rows, for each term a matrix (points, columns), by the first way that works.
 
         Where memory runs out, half as many points are taken at a time, from then on.
         """
-        each = sum(self._parameters[name].numel() for name in names) * matrix.element_size() * len(terms)
-        most = max(1, ROW_MEMORY // max(each, 1))
+        points, count = self._points[terms[0]], sum(self._parameters[name].numel() for name in names)
+        most = max(1, ROW_MEMORY // max(count * points.element_size() * len(terms), 1))
         while True:
             way, largest = self._ways[0]
-            limit = min(count for count in (most, largest, self._room) if count is not None)
+            limit = min(number for number in (most, largest, self._room) if number is not None)
             try:
-                for points, part in zip(self._points[terms[0]].split(limit), matrix.split(limit), strict=True):
-                    part.copy_(way(terms, names, points)[:, :, columns])
+                for some, *parts in zip(points.split(limit), *(matrix.split(limit) for matrix in rows), strict=True):
+                    found = way(terms, names, some)
+                    for k, part in enumerate(parts):
+                        part.copy_(found[:, k, columns])
             except (MemoryError, RuntimeError) as error:
                 if out_of_memory(error) and limit > 1:
-                    self._room = min(limit, len(matrix)) // 2 or 1
+                    self._room = min(limit, len(points)) // 2 or 1
                 elif out_of_memory(error) or len(self._ways) == 1:
                     raise
                 else:
@@ -276,11 +278,6 @@ class ScaledJacobian:
     def size(self) -> int:
         """Number of parameters."""
         return len(self._like)
-
-    @property
-    def in_one_part(self) -> bool:
-        """Whether the rows of this rank are few enough to be one part."""
-        return len(self._parts) == 1
 
     def keep(self) -> None:
         """Linearise here and now, for many products."""

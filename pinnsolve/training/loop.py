@@ -386,6 +386,7 @@ class _Run:
             steps_per_second=self.made / max(self.seconds - self.began, 1e-9),
             rate=outcome.rate,
             event=event,
+            phase_number=self.number,
         )
 
     def _tell(self, progress: Progress) -> Status | None:

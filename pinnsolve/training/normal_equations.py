@@ -16,11 +16,11 @@ from pinnsolve.training.jacobians import ScaledJacobian
 from pinnsolve.training.objective import Objective
 
 PART_BYTES = 256 * 2**20
-"""Bytes of a part of the Jacobian; parts are summed up, so memory does not grow with the points."""
+"""Bytes of a part of the Jacobian; parts are summed up, so memory does not grow with the points. Fewer in all are kept."""
 
 _SMALLER = 4
-"""Parts of more than one are so many times smaller on a processor, whose memory is slow at first touch: with 1,297 parameters at
-50,000 points the first step takes 6 s in place of 11, and the others no longer."""
+"""Parts are so many times smaller on a processor, whose memory is slow at first touch, and which rarely finds large pieces again:
+with 1,297 parameters at 50,000 points the first step takes 6 s in place of 11, and the others no longer."""
 
 _KEPT_BYTES = 512 * 2**20
 """Bytes up to which the dual keeps R, which then is formed once and multiplied without passes through the network."""
@@ -63,9 +63,8 @@ def scaled_jacobian(objective: Objective, *, parts: int | None = None) -> Scaled
     points, like = objective.share, objective.vector
     scales = dict(zip(points, objective.row_scales().split([len(p) for p in points.values()]), strict=True))
     count = sum(map(len, scales.values()))
-    size = count * len(like) * like.element_size()
-    smaller = 1 if like.is_cuda or size <= PART_BYTES else _SMALLER
-    number = parts or max(1, -(-size * smaller // PART_BYTES))
+    size = count * len(like) * like.element_size() * (1 if like.is_cuda else _SMALLER)
+    number = parts or max(1, -(-size // PART_BYTES))
     found = []
     for k in range(number):
         cut = {n: slice(k * len(s) // number, (k + 1) * len(s) // number) for n, s in scales.items()}
@@ -82,7 +81,7 @@ def smaller_system(rows: ScaledJacobian, residual: Tensor, *, size: int) -> Syst
 
 
 class Primal:
-    """By R'R, summed over parts of the rows. R is kept where it is one part: R'v is then a product, not a reverse pass.
+    """By R'R, summed over parts of the rows. They are kept where they are few: R'v is then products, not reverse passes.
 
     Args:
         rows: R.
@@ -91,11 +90,13 @@ class Primal:
 
     def __init__(self, rows: ScaledJacobian, residual: Tensor) -> None:
         self._rows = rows
-        self._kept: Tensor | None = None
+        kept = len(rows.own(residual)) * rows.size * residual.element_size() <= PART_BYTES
+        self._kept: list[Tensor] | None = [] if kept else None
         matrix = residual.new_zeros(rows.size, rows.size)
         for part in rows.parts():
             matrix += symmetric_product(part)
-            self._kept = part if rows.in_one_part else None
+            if self._kept is not None:
+                self._kept.append(part)
         (self._matrix,) = rows.group.total(matrix)
         (self.largest,) = rows.group.numbers(self._matrix.diagonal().max()[None])
         self.gradient = self._transposed_times(residual)
@@ -116,7 +117,11 @@ class Primal:
     def _transposed_times(self, vector: Tensor) -> Tensor:
         if self._kept is None:
             return self._rows.transposed_times(vector)
-        return self._rows.group.total(self._kept.t() @ self._rows.own(vector))[0]
+        pieces = self._rows.own(vector).split([len(part) for part in self._kept])
+        found = torch.zeros_like(self._matrix[0])
+        for part, piece in zip(self._kept, pieces, strict=True):
+            found += part.t() @ piece
+        return self._rows.group.total(found)[0]
 
 
 class Dual:
