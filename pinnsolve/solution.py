@@ -92,8 +92,9 @@ class Solution:
     def uncertainty(self) -> Mapping[str, Any]:
         """How well measurements determine the unknowns, `{"unknowns": {"nu": {"deviation": ..., "low": ..., "high": ...}}, ...}`.
 
-        The interval covers the truth with the probability `level`; also there: `correlation`, `noise`, `remarks`. Empty where there
-        are no unknowns or measurements, or too many parameters.
+        The interval covers the truth with the probability `level`; its ends are None where the training ended before the unknowns
+        had settled. Also there: `correlation`, `noise`, `remarks`. Empty where there are no unknowns or measurements, or too many
+        parameters.
         """
         return self.record.get("uncertainty", {})
 

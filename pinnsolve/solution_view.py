@@ -22,7 +22,8 @@ def solution_html(solution: Solution) -> str:
     intervals = solution.uncertainty.get("unknowns", {})
     for name, value in solution.unknowns.items():
         known, suffix = intervals.get(name), solution.problem.units.suffix(name)
-        ends = f", from {known['low']:.5g} to {known['high']:.5g}" if known and known["low"] is not None else ""
+        told = known is not None and None not in (known["low"], known["high"])
+        ends = f", from {known['low']:.5g} to {known['high']:.5g}" if told else ""
         rows.append(f"<tr><td>{html.escape(name)}</td><td>{value:.6g}{html.escape(suffix + ends)}</td></tr>")
     for name, quantity in solution.quantities.items():
         rows.append(f"<tr><td>{html.escape(name)}</td><td>{html.escape(quantity_text(quantity))}</td></tr>")

@@ -8,7 +8,9 @@ q = (C'C)⁻¹ C'S e with C = (1 - P) B. Noise of covariance D in the scaled row
     cov q = (C'C)⁻¹ C'D C (C'C)⁻¹,
 
 the sandwich of Huber (The behavior of maximum likelihood estimates under nonstandard conditions, 1967) in the Gauss-Newton
-approximation (Bates and Watts, Nonlinear regression analysis, 1988, section 2). What a training leaves undone is not in it.
+approximation (Bates and Watts, Nonlinear regression analysis, 1988, section 2). The same products give
+-(C'C)⁻¹ C'rho, the step of Gauss and Newton that a training leaves undone, of no length at the minimum. It widens the intervals as
+another deviation would. Where it is longer than that by the noise, and to be seen in the values, nothing tells what lies beyond it.
 """
 
 from __future__ import annotations
@@ -41,6 +43,9 @@ _MOST_PARAMETERS, _MOST_ROWS = 2_000, 20_000
 _CUTOFF = 1e-6
 """Singular values of the weights' columns, relative to the greatest, that count: no training moves in the other directions."""
 
+_SEEN = 1e-3
+"""Step left undone, relative to the value or to its start, that is to be seen: where there is no noise, any is longer than that."""
+
 _TOGETHER = 0.95
 """Correlation from which on two unknowns are called hard to tell apart."""
 
@@ -53,9 +58,10 @@ class Uncertainty:
         names: Of the unknowns.
         deviations: Standard deviation of each.
         intervals: Lower and upper end of each interval of probability `LEVEL`; both of the sign that a symbol is declared with.
+            Infinite where the training ended before the unknowns had settled.
         correlation: Between the unknowns, shape (unknowns, unknowns).
         noise: Standard deviation of every set of measurements, as stated or as the misfits show.
-        remarks: What the user should know: unknowns that nothing determines, or that cannot be told apart.
+        remarks: What the user should know: unknowns that nothing determines, that cannot be told apart, or that had not settled.
     """
 
     names: tuple[str, ...]
@@ -112,12 +118,12 @@ def find_uncertainty(compiled: CompiledProblem, trial: Trial, plan: Plan, *, see
     basis = others @ directions[:, kept] / squares[kept].sqrt()
     reduced = unknowns - basis @ (basis.T @ unknowns)
     names = [name for name, tensor in points.items() for _ in range(len(tensor))]
-    variances, noise, freedom = _noise(
-        problem, measured, names, scales, jacobian.residual(), basis, len(problem.unknowns)
-    )
+    residual = jacobian.residual()
+    variances, noise, freedom = _noise(problem, measured, names, scales, residual, basis, len(problem.unknowns))
     inverse = torch.linalg.pinv(reduced, rtol=1e-10)
     covariance = (inverse * variances) @ inverse.T
-    return _described(problem, trial, covariance.cpu().numpy(), noise, freedom)
+    undone = -(inverse @ (scales * residual))
+    return _described(problem, trial, covariance.cpu().numpy(), undone.cpu().numpy(), noise, freedom)
 
 
 def _doubtful(observations: Observations) -> bool:
@@ -153,21 +159,33 @@ def _noise(
 
 
 def _described(
-    problem: Problem, trial: Trial, covariance: np.ndarray, noise: Mapping[str, float], freedom: float
+    problem: Problem,
+    trial: Trial,
+    covariance: np.ndarray,
+    undone: np.ndarray,
+    noise: Mapping[str, float],
+    freedom: float,
 ) -> Uncertainty:
-    """Return the uncertainty of values from the covariance of what is trained: logarithms of those that keep their sign."""
+    """Return the uncertainty of values from that of what is trained: logarithms of those that keep their sign."""
     values = trial.unknowns.values()
     spread = np.sqrt(np.diag(covariance))
     quantile = float(norm.ppf((1 + LEVEL) / 2) if np.isinf(freedom) else t.ppf((1 + LEVEL) / 2, freedom))
-    deviations, intervals, remarks = [], [], []
-    for (symbol, start), deviation in zip(problem.unknowns.items(), spread, strict=True):
+    half = quantile * np.hypot(spread, undone)
+    remarks = []
+    unsettled = (np.abs(undone) > spread) & (np.abs(undone) > _SEEN)
+    if unsettled.any():
+        half[:] = np.inf
+        found = ", ".join(symbol.name for symbol, far in zip(problem.unknowns, unsettled, strict=True) if far)
+        remarks.append(f"the training ended before {found} had settled, so there are no intervals; train for longer")
+    deviations, intervals = [], []
+    for (symbol, start), deviation, reach in zip(problem.unknowns.items(), spread, half, strict=True):
         value = values[symbol.name]
         if symbol.is_positive or symbol.is_negative:
-            ends = sorted((value * np.exp(-quantile * deviation), value * np.exp(quantile * deviation)))
+            ends = sorted((value * np.exp(-reach), value * np.exp(reach)))
             deviations.append(abs(value) * float(deviation))
         else:
             scale = abs(start) or 1.0
-            ends = sorted((value - quantile * scale * deviation, value + quantile * scale * deviation))
+            ends = sorted((value - scale * reach, value + scale * reach))
             deviations.append(scale * float(deviation))
         intervals.append((float(ends[0]), float(ends[1])))
         if not deviations[-1] < abs(value):

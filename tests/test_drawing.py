@@ -62,7 +62,7 @@ def test_phases_of_one_name_are_ruled_apart() -> None:
     figure = loss_figure(history)
     assert figure is not None
     assert [text.get_text() for text in figure.axes[0].texts] == ["adam", "adam"]
-    ruled = [line for line in figure.axes[0].lines if set(line.get_xdata()) == {5.0}]
+    ruled = [line for line in figure.axes[0].lines if set(places_of(line)[:, 0]) == {5.0}]
     assert len(ruled) == 1
 
 

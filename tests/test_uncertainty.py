@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from pathlib import Path
 from typing import Any
 
 import numpy as np
@@ -9,6 +10,7 @@ import pytest
 from sympy import Eq, Symbol, symbols
 
 import pinnsolve as ps
+from pinnsolve.report import write_report
 from pinnsolve.summary import summarise
 
 t, b = symbols("t b")
@@ -19,7 +21,14 @@ NOISE = 0.02
 
 
 def solved(
-    values: Any, *, noise: Any, seed: int = 0, extra: Any = 0, unknowns: Any = None, weight: float = 1.0
+    values: Any,
+    *,
+    noise: Any,
+    seed: int = 0,
+    extra: Any = 0,
+    unknowns: Any = None,
+    weight: float = 1.0,
+    steps: int = 40,
 ) -> ps.Solution:
     """Find the rate of an exponential decay from noisy values."""
     problem = ps.Problem(
@@ -31,7 +40,7 @@ def solved(
     )
     training = ps.Training(
         points={"decay": 40},
-        phases=[ps.Adam(steps=50, lr=1e-2), ps.LevenbergMarquardt(steps=40)],
+        phases=[ps.Adam(steps=50, lr=1e-2), ps.LevenbergMarquardt(steps=steps)],
         weights={"sensor": weight},
     )
     return ps.solve(problem, ps.MLP(width=8, depth=1), training, seed=seed, compile="off", plots=False)
@@ -63,6 +72,29 @@ def test_unknowns_that_cannot_be_told_apart_are_named() -> None:
     remarks = " ".join(solution.uncertainty["remarks"])
     assert "can hardly be told apart" in remarks or "hardly determine" in remarks
     assert "remark " in summarise(solution.record)
+
+
+def test_unknowns_that_had_not_settled_have_no_intervals(tmp_path: Path) -> None:
+    early = solved(measured(1.3, seed=0), noise=NOISE, weight=0.01, steps=2)
+    found = early.uncertainty["unknowns"]["k"]
+    assert abs(early.unknowns["k"] - 1.3) > 4 * found["deviation"]  # the interval would be wrong
+    assert (found["low"], found["high"]) == (0.0, None)
+    assert "the training ended before k had settled" in " ".join(early.uncertainty["remarks"])
+    told = [line for line in summarise(early.record).splitlines() if line.startswith("unknown")]
+    assert told == [f"unknown    k = {early.unknowns['k']:.6g}"]
+    page = write_report(tmp_path, record=early.record, problem=early.problem).read_text(encoding="utf-8")
+    assert "not known" in page and ", from" not in early._repr_html_()
+
+
+def test_the_step_left_undone_is_that_to_the_minimum() -> None:
+    """Where it is short: the training goes there, and the interval before is as much wider."""
+    nearly, there = (solved(measured(1.3, seed=0), noise=NOISE, weight=0.01, steps=steps) for steps in (10, 40))
+    deviation = nearly.uncertainty["unknowns"]["k"]["deviation"]
+    step = np.log(there.unknowns["k"] / nearly.unknowns["k"])
+    low, high = (nearly.uncertainty["unknowns"]["k"][end] for end in ("low", "high"))
+    half = np.log(high / low) / 2
+    expected = 1.6449 * np.hypot(deviation / nearly.unknowns["k"], step)
+    assert half == pytest.approx(expected, rel=0.05)
 
 
 def test_without_measurements_nothing_is_said() -> None:

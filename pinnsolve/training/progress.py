@@ -26,9 +26,9 @@ class Progress:
         steps_per_second: In this phase.
         rate: Learning rate or step length.
         event: What happened out of the ordinary; else empty.
-        phase_number: Of the phase, from 0: two that follow each other may have one name.
         window: Number of the window that is trained, where there are several; losses in two of them do not compare.
         unknowns: Values of unknown parameters, for observers; the history does without.
+        phase_number: Of the phase, from 0: two that follow each other may have one name.
     """
 
     phase: str
@@ -42,9 +42,9 @@ class Progress:
     steps_per_second: float
     rate: float
     event: str = ""
-    phase_number: int = 0
     window: int = 0
     unknowns: Mapping[str, float] = field(default_factory=dict)
+    phase_number: int = 0
 
 
 @dataclass(frozen=True)
