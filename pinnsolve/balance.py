@@ -12,6 +12,7 @@ from pinnsolve.choice import Choice
 from pinnsolve.compiler.compile import CompiledProblem
 from pinnsolve.declaration.roughness import roughness
 from pinnsolve.declaration.terms import Term
+from pinnsolve.domains.regions import Array
 from pinnsolve.errors import ProblemError
 from pinnsolve.problem import Problem
 
@@ -60,18 +61,28 @@ def balance(compiled: CompiledProblem, given: Mapping[str, float] | None, choice
 def noisy(problem: Problem, given: Mapping[str, float] | None) -> tuple[str, ...]:
     """Return the names of the terms of noisy measurements for which, or for whose group, no weight is given."""
     terms = (t for t in problem.terms if t.kind == "data" and not _is_named(t, given or {}))
-    return tuple(t.name for t in terms if _noise(t, problem) > _EXACT)
+    return tuple(t.name for t in terms if noise_of(t, problem) > _EXACT)
 
 
-def _noise(term: Term, problem: Problem) -> float:
-    """Return the noise of measurements over their range, as it is stated or as they show; infinite where neither tells."""
+def noise_of(term: Term, problem: Problem) -> float:
+    """Return the noise of measurements over their range, as it is stated or as they show; infinite where neither tells.
+
+    Args:
+        term: Of the measurements of one field.
+        problem: Which has them.
+    """
     noise, values = problem.data[term.group].noise, term.columns.get(Symbol(f"value[{term.name}]"))
     if values is None or isinstance(noise, Symbol):
         return math.inf
     if noise is not None:
-        return float(np.median(noise)) / (float(np.ptp(values)) or float(np.abs(values).max()) or 1.0)
+        return float(np.median(noise)) / range_of(values)
     places = [column for symbol, column in term.columns.items() if symbol in problem.coordinates]
     return roughness(np.stack(places, axis=1), values)
+
+
+def range_of(values: Array) -> float:
+    """Return the range of measured values, or the size of what does not vary."""
+    return float(np.ptp(values)) or float(np.abs(values).max()) or 1.0
 
 
 def close(weights: Mapping[str, float], names: Sequence[str], choices: list[Choice]) -> dict[str, float]:

@@ -11,7 +11,10 @@ from dataclasses import dataclass
 from typing import Any
 
 import numpy as np
+from sympy import Symbol
 
+from pinnsolve.balance import noise_of, range_of
+from pinnsolve.declaration.misfits import least_noise
 from pinnsolve.domains.regions import Array
 from pinnsolve.drawing.views import field_values, reference_values, residual_values
 from pinnsolve.points import term_points, term_region
@@ -39,6 +42,9 @@ _FEW = 4
 
 _SETTLED = frozenset({Status.CONVERGED.value, Status.STALLED.value})
 """Ends of a phase after which more steps lead nowhere."""
+
+_AS_NOISE = 1.5
+"""Misfit over noise up to which measurements are followed as closely as they may be: their noise is known by its estimate alone."""
 
 _SMALL = 1e-6
 """Relative error below which there is nothing to advise."""
@@ -99,7 +105,7 @@ class Diagnosis:
 
 
 def find_diagnosis(
-    solution: Solution, *, loss: float, weights: Mapping[str, float], history: Sequence[Progress]
+    solution: Solution, *, loss: float, weights: Mapping[str, float], history: Sequence[Progress], settled: bool = True
 ) -> Diagnosis:
     """Look at a finished training.
 
@@ -108,6 +114,7 @@ def find_diagnosis(
         loss: On the points trained on.
         weights: Of the terms.
         history: Of the training.
+        settled: Whether unknowns that are sought have come to rest.
     """
     parts = {n: weights[n] * (r["rms"] or 0.0) ** 2 for n, r in solution.residuals.items() if n in weights}
     term = max(parts, key=lambda name: parts[name])
@@ -120,7 +127,7 @@ def find_diagnosis(
         looked_at,
         _region(solution, points, values**2),
         _waves(solution, points[np.argmax(np.abs(values))], magnitude),
-        tuple(_advice(solution, loss, history)),
+        tuple(_advice_on_unknowns(solution, term, settled) or _advice(solution, loss, history)),
     )
 
 
@@ -172,6 +179,26 @@ def _waves(solution: Solution, through: Array, magnitude: Magnitude) -> dict[str
         if power.sum() > 0:
             found[coordinate.name] = float((high - low) * power.sum() / (power @ np.maximum(np.arange(len(power)), 1)))
     return found
+
+
+def _advice_on_unknowns(solution: Solution, name: str, settled: bool) -> list[str]:
+    """Return what to try next where unknowns are sought from measurements, if a term of these, or the unknowns, say it."""
+    if not settled:
+        return ["Train longer, by --max-time or more steps: the unknowns had not settled."]
+    problem, term = solution.problem, solution.problem.term(name)
+    values, rms = term.columns.get(Symbol(f"value[{name}]")), solution.residuals[name]["rms"]
+    if not problem.unknowns or values is None or rms is None:
+        return []
+    if problem.data[term.group].noise is not None:
+        noise = least_noise(problem.data, problem.unknowns)
+    else:
+        noise = noise_of(term, problem) * range_of(values)
+    if rms > _AS_NOISE * noise:
+        return []
+    left = f"what is left of the loss is the noise of {term.group}"
+    return [
+        f"Measure more, or with less noise: {left}. Four times as many measurements halve the intervals of unknowns."
+    ]
 
 
 def _advice(solution: Solution, loss: float, history: Sequence[Progress]) -> list[str]:

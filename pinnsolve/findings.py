@@ -40,10 +40,17 @@ def findings_of(
         tell: Called with one line of text for what cannot be found.
     """
     record: dict[str, Any] = {}
+    settled = True
+    if not private_observations(compiled.problem):  # their misfits would tell of them beyond what the budget allows
+        try:
+            uncertainty = find_uncertainty(compiled, solution.trial, plan, seed=seed)
+            if uncertainty is not None:
+                record["uncertainty"], settled = finite(uncertainty.as_record()), uncertainty.settled
+        except _FAULTS as error:
+            tell(f"no uncertainty of the unknowns: {error}")
+    history, loss = fitted.result.history, fitted.value.loss
     try:
-        diagnosis = find_diagnosis(
-            solution, loss=fitted.value.loss, weights=plan.weights, history=fitted.result.history
-        )
+        diagnosis = find_diagnosis(solution, loss=loss, weights=plan.weights, history=history, settled=settled)
         record["diagnosis"] = finite(diagnosis.as_record())
     except _FAULTS as error:
         tell(f"no diagnosis: {error}")
@@ -51,12 +58,4 @@ def findings_of(
         record["quantities"] = finite(quantities_of(solution))
     except _FAULTS as error:
         tell(f"no quantities: {error}")
-    if private_observations(compiled.problem):
-        return record  # their misfits would tell of them beyond what the budget allows; a diagnosis sees none of them
-    try:
-        uncertainty = find_uncertainty(compiled, solution.trial, plan, seed=seed)
-        if uncertainty is not None:
-            record["uncertainty"] = finite(uncertainty.as_record())
-    except _FAULTS as error:
-        tell(f"no uncertainty of the unknowns: {error}")
     return record

@@ -71,6 +71,11 @@ class Uncertainty:
     noise: Mapping[str, float]
     remarks: tuple[str, ...]
 
+    @property
+    def settled(self) -> bool:
+        """Whether the training has come to the minimum, as far as the noise lets it be seen."""
+        return bool(np.isfinite(self.intervals).all())
+
     def as_record(self) -> dict[str, Any]:
         """Return it in the form of `result.json`."""
         unknowns = {

@@ -6,9 +6,10 @@ import math
 from collections.abc import Callable, Sequence
 from typing import Any
 
+import numpy as np
 import pytest
 import torch
-from sympy import Eq, cos, pi, sin, symbols
+from sympy import Eq, Symbol, cos, pi, sin, symbols
 
 import pinnsolve as ps
 from pinnsolve.comparison import compare
@@ -81,6 +82,38 @@ def test_advice_that_is_taken_lowers_the_error(advice: str, before: dict[str, in
     first = solved(**before)
     assert first.diagnosis["advice"][0].startswith(advice), first.diagnosis
     assert error(solved(**{**before, **after})) < error(first) / 3
+
+
+def decay(count: int, noise: Any) -> ps.Solution:
+    """Find a rate, 1.3, from so many values with noise of 0.02, which is told, sought or neither."""
+    k, times = Symbol("k", positive=True), np.linspace(0.1, 2, count)
+    values = np.exp(-1.3 * times) + 0.02 * np.random.default_rng(0).standard_normal(count)
+    problem = ps.Problem(
+        domain=ps.Interval(t, 0, 2),
+        equations={"decay": Eq(q.diff(t), -k * q)},
+        conditions={"start": Eq(q(0), 1)},
+        data={"sensor": ps.Observations(at={t: times}, values={q: values}, noise=noise)},
+        unknowns={k: 1.0} | ({noise: 0.1} if isinstance(noise, Symbol) else {}),
+    )
+    phases: Sequence[Any] = [ps.Adam(steps=50, lr=1e-2), ps.LevenbergMarquardt(steps=40)]
+    training = ps.Training(points={"decay": 40}, phases=phases)
+    return ps.solve(problem, ps.MLP(width=8, depth=1), training, compile="off", plots=False)
+
+
+def test_where_noise_is_left_more_measurements_are_what_helps() -> None:
+    few, many = decay(20, 0.02), decay(80, 0.02)
+    assert few.diagnosis["term"] == "sensor"
+    assert few.diagnosis["advice"] == [
+        "Measure more, or with less noise: what is left of the loss is the noise of sensor. Four times as many measurements "
+        "halve the intervals of unknowns."
+    ]
+    widths = [s.uncertainty["unknowns"]["k"]["high"] - s.uncertainty["unknowns"]["k"]["low"] for s in (few, many)]
+    assert widths[1] / widths[0] == pytest.approx(0.5, rel=0.1)
+
+
+@pytest.mark.parametrize("noise", [None, Symbol("sigma", positive=True)])
+def test_noise_is_seen_where_it_is_not_told(noise: Any) -> None:
+    assert decay(40, noise).diagnosis["advice"][0].startswith("Measure more")
 
 
 def test_a_solution_that_is_good_needs_no_advice() -> None:

@@ -80,6 +80,7 @@ def test_unknowns_that_had_not_settled_have_no_intervals(tmp_path: Path) -> None
     assert abs(early.unknowns["k"] - 1.3) > 4 * found["deviation"]  # the interval would be wrong
     assert (found["low"], found["high"]) == (0.0, None)
     assert "the training ended before k had settled" in " ".join(early.uncertainty["remarks"])
+    assert early.diagnosis["advice"] == ["Train longer, by --max-time or more steps: the unknowns had not settled."]
     told = [line for line in summarise(early.record).splitlines() if line.startswith("unknown")]
     assert told == [f"unknown    k = {early.unknowns['k']:.6g}"]
     page = write_report(tmp_path, record=early.record, problem=early.problem).read_text(encoding="utf-8")

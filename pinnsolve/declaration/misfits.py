@@ -57,8 +57,7 @@ def misfit_terms(
         columns: Where it was measured, by coordinate, in the domain's order.
     """
     own = data[group]
-    stated = {name: _noise(o, unknowns) for name, o in data.items() if o.noise is not None}
-    least = min(map(np.min, stated.values()), default=1.0)
+    stated, least = _stated(data, unknowns), least_noise(data, unknowns)
     terms = []
     for name, expression, numbers in pairs:
         value, weight = Symbol(f"value[{name}]"), Symbol(f"weight[{name}]")
@@ -95,6 +94,22 @@ def misfit_terms(
 def _likelihood(name: str, group: str, noise: Symbol, first: float, least: float) -> Term:
     residual = Float(least) * sqrt(Integer(2) * log(noise / Float(_FLOOR * first)))
     return Term(name, group, "data", residual, noise, ())
+
+
+def least_noise(data: Mapping[str, Observations], unknowns: Mapping[Symbol, float]) -> float:
+    """Return the noise by which residuals of measurements are multiplied, over their own: the least that is stated.
+
+    A noise that is itself unknown counts as it begins, and its residual is then that of a noise which stays there.
+
+    Args:
+        data: All observations.
+        unknowns: Initial values.
+    """
+    return float(min(map(np.min, _stated(data, unknowns).values()), default=1.0))
+
+
+def _stated(data: Mapping[str, Observations], unknowns: Mapping[Symbol, float]) -> dict[str, Any]:
+    return {name: _noise(o, unknowns) for name, o in data.items() if o.noise is not None}
 
 
 def _noise(observations: Observations, unknowns: Mapping[Symbol, float]) -> Any:
