@@ -92,6 +92,7 @@ def test_without_ffmpeg_a_gif_is_proposed(
         heat(known).write(tmp_path / "u.mp4")
 
 
+@pytest.mark.thorough
 def test_a_run_is_filmed_from_the_shell(tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
     u = ps.fields("u", x, t)
     problem = ps.Problem(

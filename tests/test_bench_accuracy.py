@@ -69,6 +69,7 @@ def test_a_problem_that_no_classical_solver_reads_has_none() -> None:
     assert classical(load_problem_file(problems / "poisson_5d.py")) is None
 
 
+@pytest.mark.thorough
 @pytest.mark.parametrize("form", ["--json", "--markdown", None])
 def test_the_command_prints_every_form(folder: Path, form: str | None) -> None:
     command = ["bench", "accuracy", "--folder", str(folder), "--seeds", "1", "--seconds", "20", *filter(None, [form])]

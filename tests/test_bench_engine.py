@@ -27,6 +27,7 @@ def by_engine(rows: list[dict[str, Any]]) -> dict[str, dict[str, Any]]:
     return {row["engine"]: row for row in rows if row["milliseconds"] is not None}
 
 
+@pytest.mark.thorough
 def test_the_json_holds_the_machine_and_one_row_for_each_measurement() -> None:
     found = benched("--points", "60", "--residual", "burgers")
     assert set(found) == {"machine", "rows"}

@@ -250,6 +250,7 @@ def test_layers_are_wider_where_there_is_time_for_them_and_something_may_steepen
     assert plan(ode(), seconds=200.0).network.width == 20
 
 
+@pytest.mark.thorough
 def test_a_solution_at_rounding_level_does_not_wait_for_its_time(monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr("pinnsolve.phases._PATIENCE", 60)
     network, points = ps.MLP(width=5, depth=1), ps.Training(points={"decay": 30})

@@ -71,6 +71,7 @@ def test_every_problem_file_is_listed() -> None:
     assert sorted([*KINDS, *UNREAD]) == sorted(f.stem for f in FOLDER.glob("*.py"))
 
 
+@pytest.mark.thorough
 @pytest.mark.parametrize("name", KINDS)
 def test_a_problem_without_a_named_reference_has_an_automatic_one(name: str) -> None:
     problem = load_problem_file(FOLDER / f"{name}.py").problem
@@ -96,6 +97,7 @@ def test_an_automatic_reference_knows_its_error(name: str) -> None:
     assert reference.kind == KINDS[name] and all(0 < estimate < 0.5 for estimate in estimates.values())
 
 
+@pytest.mark.thorough
 @pytest.mark.parametrize("name", UNREAD)
 def test_what_no_classical_solver_reads_is_said(name: str) -> None:
     problem = load_problem_file(FOLDER / f"{name}.py").problem

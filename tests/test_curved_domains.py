@@ -323,6 +323,7 @@ DISTANCES = [
 ]
 
 
+@pytest.mark.thorough
 @pytest.mark.parametrize("region", DISTANCES, ids=lambda r: r.text[:50])
 def test_r_functions_are_positive_inside_zero_on_the_boundary_and_negative_outside(region: Any) -> None:
     from sympy import lambdify
@@ -364,6 +365,7 @@ def test_values_on_smooth_boundaries_are_met_exactly_by_default(problem: ps.Prob
     assert met.exact == exact
 
 
+@pytest.mark.thorough
 @pytest.mark.parametrize(
     "region",
     [pytest.param(L_SHAPE, marks=pytest.mark.slow), CUT, DISK & ps.HalfSpace(y <= 0.5, coordinates=(x, y))],
@@ -440,6 +442,7 @@ def test_the_disk_is_solved_with_its_condition_met_exactly() -> None:
     assert solution.errors["u"]["relative_l2"] < 1e-4
 
 
+@pytest.mark.thorough
 @pytest.mark.parametrize(
     "region", [L_SHAPE, pytest.param(CUT, marks=pytest.mark.slow)], ids=["polygon", "difference of boxes"]
 )
@@ -460,6 +463,7 @@ def test_heat_on_a_disk() -> None:
     assert trained(problem, {v: truth}, steps=10).errors["v"]["relative_l2"] < 1e-3
 
 
+@pytest.mark.thorough
 def test_robin_conditions_on_a_ring() -> None:
     r = sqrt(x**2 + y**2)
     problem = poisson(

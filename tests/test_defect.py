@@ -189,6 +189,7 @@ def test_a_known_perturbation_is_found_again(name: str, known: Callable[..., Any
         assert missed < 3 * defect.uncertainty[field] + 1e-6
 
 
+@pytest.mark.thorough
 @pytest.mark.parametrize("name", [n for n in CASES if n not in ("oscillator", "heat", "Poisson")])
 def test_the_estimate_converges_with_the_order_of_the_formulas(name: str, known: Callable[..., Any]) -> None:
     case = CASES[name]
@@ -306,6 +307,7 @@ def test_of_two_solutions_the_estimate_leads_to_the_one_that_the_network_is_near
     np.testing.assert_allclose(np.gradient(slopes, grid)[2:-2], (load**3 - np.pi**2 * load - found**3)[2:-2], atol=2e-3)
 
 
+@pytest.mark.thorough
 @pytest.mark.parametrize("name", [n for n in CASES if n != "plate"])
 def test_the_estimate_of_a_trained_network_is_its_error(name: str) -> None:
     case = CASES[name]

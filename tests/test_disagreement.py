@@ -188,6 +188,7 @@ def test_without_a_mistake_they_agree(network: ps.Solution, truth: Reference) ->
     assert network.defect().errors["u"]["relative_l2"] == pytest.approx(error, rel=0.05)
 
 
+@pytest.mark.thorough
 @pytest.mark.parametrize("name", PLAYER)
 def test_a_mistake_of_the_player_is_noticed(
     name: str, network: ps.Solution, truth: Reference, monkeypatch: pytest.MonkeyPatch
@@ -201,6 +202,7 @@ def test_a_mistake_of_the_player_is_noticed(
         assert solution.defect().errors["u"]["max"] == pytest.approx(compare(solution, truth)["u"]["max"], rel=0.05)
 
 
+@pytest.mark.thorough
 @pytest.mark.parametrize("name", REFEREE)
 def test_a_mistake_of_the_referee_is_noticed(
     name: str, network: ps.Solution, truth: Reference, monkeypatch: pytest.MonkeyPatch

@@ -220,6 +220,7 @@ def test_the_spread_of_an_ensemble_follows_its_error_and_its_bands_cover_the_tru
     assert 1 < np.median(spreads / errors) < 5
 
 
+@pytest.mark.thorough
 def test_what_is_wrong_in_all_members_alike_is_not_seen_by_them():
     """After 20 steps of Adam all members lag behind the solution on one side of it, and their bands do not reach it."""
     rows = np.array([judged(ensemble(range(10 * k, 10 * k + 5), first=20, second=0)) for k in range(4)])

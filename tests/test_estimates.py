@@ -27,6 +27,7 @@ def estimate(sampled: SampledDerivatives, number: int) -> float:
     return sampled(quadratic, points, plan, wanted={LAPLACIAN: {0}})[LAPLACIAN].item()
 
 
+@pytest.mark.thorough
 @pytest.mark.parametrize("k", [1, 3, 8])
 def test_the_estimate_has_the_mean_and_the_variance_that_are_stated(k: int) -> None:
     sampled = SampledDerivatives(k, seed=5)

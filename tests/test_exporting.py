@@ -93,7 +93,7 @@ RUNTIMES: dict[str, Callable[[Path, np.ndarray], list[np.ndarray]]] = {"pt2": by
         (burgers, "pt2"),
         (burgers, "onnx"),
         (burgers, "py"),
-        (windowed, "py"),
+        pytest.param(windowed, "py", marks=pytest.mark.thorough),
         *(
             pytest.param(make, kind, marks=pytest.mark.slow)
             for make, kind in ((windowed, "pt2"), (windowed, "onnx"), (waves, "pt2"), (waves, "onnx"), (waves, "py"))

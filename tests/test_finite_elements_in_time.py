@@ -109,6 +109,7 @@ def test_coefficients_by_groups_jump_between_cells_exactly(plate: ps.Mesh) -> No
     assert np.abs(reference.values["u"] - 1)[aside].max() < 1e-8 and np.abs(reference.values["v"]).max() < 1e-8
 
 
+@pytest.mark.thorough
 def test_tetrahedra(brick: ps.Mesh) -> None:
     problem = declare(
         ps.laplacian(a, x, y, z) - a**3,
@@ -139,6 +140,7 @@ def pulled(brick: ps.Mesh) -> ps.Problem:
 PULLED = {a: IN_SPACE, b: cos(x) * (y - z), c: sin(x + y)}
 
 
+@pytest.mark.thorough
 def test_traction_in_space(brick: ps.Mesh) -> None:
     made = ps.manufactured(pulled(brick), PULLED)
     reference = solve_reference(made, ps.FiniteElements(order=2, seconds=1), unknowns={})

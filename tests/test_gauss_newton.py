@@ -165,6 +165,7 @@ def test_a_loaded_state_continues_bit_for_bit() -> None:
     assert torch.equal(rest.vector, whole.vector)
 
 
+@pytest.mark.thorough
 @pytest.mark.parametrize("seed", range(20))
 def test_faults_at_random_evaluations_spoil_no_parameter_and_do_not_stop_the_descent(seed: int) -> None:
     dice = np.random.default_rng(seed)

@@ -109,6 +109,9 @@ NETWORKS: dict[str, Callable[[int], nn.Module]] = {
     "masked": Masked,
 }
 
+COMMON = {"tanh", "sine", "residual", "separable"}
+"""Those that are traced every day."""
+
 
 EVERYDAY = {1: 6, 2: 4, 3: 3, 4: 2}
 THOROUGH = {1: 6, 2: 6, 3: 4, 4: 3}
@@ -185,7 +188,9 @@ def uncompiled(monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr(torch, "compile", lambda graph, **_: graph)
 
 
-@pytest.mark.parametrize("name", NETWORKS)
+@pytest.mark.parametrize(
+    "name", [pytest.param(n, marks=[] if n in COMMON else [pytest.mark.thorough]) for n in NETWORKS]
+)
 @pytest.mark.usefixtures("uncompiled")
 def test_plain_chunked_and_traced_steps_agree_with_nested_passes(name: str) -> None:
     @settings(max_examples=4, deadline=None, suppress_health_check=[HealthCheck.too_slow])

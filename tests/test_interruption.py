@@ -135,6 +135,7 @@ def campaign(folder: Path, steps: tuple[int, int, int], *, kills: int, threads: 
     return places
 
 
+@pytest.mark.thorough
 def test_kill_at_random_moments_and_the_run_ends_as_if_nothing_had_been(tmp_path: Path) -> None:
     campaign(tmp_path, (200, 200, 60), kills=2, threads=1, points=64)
     assert "which is no more: taken over" in (tmp_path / "run" / "log.txt").read_text(encoding="utf-8")
@@ -150,6 +151,7 @@ def test_twenty_kills_across_all_phases(threads: int, steps: tuple[int, int, int
     assert sum(place.startswith("during a save") for place in places) >= 3
 
 
+@pytest.mark.thorough
 def test_signals_store_and_stop_and_a_second_process_is_refused(
     tmp_path: Path, capsys: pytest.CaptureFixture[str]
 ) -> None:
@@ -267,6 +269,7 @@ FILES = (
 )
 
 
+@pytest.mark.thorough
 @given(st.sampled_from(FILES), st.integers(0, 2**31), st.integers(0, 60), st.binary(max_size=60))
 @settings(max_examples=40, suppress_health_check=[HealthCheck.function_scoped_fixture])
 def test_a_run_directory_from_a_stranger_is_gone_on_with_or_refused(

@@ -325,6 +325,7 @@ def test_a_jump_may_stand_in_a_solution_where_no_derivative_meets_it() -> None:
     assert max(np.abs(values).max() for values in residuals(made, {u: step}).values()) < 1e-14
 
 
+@pytest.mark.thorough
 @pytest.mark.parametrize("path", [p for p in PROBLEMS if p.stem != "poisson_100d"], ids=lambda p: p.stem)
 def test_waves_are_found_for_every_problem_file(path: Path) -> None:
     problem = load_problem_file(path).problem

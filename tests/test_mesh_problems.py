@@ -379,6 +379,7 @@ def test_a_run_keeps_the_hash_of_its_mesh() -> None:
     assert [table.name for table in file.tables] == ["bracket.npz", "bracket.msh"]
 
 
+@pytest.mark.thorough
 def test_a_run_on_a_mesh_is_resumed(tmp_path: Path) -> None:
     training = ps.Training(phases=[ps.Adam(steps=6)], points={"along": 50})
     more: dict[str, Any] = {"reference": None, "plots": False, "compile": "off"}

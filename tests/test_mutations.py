@@ -74,6 +74,7 @@ MUTATIONS = {
 }
 
 
+@pytest.mark.thorough
 @pytest.mark.parametrize("name", MUTATIONS)
 def test_the_suite_notices(name: str, tmp_path: Path):
     mutation = MUTATIONS[name]

@@ -30,6 +30,7 @@ ps.solve(problem, ps.MLP(width=4, depth=1), training, compile="off", notify=told
 """
 
 
+@pytest.mark.thorough
 def test_a_run_has_one_output_which_ends_as_its_outcome(tmp_path: Path) -> None:
     sources = ("import warnings; warnings.simplefilter('ignore')", SOLVED, "solution.message", QUIET)
     notebook = nbformat.v4.new_notebook(cells=[nbformat.v4.new_code_cell(source) for source in sources])

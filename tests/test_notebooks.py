@@ -11,6 +11,7 @@ import pytest
 NOTEBOOKS = sorted((Path(__file__).resolve().parents[1] / "notebooks").glob("*.py"))
 
 
+@pytest.mark.thorough
 @pytest.mark.parametrize("notebook", NOTEBOOKS, ids=lambda notebook: notebook.stem)
 def test_a_notebook_runs_to_its_end(notebook: Path, capsys: pytest.CaptureFixture[str]):
     last = notebook.read_text(encoding="utf-8").split("# %%\n")[-1]

@@ -12,6 +12,7 @@ import numpy as np
 import pytest
 
 import pinnsolve as ps
+from pinnsolve.cli import main
 from pinnsolve.problem_file import load_problem_file
 from pinnsolve.reference.cole_hopf import cole_hopf
 from pinnsolve.reference.solve import solve_reference
@@ -64,6 +65,9 @@ LONG = {
 }
 """Files whose quick run takes a quarter of a minute or more."""
 
+EVERYDAY = {"burgers", "burgers_inverse", "heat", "oscillator", "poisson_2d"}
+"""Files that are run every day: one of each kind."""
+
 FULL = {
     "allen_cahn": 1e-3,
     "beam_3d": 0.1,
@@ -99,6 +103,13 @@ def pinnsolve(*arguments: str) -> subprocess.CompletedProcess[str]:
     return subprocess.run([sys.executable, "-m", "pinnsolve", *arguments], capture_output=True, text=True, check=False)
 
 
+def marks_of(name: str) -> list[pytest.MarkDecorator]:
+    """Which tests a quick run of a file is one of."""
+    if name in EVERYDAY:
+        return []
+    return [pytest.mark.slow if name in LONG else pytest.mark.thorough]
+
+
 def worst_error(record: dict) -> float:
     return max(error["relative_l2"] for error in record["errors"].values())
 
@@ -108,11 +119,11 @@ def test_every_problem_file_has_stated_errors():
 
 
 @pytest.mark.parametrize("file", FILES, ids=lambda file: file.stem)
-def test_check_prints_every_term_with_its_place(file: Path):
-    finished = pinnsolve("check", str(file))
-    assert finished.returncode == 0, finished.stderr
+def test_check_prints_every_term_with_its_place(file: Path, capsys: pytest.CaptureFixture[str]):
+    assert main(["check", str(file)]) == 0
+    printed = capsys.readouterr().out
     for term in load_problem_file(file).problem.terms:
-        block = finished.stdout.partition(f"\n  {term.name}\n")[2]
+        block = printed.partition(f"\n  {term.name}\n")[2]
         assert (
             re.match(r"    .* = .*\n    where \S.*\n    (needs |holds exactly )", block)
             or "measured" in block.split("needs")[0]
@@ -121,13 +132,12 @@ def test_check_prints_every_term_with_its_place(file: Path):
 
 @pytest.mark.parametrize(
     "file",
-    [pytest.param(f, marks=[pytest.mark.slow] if f.stem in LONG else []) for f in FILES],
+    [pytest.param(f, marks=marks_of(f.stem)) for f in FILES],
     ids=lambda file: file.stem,
 )
-def test_a_quick_run_beats_its_stated_error(file: Path, tmp_path: Path):
-    finished = pinnsolve("run", str(file), "--quick", "--json", "--no-plots", "--out", str(tmp_path / "run"))
-    assert finished.returncode == 0, finished.stderr
-    record = json.loads(finished.stdout)
+def test_a_quick_run_beats_its_stated_error(file: Path, tmp_path: Path, capsys: pytest.CaptureFixture[str]):
+    assert main(["run", str(file), "--quick", "--json", "--no-plots", "--out", str(tmp_path / "run")]) == 0
+    record = json.loads(capsys.readouterr().out)
     assert worst_error(record) < QUICK[file.stem]
 
 

@@ -99,6 +99,7 @@ def test_help_is_there_in_a_third_of_a_second_and_without_heavy_imports(tmp_path
     assert light.stdout.splitlines()[-1] == "[]"
 
 
+@pytest.mark.thorough
 def test_every_kind_of_failure_has_its_exit_code_and_no_traceback(tmp_path: Path, run: Path) -> None:
     fine, wrong = written(tmp_path, steps=3), written(tmp_path, more="x = u\n", name="wrong.py")
     unreadable = 'ps.Observations.read("nowhere.csv", at={t: "t"}, values={q: "q"})\n'
@@ -123,6 +124,7 @@ def test_every_kind_of_failure_has_its_exit_code_and_no_traceback(tmp_path: Path
     assert not (tmp_path / "one" / "result.json").exists()
 
 
+@pytest.mark.thorough
 @pytest.mark.parametrize(("number", "code"), [(signal.SIGINT, 130), (signal.SIGTERM, 143)], ids=["INT", "TERM"])
 def test_a_signal_ends_the_run_after_the_step_with_everything_written(
     number: signal.Signals, code: int, tmp_path: Path

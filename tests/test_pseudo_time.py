@@ -232,6 +232,7 @@ def burgers() -> ps.Problem:
     )
 
 
+@pytest.mark.thorough
 @pytest.mark.parametrize("second", [ps.LevenbergMarquardt(steps=60, resample=1), ps.SSBroyden(steps=300, resample=20)])
 def test_a_march_arrives(second: Any):
     training = ps.Training(
@@ -250,6 +251,7 @@ def test_a_march_arrives(second: Any):
     assert runs[0].record["loss"]["total"] < 30 * best
 
 
+@pytest.mark.thorough
 def test_a_march_goes_on_in_windows_and_with_unknowns():
     phases = [ps.LevenbergMarquardt(steps=30, resample=1)]
     training = ps.Training(points={"burgers": 300}, phases=phases, pseudo_time=1.0, windows={t: 2})

@@ -51,6 +51,7 @@ class Faulty:
         return {"fit": residual}
 
 
+@pytest.mark.thorough
 @pytest.mark.parametrize("name", PHASES)
 def test_a_thousand_random_faults_leave_no_parameter_that_is_not_finite(name: str) -> None:
     faults, seed = 0, 0

@@ -92,6 +92,7 @@ print(len(os.listdir("/proc/self/task")))
 """
 
 
+@pytest.mark.thorough
 @pytest.mark.skipif(not Path("/proc/self/task").exists(), reason="threads are counted as Linux lists them")
 def test_threads_that_talk_to_other_ranks_end_before_python_does(tmp_path: Path) -> None:
     """One that lives on may want Python when it is no more, which ended a run in 25 with SIGABRT."""

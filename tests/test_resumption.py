@@ -109,6 +109,7 @@ STEPPERS: dict[str, Phase] = {
 }
 
 
+@pytest.mark.thorough
 @pytest.mark.parametrize("name", STEPPERS)
 def test_every_algorithm_goes_on_where_it_was(name: str, tmp_path: Path) -> None:
     phase = replace(STEPPERS[name], resample=5)  # type: ignore[type-var]
@@ -123,6 +124,7 @@ def test_around_the_switch_from_phase_to_phase(stop: int, tmp_path: Path) -> Non
     check(tmp_path, decay(), ps.Training(points={"decay": 16}, phases=phases), stops=(stop,))
 
 
+@pytest.mark.thorough
 @pytest.mark.parametrize("stop", [44, 45, 46, 60])
 def test_where_noisy_measurements_weigh_less_in_the_last_phase(stop: int, tmp_path: Path) -> None:
     whole = check(tmp_path, sought(), ps.Training(points={"decay": 16}), stops=(stop,), reference=None, quick=True)
@@ -164,6 +166,7 @@ WEIGHTINGS: dict[str, Any] = {
 }
 
 
+@pytest.mark.thorough
 @pytest.mark.parametrize("name", WEIGHTINGS)
 def test_weights_that_change(name: str, tmp_path: Path) -> None:
     phases: list[Phase] = [ps.Adam(12, resample=5), ps.LevenbergMarquardt(4, resample=1)]
@@ -218,6 +221,7 @@ def test_pseudo_time(tmp_path: Path) -> None:
     check(tmp_path, problem, training, stops=(5,), reference=None)
 
 
+@pytest.mark.thorough
 @pytest.mark.parametrize("stop", [8, 30, 48])
 def test_what_is_begun_again_once_it_is_stuck(stop: int, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     """Every training is stuck here after a few draws; what it does then must outlive a resumption, before and after."""

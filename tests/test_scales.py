@@ -334,6 +334,7 @@ def test_a_small_beginning_that_may_grow_is_no_size() -> None:
     assert scales_of(problem) == Scales()
 
 
+@pytest.mark.thorough
 def test_small_walls_do_not_hide_a_source() -> None:
     """The walls of u = sin(3 x) exp(-x) say 0.02, which is 30 times less than it is between them."""
     u, exact = ps.fields("u", x), sin(3 * x) * exp(-x)
@@ -358,6 +359,7 @@ def test_whole_numbers_that_no_machine_word_holds_are_sizes() -> None:
     assert scales_of(problem).terms["balance"] == pytest.approx(5e20, rel=0.5)
 
 
+@pytest.mark.thorough
 def test_a_power_of_a_long_sum_is_looked_at_as_it_is_written() -> None:
     """Written out it has 1,820 summands, and takes a quarter of a minute."""
     u, v, w = ps.fields("u v w", t)

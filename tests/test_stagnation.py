@@ -180,6 +180,7 @@ def test_what_begins_again_follows_the_problem() -> None:
         assert plan.once_stuck is None
 
 
+@pytest.mark.thorough
 def test_what_is_stuck_begins_again_in_windows_and_stays_one_solution(
     tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
@@ -231,6 +232,7 @@ def test_what_training_at_once_misses_is_found(problem: Any, seed: int) -> None:
     assert max(error["relative_l2"] for error in found.errors.values()) < 1e-5
 
 
+@pytest.mark.thorough
 def test_training_at_once_is_stuck_in_blasius_equation_and_the_march_is_not() -> None:
     network = MLP(width=10, depth=2, activation="sine")
     at_once = ps.Training(

@@ -94,6 +94,7 @@ SLOW = (
 )
 
 
+@pytest.mark.thorough
 @pytest.mark.parametrize("name", [pytest.param(n, marks=[pytest.mark.slow] * (n in SLOW)) for n in CASES])
 def test_observed_orders_and_estimates(name: str) -> None:
     declared, size = CASES[name]

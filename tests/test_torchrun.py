@@ -90,6 +90,7 @@ def weights(run: Path) -> np.ndarray:
     )
 
 
+@pytest.mark.thorough
 def test_a_signal_to_one_rank_ends_all_and_others_go_on_from_what_they_stored(tmp_path: Path) -> None:
     """A run of two ranks, interrupted at some step, is gone on with by one and by three."""
     run = tmp_path / "run"
@@ -119,6 +120,7 @@ def test_a_signal_to_one_rank_ends_all_and_others_go_on_from_what_they_stored(tm
     np.testing.assert_allclose(weights(three), weights(run), rtol=1e-7, atol=1e-9)
 
 
+@pytest.mark.thorough
 def test_one_rank_killed_under_torchrun(tmp_path: Path) -> None:
     run = tmp_path / "run"
     path = written(tmp_path, *ENDLESS, points=33)
@@ -135,6 +137,7 @@ def test_one_rank_killed_under_torchrun(tmp_path: Path) -> None:
     assert sum(phase["steps"] for phase in record["phases"]) == before + 3
 
 
+@pytest.mark.thorough
 def test_a_rank_that_is_killed_is_noticed_without_torchrun(tmp_path: Path) -> None:
     run = tmp_path / "run"
     path = written(tmp_path, *ENDLESS, points=33)
@@ -146,6 +149,7 @@ def test_a_rank_that_is_killed_is_noticed_without_torchrun(tmp_path: Path) -> No
     assert err[0].startswith("error: torchrun · another rank has ended · ") and err[0].count("\n") == 1
 
 
+@pytest.mark.thorough
 def test_a_signal_to_torchrun_and_the_time_end_all_at_one_step(tmp_path: Path) -> None:
     run, timed = tmp_path / "run", tmp_path / "timed"
     path = written(tmp_path, *ENDLESS, points=33)
@@ -174,6 +178,7 @@ def test_different_problems_are_refused_in_one_sentence(tmp_path: Path) -> None:
     assert told.count("\n") == 1
 
 
+@pytest.mark.thorough
 @pytest.mark.parametrize(
     ("more", "found"),
     [

@@ -110,6 +110,7 @@ def played(rounds: int, **more: Any) -> ps.WeakAdversarial:
     return ps.WeakAdversarial(ps.MLP(width=12, depth=1), functions=8, points=400, search=search)
 
 
+@pytest.mark.thorough
 def test_a_game_solves_a_problem_and_repeats_and_is_stored(tmp_path: Any) -> None:
     network, reference = ps.MLP(width=12, depth=2, activation="sine"), ps.Exact({u: WAVE})
     told: list[float] = []
