@@ -201,7 +201,8 @@ def columns(points: Array, given: Sequence[Symbol], wanted: Sequence[Symbol]) ->
     """Return the columns of some coordinates, in their order, of points given in another order."""
     if tuple(given) == tuple(wanted):
         return points
-    return points[:, [list(given).index(c) for c in wanted]]
+    place = {c: k for k, c in enumerate(given)}
+    return points[:, [place[c] for c in wanted]]
 
 
 def unit_sphere(cube: Array) -> Array:
