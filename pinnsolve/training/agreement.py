@@ -19,7 +19,7 @@ def agreed(status: Status | None, objective: Objective) -> Status | None:
     if group.size == 1:
         return status
     reasons = (None, *Status)
-    place = checksum(objective.vector) if group.alike else 0
+    place = checksum(objective.vector) if group.alike and objective.device.type == "cpu" else 0
     found = group.gathered(torch.tensor([[reasons.index(status), place]]), [1] * group.size)
     if len(found[:, 1].unique()) > 1:
         lead(objective.module, group)
