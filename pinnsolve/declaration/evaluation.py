@@ -22,7 +22,7 @@ def number_at(expression: Expr, place: Mapping[Symbol, complex]) -> complex | No
     """
     if expression.has(Derivative, Subs):
         return None
-    if expression.is_Integer and abs(int(expression)) < _EXACT:  # most coefficients, and a hundred times as fast
+    if expression.is_Integer and abs(int(expression)) < _EXACT:  # SymPy would evaluate its digits
         return complex(int(expression))
     try:
         value = expression if expression.is_Number else expression.evalf(subs=place)
